@@ -1,0 +1,26 @@
+"""What the clock wakes, and when. One screen; a test checks that every job named here exists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Every:
+    """Ask the job's ``due()`` question every ``seconds`` and wake it when there is work."""
+
+    job: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Daily:
+    """Wake the job once a day at a wall-clock time of the corp's zone; a missed day is caught up once."""
+
+    job: str
+    at: str  # HH:MM
+
+
+SCHEDULE: tuple[Every | Daily, ...] = (
+    # one line per job, in the order of the data's way
+)

@@ -1,0 +1,254 @@
+"""The settings of one deployment: one typed, validated object.
+
+Values come from ``config/default.toml``, then the file named by ``SCRM_CONFIG``, then ``SCRM_*`` environment
+variables (``SCRM_WEB__PORT=8080`` sets ``web.port``). Whatever is wrong is said in one sentence that names the key.
+"""
+
+from __future__ import annotations
+
+import os
+import zoneinfo
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+DEFAULT_FILE = Path(__file__).with_name("default.toml")
+AES_KEY_LENGTH = 43
+TOKEN_MAX_LENGTH = 32
+
+Feature = Literal["externalcontact", "kf", "contacts", "message"]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class SettingsError(Exception):
+    """The configuration cannot be used; the message names the key and what would be right."""
+
+
+class Section(BaseModel):
+    """A table of the configuration file; unknown keys are refused so that a typing error is seen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Corp(Section):
+    """The company (WeCom corp) this deployment serves."""
+
+    id: str
+    name: str
+    timezone: str
+    language: Literal["zh", "en"]
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in zoneinfo.available_timezones():
+            raise ValueError(f"{value!r} is no time zone; give an IANA name such as Asia/Shanghai")
+        return value
+
+    @property
+    def zone(self) -> zoneinfo.ZoneInfo:
+        """The corp's time zone, for screens and schedules; inside everything is UTC."""
+        return zoneinfo.ZoneInfo(self.timezone)
+
+
+class App(Section):
+    """One WeCom app: its secret for calls, its token and key for callbacks."""
+
+    agent_id: int
+    secret: SecretStr
+    token: SecretStr
+    aes_key: SecretStr
+    features: tuple[Feature, ...] = ("externalcontact", "kf", "contacts", "message")
+
+    @field_validator("secret", "token")
+    @classmethod
+    def _given(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value():
+            raise ValueError("is empty; copy it from the app's page in the WeCom admin console")
+        return value
+
+    @field_validator("token")
+    @classmethod
+    def _token_shape(cls, value: SecretStr) -> SecretStr:
+        text = value.get_secret_value()
+        if len(text) > TOKEN_MAX_LENGTH or not text.isalnum():
+            raise ValueError(f"must be 1 to {TOKEN_MAX_LENGTH} letters and digits")
+        return value
+
+    @field_validator("aes_key")
+    @classmethod
+    def _key_shape(cls, value: SecretStr) -> SecretStr:
+        text = value.get_secret_value()
+        if len(text) != AES_KEY_LENGTH or not text.isalnum():
+            raise ValueError(f"must be exactly {AES_KEY_LENGTH} letters and digits, not {len(text)} characters")
+        return value
+
+
+class Web(Section):
+    """The HTTP server."""
+
+    host: str
+    port: int = Field(ge=1, le=65535)
+    workers: int = Field(ge=1)
+    threads: int = Field(ge=1)
+    secret_key: SecretStr
+    public_url: str
+
+
+class Callbacks(Section):
+    """What the callback intake accepts."""
+
+    max_body_bytes: int = Field(ge=1024)
+    max_xml_depth: int = Field(ge=4)
+    freshness_seconds: int = Field(ge=0)
+    commit_timeout_seconds: float = Field(gt=0, lt=5)
+
+
+class Inbox(Section):
+    """How stored callbacks are worked through."""
+
+    batch_size: int = Field(ge=1, le=5000)
+    lease_seconds: Seconds
+    max_attempts: int = Field(ge=1)
+    retention_days: int = Field(ge=1)
+
+
+class Wecom(Section):
+    """How WeCom is called."""
+
+    base_url: Annotated[str, StringConstraints(pattern=r"^https?://")]
+    connect_timeout_seconds: Seconds
+    read_timeout_seconds: Seconds
+    token_early_seconds: int = Field(ge=0, lt=7200)
+    concurrency: int = Field(ge=1)
+
+
+class Governor(Section):
+    """Limits we keep so that WeCom does not block us."""
+
+    enabled: bool
+    per_minute: int = Field(ge=1)
+    concurrent: int = Field(ge=1)
+    cooldown_seconds: Seconds
+
+
+class Effects(Section):
+    """How planned changes at WeCom are carried out."""
+
+    batch_size: int = Field(ge=1, le=1000)
+    lease_seconds: Seconds
+    max_attempts: int = Field(ge=1)
+
+
+class Welcome(Section):
+    """The 20-second window of welcome messages."""
+
+    window_seconds: Seconds
+    margin_seconds: float = Field(ge=0)
+
+
+class Broadcasts(Section):
+    """Following the results of broadcasts."""
+
+    poll_seconds: Seconds
+    poll_days: int = Field(ge=1)
+    monthly_cap: int = Field(ge=0)
+
+
+class Clock(Section):
+    """The process that turns due rows into jobs."""
+
+    tick_seconds: Seconds
+
+
+class Log(Section):
+    """Where and how much is logged."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+    format: Literal["json", "text"]
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SCRM_", env_nested_delimiter="__", extra="forbid", frozen=True, env_ignore_empty=False
+    )
+
+    database_url: SecretStr
+    redis_url: SecretStr
+    var_dir: Path
+    corp: Corp
+    apps: dict[str, App] = Field(default_factory=dict)
+    web: Web
+    callbacks: Callbacks
+    inbox: Inbox
+    wecom: Wecom
+    governor: Governor
+    effects: Effects
+    welcome: Welcome
+    broadcasts: Broadcasts
+    clock: Clock
+    log: Log
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Say the order of precedence: arguments, environment, own file, defaults."""
+        files = [DEFAULT_FILE]
+        if own := os.environ.get("SCRM_CONFIG"):
+            files.append(Path(own))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, files, deep_merge=True)
+
+    @property
+    def sandboxed(self) -> bool:
+        """Whether no real corp is configured, so that the sandbox WeCom stands in."""
+        return not self.corp.id
+
+    def app_for(self, feature: Feature) -> str:
+        """Name of the first app that may use ``feature``; raises SettingsError when none may."""
+        for name, app in self.apps.items():
+            if feature in app.features:
+                return name
+        raise SettingsError(f"apps: no app has the feature {feature!r}; add it to one app's features")
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read and check the settings; raises SettingsError with one sentence for everything that is wrong."""
+    own = os.environ.get("SCRM_CONFIG")
+    if own and not Path(own).is_file():
+        raise SettingsError(f"SCRM_CONFIG names {own}, which is no file")
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_sentence(item) for item in error.errors())) from None
+    except ValueError as error:
+        raise SettingsError(f"configuration file: {error}") from None
+
+
+def _sentence(item: Any) -> str:
+    key = ".".join(str(part) for part in item["loc"])
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] == "extra_forbidden":
+        message = "is not a key this program knows"
+    return f"{key}: {message}"
+
+
+@lru_cache(maxsize=1)
+def current_settings() -> Settings:
+    """The settings of this process, read once."""
+    return load_settings()

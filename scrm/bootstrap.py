@@ -1,0 +1,81 @@
+"""Puts the program together: settings, stores, every package's views, jobs and subscribers."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import secrets
+from pathlib import Path
+
+from flask import Flask
+from flask_migrate import Migrate
+from sqlalchemy.engine import make_url
+
+from config.settings import Settings, SettingsError, current_settings
+from scrm.kernel import redis as kernel_redis
+from scrm.kernel.db import db
+
+PACKAGES = (
+    "scrm.kernel",
+    "scrm.wecom",
+    "scrm.staff",
+    "scrm.customers",
+    "scrm.groups",
+    "scrm.conversations",
+    "scrm.portraits",
+    "tags",
+    "scrm.acquisition",
+    "scrm.broadcasts",
+    "wecom_callbacks",
+    "scrm.web",
+)
+ROLES = ("models", "jobs", "subscribers", "views")
+MIGRATIONS = Path(__file__).parent / "kernel" / "migrations"
+SETTINGS = "scrm_settings"
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The Flask application: the same for web, workers, clock and commands.
+
+    :raises SettingsError: when a store's address is missing or malformed
+    """
+    settings = settings or current_settings()
+    app = Flask("scrm", static_folder=None)
+    app.extensions[SETTINGS] = settings
+    _configure(app, settings)
+    modules = load_packages()
+    db.init_app(app)
+    Migrate(app, db, directory=str(MIGRATIONS))
+    app.extensions[kernel_redis.EXTENSION] = kernel_redis.connect(settings.redis_url.get_secret_value())
+    from scrm.kernel.http import init_http
+
+    init_http(app, [module for module in modules if module.__name__.endswith("views")])
+    return app
+
+
+def load_packages() -> list[object]:
+    """Import every role of every package, so that tables, jobs, subscribers and views are known."""
+    names = [f"{package}.{role}" for role in ROLES for package in PACKAGES]
+    return [importlib.import_module(name) for name in names if importlib.util.find_spec(name)]
+
+
+def _configure(app: Flask, settings: Settings) -> None:
+    for key in ("database_url", "redis_url"):
+        if not getattr(settings, key).get_secret_value():
+            raise SettingsError(f"{key}: is empty; set SCRM_{key.upper()}, or start everything with `scrm up`")
+    url = make_url(settings.database_url.get_secret_value())
+    if url.get_backend_name() != "postgresql":
+        raise SettingsError("database_url: must be a PostgreSQL address such as postgresql+psycopg://user@host/scrm")
+    app.config.update(
+        SQLALCHEMY_DATABASE_URI=url.set(drivername="postgresql+psycopg"),
+        SQLALCHEMY_ENGINE_OPTIONS={
+            "pool_pre_ping": False,
+            "pool_size": 5,
+            "max_overflow": 40,
+            "pool_recycle": 1800,
+            "connect_args": {"connect_timeout": 3, "application_name": "scrm"},
+        },
+        SECRET_KEY=settings.web.secret_key.get_secret_value() or secrets.token_hex(32),
+        MAX_CONTENT_LENGTH=16 * 1024 * 1024,
+        JSON_SORT_KEYS=False,
+    )

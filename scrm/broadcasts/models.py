@@ -1,0 +1,117 @@
+"""Broadcasts (群发): WeCom's mass sends to customers and to groups, with every recipient's fate."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from scrm.kernel.db import CreatedAt, Id, Model, UpdatedAt, enum_text
+
+
+class BroadcastKind(StrEnum):
+    """Who receives."""
+
+    CUSTOMERS = "customers"  # chat_type single
+    GROUPS = "groups"  # chat_type group
+
+
+class BroadcastState(StrEnum):
+    """Where a broadcast stands. Changes by compare-and-set, never backwards."""
+
+    DRAFT = "draft"
+    SCHEDULED = "scheduled"
+    PLANNING = "planning"  # the audience is being frozen
+    SUBMITTING = "submitting"  # chunks go to WeCom
+    PAUSED = "paused"  # no further chunk goes to WeCom
+    OPEN = "open"  # WeCom has every chunk; staff are confirming; results are polled
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class TargetState(StrEnum):
+    """What became of one recipient."""
+
+    PLANNED = "planned"
+    SUBMITTED = "submitted"  # WeCom accepted the task that names it
+    REFUSED = "refused"  # in WeCom's fail_list, or the chunk was refused
+    SENT = "sent"  # 1
+    NOT_FRIEND = "not_friend"  # 2: failed, not a friend
+    CAPPED = "capped"  # 3: failed, already received other mass messages
+    NOT_SENT = "not_sent"  # the member never confirmed, or it was cancelled first
+    SKIPPED = "skipped"  # nobody may send to it; ``reason`` says why
+
+
+class Broadcast(Model):
+    """One broadcast, from draft to result."""
+
+    __tablename__ = "broadcasts"
+    __table_args__ = (
+        Index("ix_broadcasts_due", "send_at", postgresql_where=text("state = 'scheduled'")),
+        Index("ix_broadcasts_state", "state"),
+    )
+
+    id: Mapped[Id]
+    name: Mapped[str]
+    kind: Mapped[BroadcastKind] = mapped_column(enum_text(BroadcastKind))
+    state: Mapped[BroadcastState] = mapped_column(
+        enum_text(BroadcastState), default=BroadcastState.DRAFT, server_default=BroadcastState.DRAFT
+    )
+    text: Mapped[str | None]
+    attachments: Mapped[list[Any]]
+    audience: Mapped[dict[str, Any]]  # {"condition": tree} | {"customer_ids": [..]} | {"group_ids": [..]} | {"all": true}
+    send_at: Mapped[datetime | None]  # empty: as soon as it is started
+    frozen_at: Mapped[datetime | None]
+    submitted_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    next_poll_at: Mapped[datetime | None] = mapped_column(index=True)
+    error: Mapped[str | None]
+    made_by: Mapped[str]
+    created_at: Mapped[CreatedAt]
+    updated_at: Mapped[UpdatedAt]
+
+
+class BroadcastChunk(Model):
+    """One mass-send task at WeCom: one sender, at most 10,000 customers or 2,000 groups."""
+
+    __tablename__ = "broadcast_chunks"
+    __table_args__ = (UniqueConstraint("broadcast_id", "sender_staff_id", "number"),)
+
+    id: Mapped[Id]
+    broadcast_id: Mapped[int] = mapped_column(ForeignKey("broadcasts.id", ondelete="CASCADE"))
+    sender_staff_id: Mapped[int] = mapped_column(ForeignKey("staff.id"))
+    number: Mapped[int]
+    recipients: Mapped[int]
+    effect_id: Mapped[int | None] = mapped_column(index=True)
+    msgid: Mapped[str | None] = mapped_column(unique=True)
+    sender_status: Mapped[int | None]  # 0 the member has not confirmed, 2 sent
+    sender_sent_at: Mapped[datetime | None]
+    poll_cursor: Mapped[str | None]
+    polled_at: Mapped[datetime | None]
+    closed_at: Mapped[datetime | None]  # final: no more polling
+    cancelled_at: Mapped[datetime | None]
+    error: Mapped[str | None]
+
+
+class BroadcastTarget(Model):
+    """One recipient of one broadcast: exactly one row, whatever happens."""
+
+    __tablename__ = "broadcast_targets"
+    __table_args__ = (
+        Index("ix_broadcast_targets_chunk_id", "chunk_id"),
+        Index("ix_broadcast_targets_recipient", "recipient"),
+    )
+
+    broadcast_id: Mapped[int] = mapped_column(ForeignKey("broadcasts.id", ondelete="CASCADE"), primary_key=True)
+    recipient: Mapped[str] = mapped_column(primary_key=True)  # external_userid or chat_id
+    customer_id: Mapped[int | None]
+    group_id: Mapped[int | None]
+    sender_staff_id: Mapped[int | None]
+    chunk_id: Mapped[int | None] = mapped_column(ForeignKey("broadcast_chunks.id", ondelete="CASCADE"))
+    state: Mapped[TargetState] = mapped_column(enum_text(TargetState))
+    reason: Mapped[str | None]
+    sent_at: Mapped[datetime | None]

@@ -1,0 +1,62 @@
+"""What can happen to customers; ids only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class LostBy(StrEnum):
+    """Who ended a follow relation."""
+
+    STAFF = "staff"
+    CUSTOMER = "customer"
+
+
+@dataclass(frozen=True)
+class FollowAdded:
+    """A member gained a customer (fully or half); told once per add, again after a loss."""
+
+    follow_id: int
+    customer_id: int
+    staff_id: int
+    at: datetime
+
+
+@dataclass(frozen=True)
+class FollowLost:
+    """A member lost a customer, or the customer left."""
+
+    follow_id: int
+    customer_id: int
+    staff_id: int
+    by: LostBy
+    at: datetime
+
+
+@dataclass(frozen=True)
+class FollowChanged:
+    """Remark, description, state or another field of the relation changed, or it was seen for the first time."""
+
+    follow_id: int
+    customer_id: int
+    staff_id: int
+
+
+@dataclass(frozen=True)
+class CustomerChanged:
+    """Fields of the customer itself changed."""
+
+    customer_id: int
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FollowTagsSeen:
+    """WeCom showed the enterprise tags of a relation; the tags package reconciles them."""
+
+    follow_id: int
+    customer_id: int
+    wecom_tag_ids: tuple[str, ...]
+    seen_at: datetime

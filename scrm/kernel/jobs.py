@@ -1,0 +1,130 @@
+"""Jobs: wake-ups for work that rows describe.
+
+A job carries ids only, re-reads its rows, does nothing when they are done, and works in batches. It is sent after the
+commit. Waking is coalesced: as long as a wake-up for the same job and arguments waits in the queue, another adds
+nothing; the flag is taken down *before* the job looks at its rows, so that a change during its run wakes it again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+from redis.exceptions import RedisError
+from rq import Queue as RqQueue
+from rq.serializers import JSONSerializer
+
+from config.queues import Queue
+from scrm.kernel import metrics
+from scrm.kernel.db import db, session
+from scrm.kernel.redis import redis
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+log = structlog.get_logger(__name__)
+
+FLAG_SECONDS = 30  # a wake-up lost with Redis or a killed worker blocks its like at the most this long
+TIMEOUT_SECONDS = 300
+FAILURE_SECONDS = 24 * 3600
+
+Argument = int | str
+JOBS: dict[str, Job] = {}
+_app: list[Flask] = []
+
+
+@dataclass(frozen=True)
+class Job:
+    """A function that workers run.
+
+    :param name: dotted path of the function, its address in the queue
+    :param queue: who serves it
+    :param due: cheap question whether there is work; the clock asks it before waking
+    """
+
+    name: str
+    queue: Queue
+    func: Callable[..., None]
+    due: Callable[[], bool] | None = None
+
+    def wake(self, *args: Argument) -> None:
+        """Ask for a run after the commit (at once when no transaction runs)."""
+        info = session().info
+        info.setdefault("jobs", {})[(self.name, args)] = None
+        if not info.get("in_transaction"):
+            push_pending()
+
+    def __call__(self, *args: Argument) -> None:
+        """Run here and now (tests and commands)."""
+        self.func(*args)
+
+
+def job(queue: Queue, *, due: Callable[[], bool] | None = None) -> Callable[[Callable[..., None]], Job]:
+    """Make a function a job of ``queue``; its arguments must be ids (int or str)."""
+
+    def register(func: Callable[..., None]) -> Job:
+        made = Job(f"{func.__module__}.{func.__name__}", queue, func, due)
+        JOBS[made.name] = made
+        return made
+
+    return register
+
+
+def push_pending() -> None:
+    """Send what the committed transaction wanted woken; a Redis that is away costs only promptness."""
+    wanted = session().info.pop("jobs", {})
+    for name, args in wanted:
+        try:
+            _push(JOBS[name], args)
+        except RedisError as error:
+            metrics.WAKE_LOST.inc()
+            log.warning("wake-up not sent, the clock will find the rows", job=name, error=type(error).__name__)
+
+
+def drop() -> None:
+    """Forget wake-ups of a transaction that was rolled back."""
+    session().info.pop("jobs", None)
+
+
+def _flag(name: str, args: tuple[Argument, ...]) -> str:
+    return "scrm:wake:" + ":".join([name, *map(str, args)])
+
+
+def _push(wanted: Job, args: tuple[Argument, ...]) -> None:
+    store = redis()
+    if not store.set(_flag(wanted.name, args), 1, nx=True, ex=FLAG_SECONDS):
+        return
+    queue = RqQueue(wanted.queue, connection=store, serializer=JSONSerializer)
+    queue.enqueue_call(
+        "scrm.kernel.jobs.perform",
+        args=[wanted.name, *args],
+        timeout=TIMEOUT_SECONDS,
+        result_ttl=0,
+        failure_ttl=FAILURE_SECONDS,
+        description=wanted.name,
+    )
+
+
+def bind(app: Flask) -> None:
+    """Tell the worker process which app its jobs run in."""
+    _app[:] = [app]
+
+
+def perform(name: str, *args: Argument) -> None:
+    """What RQ calls: app context, log fields, one clean session, metrics; errors go on to RQ after being logged."""
+    with _app[0].app_context(), structlog.contextvars.bound_contextvars(job=name, job_args=list(args)):
+        started = time.perf_counter()
+        redis().delete(_flag(name, args))
+        outcome = "failed"
+        try:
+            JOBS[name].func(*args)
+            outcome = "done"
+        except Exception:
+            log.exception("job failed")
+            raise
+        finally:
+            db.session.remove()
+            metrics.JOB_SECONDS.labels(name, outcome).observe(time.perf_counter() - started)

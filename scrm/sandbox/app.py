@@ -1,0 +1,29 @@
+"""The sandbox as a WSGI application."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Flask
+
+from scrm.sandbox.control_api.blueprint import control_blueprint
+from scrm.sandbox.gateway import Gateway, dispatch
+from scrm.sandbox.handlers import load_handlers
+from scrm.sandbox.runtime import Sandbox
+
+if TYPE_CHECKING:
+    from scrm.sandbox.config import SandboxConfig
+
+
+def create_sandbox(config: SandboxConfig) -> Flask:
+    """Build a sandbox: /cgi-bin/ answered by the gateway, /control/ by Flask views.
+
+    `app.extensions["sandbox"]` is the Sandbox, so that tests in one process can look at it.
+    """
+    load_handlers()
+    app = Flask("scrm.sandbox")
+    sandbox = Sandbox.create(config)
+    app.extensions["sandbox"] = sandbox
+    app.register_blueprint(control_blueprint(sandbox))
+    app.wsgi_app = dispatch(Gateway(sandbox), app.wsgi_app)  # type: ignore[method-assign]
+    return app

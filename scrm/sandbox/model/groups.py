@@ -1,0 +1,38 @@
+"""Customer groups and their member_version chain (wecom-api.md §3.2, §4.7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+JOIN_INVITED = 1
+JOIN_LINK = 2
+JOIN_QR = 3
+
+
+@dataclass(slots=True, eq=False)
+class GroupMember:
+    """One person in a group: type 1 = member of the corp, 2 = outside person."""
+
+    userid: str
+    type: int
+    join_time: int
+    join_scene: int = JOIN_INVITED
+    invitor: str | None = None
+    state: str | None = None
+    group_nickname: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """A customer group. `version` is the newest link of the chain; `status` 0 normal … 3 inherited."""
+
+    chat_id: str
+    name: str
+    owner: str
+    create_time: int
+    version: str
+    notice: str | None = None
+    status: int = 0
+    members: dict[str, GroupMember] = field(default_factory=dict)
+    admins: list[str] = field(default_factory=list)
+    dismissed: bool = False

@@ -1,0 +1,52 @@
+"""Members of the corp (员工) and departments, as WeCom tells them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from scrm.kernel.db import CreatedAt, Id, Model, UpdatedAt
+
+
+class Staff(Model):
+    """One member. ``userid`` is unique ignoring case (wecom-api.md section 1.5)."""
+
+    __tablename__ = "staff"
+    __table_args__ = (Index("uq_staff_userid_lower", text("lower(userid)"), unique=True),)
+
+    id: Mapped[Id]
+    userid: Mapped[str]
+    name: Mapped[str | None]
+    alias: Mapped[str | None]
+    position: Mapped[str | None]
+    status: Mapped[int | None]  # 1 active, 2 disabled, 4 not activated, 5 left
+    main_department_id: Mapped[int | None]
+    follows_customers: Mapped[bool] = mapped_column(default=False, server_default="false")  # customer-contact feature
+    left_at: Mapped[datetime | None]
+    refreshed_at: Mapped[datetime | None]
+    created_at: Mapped[CreatedAt]
+    updated_at: Mapped[UpdatedAt]
+
+
+class Department(Model):
+    """One department; ids are WeCom's own, the root is 1."""
+
+    __tablename__ = "departments"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    name: Mapped[str | None]
+    parent_id: Mapped[int | None]
+    position: Mapped[int] = mapped_column(default=0, server_default="0")  # WeCom's `order`, larger first
+    updated_at: Mapped[UpdatedAt]
+
+
+class StaffDepartment(Model):
+    """A member belongs to a department."""
+
+    __tablename__ = "staff_departments"
+
+    staff_id: Mapped[int] = mapped_column(ForeignKey("staff.id", ondelete="CASCADE"), primary_key=True)
+    department_id: Mapped[int] = mapped_column(primary_key=True, index=True)
+    is_leader: Mapped[bool] = mapped_column(default=False, server_default="false")

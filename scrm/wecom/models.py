@@ -1,0 +1,72 @@
+"""The effect ledger: every change we ask WeCom for is a row first."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import Any
+
+from sqlalchemy import Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from config.queues import Queue
+from scrm.kernel.db import CreatedAt, Id, Model, enum_text
+from scrm.kernel.leases import Leased
+
+
+class EffectState(StrEnum):
+    """Where an effect stands. CONFIRMED, FAILED, EXPIRED and CANCELLED are final."""
+
+    PLANNED = "planned"
+    SENT = "sent"  # handed to a worker: from here on WeCom may have seen it
+    CONFIRMED = "confirmed"
+    FAILED = "failed"
+    UNKNOWN = "unknown"  # WeCom may or may not have accepted it; resolved by asking
+    EXPIRED = "expired"  # its moment passed before it could be sent
+    CANCELLED = "cancelled"
+
+
+class Priority(IntEnum):
+    """Who goes first when WeCom's limits are short; smaller is sooner."""
+
+    WELCOME = 0
+    REPLY = 1
+    TAG = 2
+    BROADCAST = 3
+    SYNC = 4
+
+
+class Effect(Leased, Model):
+    """One outbound change with its unique intent key."""
+
+    __tablename__ = "effects"
+    __table_args__ = (
+        Index(
+            "ix_effects_open",
+            "queue",
+            "priority",
+            "id",
+            postgresql_where=text("state IN ('planned', 'sent', 'unknown')"),
+        ),
+        Index("ix_effects_kind_state", "kind", "state"),
+        Index("ix_effects_subject", "subject"),
+    )
+
+    id: Mapped[Id]
+    kind: Mapped[str]  # mark_tag, welcome, broadcast, ...: one file each in scrm/wecom/kinds
+    key: Mapped[str] = mapped_column(unique=True)
+    app: Mapped[str]
+    queue: Mapped[Queue] = mapped_column(enum_text(Queue))
+    priority: Mapped[int]  # a Priority
+    state: Mapped[EffectState] = mapped_column(
+        enum_text(EffectState), default=EffectState.PLANNED, server_default=EffectState.PLANNED
+    )
+    payload: Mapped[dict[str, Any]]
+    subject: Mapped[str | None]  # the row it is about, such as follow:12
+    result: Mapped[dict[str, Any] | None]
+    errcode: Mapped[int | None]
+    error: Mapped[str | None]
+    deadline_at: Mapped[datetime | None]
+    sent_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    created_at: Mapped[CreatedAt]

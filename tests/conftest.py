@@ -1,0 +1,157 @@
+"""Fixtures for all tests: real PostgreSQL and Valkey, one database per pytest worker, a clean slate per test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psycopg
+import pytest
+from flask import Flask
+from redis import Redis
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from config.settings import Settings, load_settings
+from scrm.bootstrap import create_app
+from scrm.cli.stores import Postgres, Valkey, running
+from scrm.kernel import jobs
+from scrm.kernel.db import Base, db
+from scrm.kernel.schema import upgrade_schema
+
+FOLDER = "SCRM_TEST_FOLDER"
+TEMPLATE = "scrm_template"
+TEST_APP = {
+    "agent_id": 1000002,
+    "secret": "test-secret-0123456789",
+    "token": "QDG6eK",
+    "aes_key": "jWmYm7qr5nMoAUwZRjGtBxmz3KA1tkAj3ykkR6q2B2C",
+}
+CORP_ID = "wx5823bf96d3bd56c7"  # the corp of the official test vectors (wecom-api.md section 2.8)
+
+_stack = ExitStack()
+
+
+def _postgres() -> Postgres:
+    return Postgres(Path(os.environ[FOLDER]) / "pg", durable=False)
+
+
+def _valkey() -> Valkey:
+    return Valkey(Path(os.environ[FOLDER]) / "valkey", durable=False)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the stores once, in the first pytest process; xdist's workers find them through the environment."""
+    for name in [n for n in os.environ if n.startswith("SCRM_") and n != FOLDER]:
+        del os.environ[name]
+    if hasattr(config, "workerinput") or config.option.collectonly:
+        return
+    folder = tempfile.mkdtemp(prefix="scrm-test-")
+    os.environ[FOLDER] = folder
+    _stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    _stack.enter_context(running(_postgres(), _valkey()))
+    with psycopg.connect(_postgres().dsn(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {TEMPLATE}")
+    app = create_app(make_settings(TEMPLATE, 0))
+    with app.app_context():
+        upgrade_schema()
+        db.engine.dispose()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the stores."""
+    if not hasattr(config, "workerinput"):
+        _stack.close()
+
+
+def make_settings(database: str, redis_db: int, **overrides: object) -> Settings:
+    """Settings of a test deployment on ``database``; keyword arguments override sections."""
+    values: dict[str, object] = {
+        "database_url": _postgres().url.replace("/scrm?", f"/{database}?"),
+        "redis_url": f"{_valkey().url}?db={redis_db}",
+        "corp": {"id": CORP_ID, "name": "示例公司", "timezone": "Asia/Shanghai", "language": "zh"},
+        "apps": {"main": TEST_APP},
+        "var_dir": Path(os.environ[FOLDER]) / "var",
+    }
+    return load_settings(**{**values, **overrides})
+
+
+@pytest.fixture(scope="session")
+def worker_number(worker_id: str) -> int:
+    """0, 1, … per xdist worker."""
+    return int(worker_id.removeprefix("gw")) if worker_id.startswith("gw") else 0
+
+
+@pytest.fixture(scope="session")
+def database(worker_number: int) -> Iterator[str]:
+    """A migrated database of this pytest worker's own."""
+    name = f"scrm_w{worker_number}"
+    with psycopg.connect(_postgres().dsn(), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    yield name
+
+
+@pytest.fixture(scope="session")
+def settings(database: str, worker_number: int) -> Settings:
+    """Settings that point at this worker's own stores."""
+    return make_settings(database, worker_number + 1)
+
+
+@pytest.fixture(scope="session")
+def app(settings: Settings) -> Flask:
+    """The whole application."""
+    app = create_app(settings)
+    app.testing = True
+    jobs.bind(app)
+    return app
+
+
+@pytest.fixture
+def redis(settings: Settings) -> Iterator[Redis]:
+    """This worker's Valkey, empty."""
+    client = Redis.from_url(settings.redis_url.get_secret_value())
+    client.flushdb()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def session(app: Flask, redis: Redis) -> Iterator[Session]:
+    """An app context whose commits are undone after the test. Use ``committed`` when other connections must see rows."""
+    with app.app_context():
+        engine = db.engine
+        connection = engine.connect()
+        outer = connection.begin()
+        db.engines[None] = connection
+        db.session.session_factory.configure(join_transaction_mode="create_savepoint")
+        try:
+            yield db.session()
+        finally:
+            db.session.remove()
+            outer.rollback()
+            connection.close()
+            db.engines[None] = engine
+            db.session.session_factory.configure(join_transaction_mode="conditional_savepoint")
+
+
+@pytest.fixture
+def committed(app: Flask, redis: Redis) -> Iterator[Session]:
+    """An app context with real commits, visible to threads and other processes; tables are emptied afterwards."""
+    with app.app_context():
+        try:
+            yield db.session()
+        finally:
+            db.session.remove()
+            empty_tables()
+
+
+def empty_tables() -> None:
+    """Delete all rows of all tables."""
+    names = ", ".join(f'"{table.name}"' for table in Base.metadata.sorted_tables)
+    with db.engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))

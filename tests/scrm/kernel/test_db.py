@@ -1,0 +1,75 @@
+"""The unit of work: one commit, events before it, wake-ups after it."""
+
+from dataclasses import dataclass
+
+import pytest
+from sqlalchemy import select
+
+from config.queues import Queue
+from scrm.kernel import events, jobs
+from scrm.kernel.db import transaction
+from scrm.kernel.models import ScheduleRun
+from scrm.kernel.clock import utcnow
+
+
+@dataclass(frozen=True)
+class Happened:
+    number: int
+
+
+@pytest.fixture
+def heard():
+    seen = []
+    events.subscribe(Happened)(seen.append)
+    yield seen
+    events._subscribers.pop(Happened)
+
+
+@pytest.fixture
+def probe():
+    @jobs.job(Queue.EVENTS)
+    def probe_job(*args): ...
+
+    yield probe_job
+    jobs.JOBS.pop(probe_job.name)
+
+
+def waiting(redis):
+    return redis.llen("rq:queue:events")
+
+
+def test_events_reach_subscribers_in_one_list_before_the_commit(session, heard):
+    with transaction():
+        events.publish(Happened(1))
+        events.publish(Happened(2))
+    assert heard == [[Happened(1), Happened(2)]]
+
+
+def test_a_rolled_back_transaction_tells_nobody_and_wakes_nothing(session, heard, probe, redis):
+    with pytest.raises(ZeroDivisionError), transaction() as current:
+        current.add(ScheduleRun(name="x", woken_at=utcnow()))
+        events.publish(Happened(1))
+        probe.wake()
+        1 / 0  # noqa: B018
+    assert heard == []
+    assert waiting(redis) == 0
+    assert session.scalars(select(ScheduleRun)).all() == []
+
+
+def test_wake_ups_leave_after_the_commit_and_once(session, probe, redis):
+    with transaction():
+        probe.wake(7)
+        probe.wake(7)
+        assert waiting(redis) == 0
+    assert waiting(redis) == 1
+    with transaction():
+        probe.wake(7)
+    assert waiting(redis) == 1
+
+
+def test_a_wake_up_during_the_run_is_not_swallowed(session, probe, redis):
+    probe.wake()
+    redis.delete("rq:queue:events")  # a worker took it
+    jobs.perform(probe.name)
+    probe.wake()
+    assert waiting(redis) == 1
