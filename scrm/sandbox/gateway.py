@@ -225,9 +225,7 @@ def _app_of(sandbox: Sandbox, request: Request) -> str | None:
 
 def _send(answer: Answer, start_response: StartResponse) -> list[bytes]:
     status = "404 Not Found" if answer.errcode == NO_SUCH_API else "200 OK"
-    start_response(
-        status, [("Content-Type", answer.content_type), ("Content-Length", str(len(answer.data)))]
-    )
+    start_response(status, [("Content-Type", answer.content_type), ("Content-Length", str(len(answer.data)))])
     return [answer.data]
 
 

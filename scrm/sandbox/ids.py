@@ -23,7 +23,9 @@ class Ids:
         counter = self._counters.get(kind)
         if counter is None:
             counter = self._counters[kind] = count()
-        return hashlib.blake2b(b"%d:%s:%d" % (self._seed, kind.encode(), next(counter)), digest_size=size).digest()
+        return hashlib.blake2b(
+            b"%d:%s:%d" % (self._seed, kind.encode(), next(counter)), digest_size=size
+        ).digest()
 
     def opaque(self, prefix: str, length: int = 30) -> str:
         """`prefix` and `length` characters [0-9A-Za-z_-], like external_userid `wm…`."""

@@ -18,7 +18,11 @@ REMARK_CHARS, DESCRIPTION_CHARS, COMPANY_CHARS = 20, 150, 20
 def get_follow_user_list(call: Call) -> Json:
     """Members with the feature in the visible range."""
     members = call.world.members.values()
-    return {"follow_user": [item.userid for item in members if item.contact_feature and call.app.sees(item.userid)]}
+    return {
+        "follow_user": [
+            item.userid for item in members if item.contact_feature and call.app.sees(item.userid)
+        ]
+    }
 
 
 @api("externalcontact/list", "GET")
@@ -93,7 +97,9 @@ def remark(call: Call) -> Json:
     return {}
 
 
-def _write_remark(call: Call, follow: Follow, values: dict[str, str | None], mobiles: list[str] | None) -> None:
+def _write_remark(
+    call: Call, follow: Follow, values: dict[str, str | None], mobiles: list[str] | None
+) -> None:
     if call.world.customers[follow.external_userid].type != WECHAT_USER:
         values["corp_name"] = None  # remark_company has no effect for WeCom users
     for name, value in values.items():

@@ -80,10 +80,14 @@ def del_corp_tag(call: Call) -> Json:
     if not tag_ids and not group_ids:
         raise WecomError(BAD_TAG, "tag_id and group_id are both empty")
     world = call.world
-    if any(item not in world.tags for item in tag_ids) or any(item not in world.tag_groups for item in group_ids):
+    if any(item not in world.tags for item in tag_ids) or any(
+        item not in world.tag_groups for item in group_ids
+    ):
         raise WecomError(BAD_TAG, "invalid tag id")
-    for item in [*(world.tags[i] for i in tag_ids), *(world.tag_groups[i] for i in group_ids)]:
-        _check_owner(call, item)
+    for tag_id in tag_ids:
+        _check_owner(call, world.tags[tag_id])
+    for group_id in group_ids:
+        _check_owner(call, world.tag_groups[group_id])
     quiet = not world.config.callbacks_for_api_writes
     delete_tags(call.sandbox, tag_ids, quiet)
     delete_groups(call.sandbox, group_ids, quiet)

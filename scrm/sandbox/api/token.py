@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from scrm.sandbox.api.registry import Call, Json, api
 from scrm.sandbox.errors import WecomError
 from scrm.sandbox.model.world import App
@@ -43,12 +45,16 @@ def get_api_domain_ip(call: Call) -> Json:
 
 def _token_of(call: Call, app: App) -> Json:
     world, now = call.world, call.world.clock.now()
-    if app.token is None or app.token not in world.tokens or _left(call, app) <= world.limits.token_early_seconds:
+    if (
+        app.token is None
+        or app.token not in world.tokens
+        or _left(call, app) <= world.limits.token_early_seconds
+    ):
         app.token = world.ids.opaque("", 64)
         app.expires = now + world.limits.token_seconds
         world.tokens[app.token] = (app, app.expires)
         _forget_old_tokens(call)
-    return {"access_token": app.token, "expires_in": int(_left(call, app))}
+    return {"access_token": app.token, "expires_in": ceil(_left(call, app))}
 
 
 def _left(call: Call, app: App) -> float:

@@ -43,9 +43,7 @@ class Envelope:
 
 def contact_change(change: str, userid: str, external_userid: str, rest: str = "") -> str:
     """The fields of change_external_contact (§3.1); `rest` = State, WelcomeCode or Source."""
-    return (
-        f"{cdata('ChangeType', change)}{cdata('UserID', userid)}{cdata('ExternalUserID', external_userid)}{rest}"
-    )
+    return f"{cdata('ChangeType', change)}{cdata('UserID', userid)}{cdata('ExternalUserID', external_userid)}{rest}"
 
 
 def transfer_fail(reason: str, userid: str, external_userid: str) -> str:

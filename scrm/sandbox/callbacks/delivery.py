@@ -6,13 +6,16 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from wechatpy.work.crypto import PrpCrypto, WeChatCrypto
+import wechatpy.utils
+import wechatpy.work.crypto
 
 from scrm.sandbox.callbacks.bodies import cdata
 
 if TYPE_CHECKING:
     from scrm.sandbox.config import AppConfig
 
+WECHATPY: Any = wechatpy.work.crypto  # the library carries no types
+SIGNER: Any = wechatpy.utils.WeChatSigner
 PENDING = "pending"
 DELIVERED = "delivered"
 FAILED = "failed"
@@ -59,8 +62,8 @@ class Sealer:
         """Prepare the key once; the app's token and AES key are checked by the configuration."""
         self._app = app
         self._corp_id = corp_id
-        self._crypto = WeChatCrypto(app.token, app.aes_key, corp_id)
-        self._cipher = PrpCrypto(self._crypto.key)
+        self._crypto = WECHATPY.WeChatCrypto(app.token, app.aes_key, corp_id)
+        self._cipher = WECHATPY.PrpCrypto(self._crypto.key)
 
     def seal(self, plaintext: str, timestamp: int) -> tuple[str, bytes]:
         """Return the query string and the outer XML of one POST (wecom-api.md §2.5)."""
@@ -84,9 +87,7 @@ class Sealer:
 
 
 def _signature(*parts: str) -> str:
-    from wechatpy.utils import WeChatSigner
-
-    signer = WeChatSigner()
+    signer = SIGNER()
     signer.add_data(*parts)
     signature: str = signer.signature
     return signature

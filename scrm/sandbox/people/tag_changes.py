@@ -37,7 +37,9 @@ def delete_tags(sandbox: Sandbox, tag_ids: list[str], quiet: bool) -> list[Deliv
             emptied.append(group.id)
     if quiet:
         return []
-    return tags_changed(sandbox, gone, "tag", "delete") + tags_changed(sandbox, emptied, "tag_group", "delete")
+    return tags_changed(sandbox, gone, "tag", "delete") + tags_changed(
+        sandbox, emptied, "tag_group", "delete"
+    )
 
 
 def delete_groups(sandbox: Sandbox, group_ids: list[str], quiet: bool) -> list[Delivery]:

@@ -1,0 +1,44 @@
+"""The control API: everything a person, an administrator or a test does to the simulated corp."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from flask import Blueprint, Response
+
+from scrm.sandbox.control_api import (
+    contact_views,
+    corp_views,
+)
+from scrm.sandbox.errors import ControlError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scrm.sandbox.runtime import Sandbox
+
+Json = dict[str, Any]
+Routes = dict[tuple[str, str], "Callable[..., Json]"]
+
+
+def control_blueprint(sandbox: Sandbox) -> Blueprint:
+    """All control views under /control; every answer is JSON, errors are {"error": one sentence}."""
+    blueprint = Blueprint("control", __name__, url_prefix="/control")
+    for module in (corp_views, contact_views):
+        for (method, path), view in module.routes(sandbox).items():
+            name = f"{method}_{path}".replace("/", "_").replace("<", "").replace(">", "").replace(":", "_")
+            blueprint.add_url_rule(path, name, _json_view(view), methods=[method])
+    blueprint.register_error_handler(ControlError, _refused)
+    return blueprint
+
+
+def _json_view(view: Callable[..., Json]) -> Callable[..., Response]:
+    def call(**values: Any) -> Response:
+        return Response(orjson.dumps(view(**values)), content_type="application/json")
+
+    return call
+
+
+def _refused(error: ControlError) -> Response:
+    return Response(orjson.dumps({"error": error.message}), error.status, content_type="application/json")

@@ -1,0 +1,46 @@
+"""What the server process loads: builds the sandbox from the environment its parent prepared."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from scrm.sandbox.app import create_sandbox
+from scrm.sandbox.config import SandboxConfig
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+CONFIG_VARIABLE = "SCRM_SANDBOX_CONFIG"
+SEED_VARIABLE = "SCRM_SANDBOX_SEED"
+PARENT_VARIABLE = "SCRM_SANDBOX_PARENT"
+READY_LINE = "sandbox WeCom ready"
+WATCH_SECONDS = 0.5
+
+
+def application() -> Flask:
+    """Factory for the server."""
+    config = SandboxConfig.from_bytes(os.environ.get(CONFIG_VARIABLE, "{}").encode())
+    if SEED_VARIABLE in os.environ:
+        config = replace(config, seed=int(os.environ[SEED_VARIABLE]))
+    app = create_sandbox(config)
+    if PARENT_VARIABLE in os.environ:
+        _end_with_parent(int(os.environ[PARENT_VARIABLE]))
+    sys.stdout.write(f"{READY_LINE}: corp {config.corp_id}\n")
+    sys.stdout.flush()
+    return app
+
+
+def _end_with_parent(parent: int) -> None:
+    """A parent killed with SIGKILL cannot stop this process, so it watches and ends by itself."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_SECONDS)
+        os._exit(0)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()

@@ -1,0 +1,113 @@
+"""Starts the sandbox as a process of its own for tests and demos, and stops it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import requests
+
+from scrm.sandbox.control import SandboxControl
+from scrm.sandbox.defaults import (
+    DEFAULT_AES_KEY,
+    DEFAULT_AGENT_ID,
+    DEFAULT_APP_SECRET,
+    DEFAULT_CALLBACK_TOKEN,
+    DEFAULT_CORP_ID,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+START_SECONDS = 10.0
+STOP_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunningSandbox:
+    """A started sandbox: its address, its control client and the default app's constants."""
+
+    base_url: str
+    control: SandboxControl
+    process: subprocess.Popen[bytes]
+    corp_id: str = DEFAULT_CORP_ID
+    agentid: int = DEFAULT_AGENT_ID
+    secret: str = DEFAULT_APP_SECRET
+    token: str = DEFAULT_CALLBACK_TOKEN
+    aes_key: str = DEFAULT_AES_KEY
+
+
+def free_port() -> int:
+    """A port nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running_sandbox(
+    config: dict[str, Any] | None = None, seed: int = 7, port: int | None = None
+) -> Iterator[RunningSandbox]:
+    """Start on `port` (a free one by default), yield when it answers, stop it at the end.
+
+    RuntimeError with its output when it does not start within 10 seconds.
+    """
+    chosen = port or free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sandbox.json"
+        path.write_bytes(orjson.dumps(config or {}))
+        command = [
+            sys.executable,
+            "-m",
+            "scrm.sandbox",
+            "--port",
+            str(chosen),
+            "--config",
+            str(path),
+            "--seed",
+            str(seed),
+        ]
+        with (Path(folder) / "output").open("w+b") as output:
+            process = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, env=dict(os.environ, PYTHONUNBUFFERED="1")
+            )
+            base_url = f"http://127.0.0.1:{chosen}"
+            control = SandboxControl(base_url)
+            try:
+                _wait_until_ready(control, process, Path(folder) / "output")
+                yield RunningSandbox(base_url, control, process)
+            finally:
+                control.close()
+                stop(process)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM, and SIGKILL when that is not enough."""
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _wait_until_ready(control: SandboxControl, process: subprocess.Popen[bytes], output: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            control.overview()
+        except requests.ConnectionError:
+            time.sleep(0.02)
+        else:
+            return
+    raise RuntimeError(f"the sandbox did not start: {output.read_text(errors='replace')[-2000:]}")
