@@ -12,7 +12,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -88,7 +96,9 @@ class App(Section):
     def _key_shape(cls, value: SecretStr) -> SecretStr:
         text = value.get_secret_value()
         if len(text) != AES_KEY_LENGTH or not text.isalnum():
-            raise ValueError(f"must be exactly {AES_KEY_LENGTH} letters and digits, not {len(text)} characters")
+            raise ValueError(
+                f"must be exactly {AES_KEY_LENGTH} letters and digits, not {len(text)} characters"
+            )
         return value
 
 
@@ -205,8 +215,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Say the order of precedence: arguments, environment, own file, defaults."""
         files = [DEFAULT_FILE]

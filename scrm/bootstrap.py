@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import secrets
 from pathlib import Path
+from types import ModuleType
 
 from flask import Flask
 from flask_migrate import Migrate
@@ -13,6 +14,7 @@ from sqlalchemy.engine import make_url
 
 from config.settings import Settings, SettingsError, current_settings
 from scrm.kernel import redis as kernel_redis
+from scrm.kernel import settings as kernel_settings
 from scrm.kernel.db import db
 
 PACKAGES = (
@@ -31,7 +33,7 @@ PACKAGES = (
 )
 ROLES = ("models", "jobs", "subscribers", "views")
 MIGRATIONS = Path(__file__).parent / "kernel" / "migrations"
-SETTINGS = "scrm_settings"
+SETTINGS = kernel_settings.EXTENSION
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -53,7 +55,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     return app
 
 
-def load_packages() -> list[object]:
+def load_packages() -> list[ModuleType]:
     """Import every role of every package, so that tables, jobs, subscribers and views are known."""
     names = [f"{package}.{role}" for role in ROLES for package in PACKAGES]
     return [importlib.import_module(name) for name in names if importlib.util.find_spec(name)]
@@ -62,10 +64,14 @@ def load_packages() -> list[object]:
 def _configure(app: Flask, settings: Settings) -> None:
     for key in ("database_url", "redis_url"):
         if not getattr(settings, key).get_secret_value():
-            raise SettingsError(f"{key}: is empty; set SCRM_{key.upper()}, or start everything with `scrm up`")
+            raise SettingsError(
+                f"{key}: is empty; set SCRM_{key.upper()}, or start everything with `scrm up`"
+            )
     url = make_url(settings.database_url.get_secret_value())
     if url.get_backend_name() != "postgresql":
-        raise SettingsError("database_url: must be a PostgreSQL address such as postgresql+psycopg://user@host/scrm")
+        raise SettingsError(
+            "database_url: must be a PostgreSQL address such as postgresql+psycopg://user@host/scrm"
+        )
     app.config.update(
         SQLALCHEMY_DATABASE_URI=url.set(drivername="postgresql+psycopg"),
         SQLALCHEMY_ENGINE_OPTIONS={

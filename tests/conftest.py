@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 from redis import Redis
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -20,7 +21,8 @@ from config.settings import Settings, load_settings
 from scrm.bootstrap import create_app
 from scrm.cli.stores import Postgres, Valkey, running
 from scrm.kernel import jobs
-from scrm.kernel.db import Base, db
+from scrm.kernel.apikeys import create_key
+from scrm.kernel.db import Base, db, transaction
 from scrm.kernel.schema import upgrade_schema
 
 FOLDER = "SCRM_TEST_FOLDER"
@@ -87,13 +89,13 @@ def worker_number(worker_id: str) -> int:
 
 
 @pytest.fixture(scope="session")
-def database(worker_number: int) -> Iterator[str]:
+def database(worker_number: int) -> str:
     """A migrated database of this pytest worker's own."""
     name = f"scrm_w{worker_number}"
     with psycopg.connect(_postgres().dsn(), autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-    yield name
+    return name
 
 
 @pytest.fixture(scope="session")
@@ -155,3 +157,23 @@ def empty_tables() -> None:
     names = ", ".join(f'"{table.name}"' for table in Base.metadata.sorted_tables)
     with db.engine.begin() as connection:
         connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+
+
+@pytest.fixture
+def api_with(app: Flask) -> Callable[..., FlaskClient]:
+    """Make a test client whose key holds the given permissions (all when none are named); needs a database fixture."""
+
+    def make(*permissions: str, staff_ids: list[int] | None = None) -> FlaskClient:
+        with transaction():
+            _, token = create_key("test", permissions or ["*"], staff_ids)
+        client = app.test_client()
+        client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+        return client
+
+    return make
+
+
+@pytest.fixture
+def api(session: Session, api_with: Callable[..., FlaskClient]) -> FlaskClient:
+    """A test client with every permission, on the rolled-back session."""
+    return api_with()

@@ -15,7 +15,7 @@ def utcnow() -> datetime:
     return datetime.now(UTC) + _shift
 
 
-def from_epoch(seconds: int | float) -> datetime:
+def from_epoch(seconds: float) -> datetime:
     """WeCom's Unix seconds as an aware UTC time."""
     return datetime.fromtimestamp(seconds, UTC)
 

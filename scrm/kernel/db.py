@@ -67,7 +67,11 @@ UpdatedAt = Annotated[
 def enum_text(kind: type[StrEnum]) -> Enum:
     """Column type that stores a StrEnum's value as text and refuses other values on the way in."""
     return Enum(
-        kind, native_enum=False, create_constraint=False, length=32, values_callable=lambda e: [m.value for m in e]
+        kind,
+        native_enum=False,
+        create_constraint=False,
+        length=32,
+        values_callable=lambda e: [m.value for m in e],
     )
 
 

@@ -17,7 +17,9 @@ class ScrmError(Exception):
     status = 400
     code = "bad-request"
 
-    def __init__(self, message: str, *, fields: Mapping[str, str] | None = None, code: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, fields: Mapping[str, str] | None = None, code: str | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.fields = dict(fields or {})

@@ -57,7 +57,9 @@ def deliver() -> None:
         for kind, batch in by_kind.items():
             for func in _subscribers.get(kind, ()):
                 func(batch)
-    raise RuntimeError(f"events still cause events after {MAX_ROUNDS} rounds: {sorted(k.__name__ for k in by_kind)}")
+    raise RuntimeError(
+        f"events still cause events after {MAX_ROUNDS} rounds: {sorted(k.__name__ for k in by_kind)}"
+    )
 
 
 def drop() -> None:

@@ -81,7 +81,9 @@ def push_pending() -> None:
             _push(JOBS[name], args)
         except RedisError as error:
             metrics.WAKE_LOST.inc()
-            log.warning("wake-up not sent, the clock will find the rows", job=name, error=type(error).__name__)
+            log.warning(
+                "wake-up not sent, the clock will find the rows", job=name, error=type(error).__name__
+            )
 
 
 def drop() -> None:

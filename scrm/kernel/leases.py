@@ -42,7 +42,13 @@ class Claim:
 
 
 def claim(
-    model: Any, *, ready: ColumnElement[bool], order_by: Any, limit: int, seconds: float, values: dict[str, Any]
+    model: Any,
+    *,
+    ready: ColumnElement[bool],
+    order_by: Any,
+    limit: int,
+    seconds: float,
+    values: dict[str, Any],
 ) -> Claim:
     """Take up to ``limit`` rows that are ``ready`` and not held by a living lease.
 

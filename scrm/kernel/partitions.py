@@ -19,7 +19,9 @@ MONTHS_AHEAD = 3
 
 def partitioned_tables() -> list[str]:
     """Names of the tables that are partitioned by month."""
-    return [t.name for t in Base.metadata.sorted_tables if t.dialect_options["postgresql"].get("partition_by")]
+    return [
+        t.name for t in Base.metadata.sorted_tables if t.dialect_options["postgresql"].get("partition_by")
+    ]
 
 
 def ensure_partitions(connection: Connection) -> list[str]:

@@ -7,12 +7,12 @@ takes a :class:`Scope`, so that forgetting it does not run.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from flask import g
+from flask import Flask, current_app, g
 
 from scrm.kernel.errors import Forbidden, Unauthorized
 
@@ -78,19 +78,36 @@ class Actor:
 
     name: str
     permissions: frozenset[Permission]
-    scope: Scope = field(default_factory=lambda: Scope.of_staff())
+    scope: Scope = Scope(everyone=False)
 
     def require(self, permission: Permission) -> None:
         """Raise Forbidden unless the actor holds ``permission``."""
         if permission not in self.permissions:
-            raise Forbidden(f"this key does not hold {permission}; create one with `scrm apikey create --scope {permission}`")
+            raise Forbidden(
+                f"this key does not hold {permission}; create one with `scrm apikey create --scope {permission}`"
+            )
+
+
+Authenticator = Callable[[], Actor | None]
+
+
+def authenticators(app: Flask) -> list[Authenticator]:
+    """The ways to find out who is asking, tried in order; the web layer appends its own."""
+    found: list[Authenticator] = app.extensions.setdefault("scrm_authenticators", [])
+    return found
 
 
 def current_actor() -> Actor:
-    """Who is asking in this request; raises Unauthorized when nobody is known."""
+    """Who is asking in this request, found out once; raises Unauthorized when nobody is known."""
     actor: Actor | None = g.get("actor")
     if actor is None:
-        raise Unauthorized("give an API key as `Authorization: Bearer <key>`, or sign in with the link that `scrm up` prints")
+        for ask in authenticators(current_app):
+            actor = actor or ask()
+        g.actor = actor
+    if actor is None:
+        raise Unauthorized(
+            "give an API key as `Authorization: Bearer <key>`, or sign in with the link that `scrm up` prints"
+        )
     return actor
 
 

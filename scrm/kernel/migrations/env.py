@@ -12,7 +12,7 @@ LOCK_SECONDS = 4
 STATEMENT_SECONDS = 300
 
 
-def _ours(obj, name, kind, reflected, compare_to) -> bool:  # noqa: ANN001
+def _ours(obj, name, kind, reflected, compare_to) -> bool:
     """Leave monthly partitions out of comparisons: the clock makes them, not migrations."""
     return not (kind == "table" and reflected and any(name.startswith(f"{t}_") for t in partitioned_tables()))
 

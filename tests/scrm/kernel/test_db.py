@@ -7,9 +7,9 @@ from sqlalchemy import select
 
 from config.queues import Queue
 from scrm.kernel import events, jobs
+from scrm.kernel.clock import utcnow
 from scrm.kernel.db import transaction
 from scrm.kernel.models import ScheduleRun
-from scrm.kernel.clock import utcnow
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,15 @@ def test_events_reach_subscribers_in_one_list_before_the_commit(session, heard):
 
 
 def test_a_rolled_back_transaction_tells_nobody_and_wakes_nothing(session, heard, probe, redis):
-    with pytest.raises(ZeroDivisionError), transaction() as current:
-        current.add(ScheduleRun(name="x", woken_at=utcnow()))
-        events.publish(Happened(1))
-        probe.wake()
-        1 / 0  # noqa: B018
+    def failing_work():
+        with transaction() as current:
+            current.add(ScheduleRun(name="x", woken_at=utcnow()))
+            events.publish(Happened(1))
+            probe.wake()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        failing_work()
     assert heard == []
     assert waiting(redis) == 0
     assert session.scalars(select(ScheduleRun)).all() == []

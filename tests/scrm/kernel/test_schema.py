@@ -12,7 +12,9 @@ from scrm.kernel.schema import schema_revisions
 
 def test_models_and_schema_agree(committed):
     def ours(obj, name, kind, reflected, compare_to):
-        return not (kind == "table" and reflected and any(name.startswith(f"{t}_") for t in partitioned_tables()))
+        return not (
+            kind == "table" and reflected and any(name.startswith(f"{t}_") for t in partitioned_tables())
+        )
 
     with db.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"include_object": ours, "compare_type": True})

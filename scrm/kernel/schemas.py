@@ -1,0 +1,56 @@
+"""Base of every marshmallow schema: unknown fields are refused, times are aware."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import Any
+
+from marshmallow import RAISE, fields
+from marshmallow import Schema as MarshmallowSchema
+from marshmallow.validate import Length, Range
+
+LIMIT_DEFAULT = 50
+LIMIT_MAX = 200
+
+
+class Schema(MarshmallowSchema):
+    """Our API refuses what it does not know, so that a typing error is seen and not swallowed."""
+
+    class Meta:
+        unknown = RAISE
+
+
+def time_field(**kwargs: Any) -> fields.AwareDateTime:
+    """A moment in ISO 8601; without an offset it is read as UTC."""
+    return fields.AwareDateTime(format="iso", default_timezone=UTC, **kwargs)
+
+
+class PageQuery(Schema):
+    """Query of every list: where to go on, and how many."""
+
+    cursor = fields.String(
+        metadata={"description": "next_cursor of the page before"}, validate=Length(max=200)
+    )
+    limit = fields.Integer(load_default=LIMIT_DEFAULT, validate=Range(1, LIMIT_MAX))
+
+
+def page_schema(item: type[MarshmallowSchema]) -> type[MarshmallowSchema]:
+    """The envelope of a list of ``item``: ``items`` and, unless it was the last page, ``next_cursor``."""
+    return Schema.from_dict(
+        {
+            "items": fields.List(fields.Nested(item), required=True),
+            "next_cursor": fields.String(allow_none=True, required=True),
+        },
+        name=f"{item.__name__.removesuffix('Schema')}Page",
+    )
+
+
+class ProblemSchema(Schema):
+    """An error as RFC 9457 problem document."""
+
+    type = fields.String(required=True)
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    detail = fields.String(required=True)
+    code = fields.String(required=True)
+    fields_ = fields.Dict(data_key="fields", keys=fields.String(), values=fields.String())
