@@ -6,10 +6,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from scrm.kernel.db import CreatedAt, Id, Model, UpdatedAt, enum_text
+from scrm.kernel.leases import Leased
 
 
 class CodeState(StrEnum):
@@ -39,10 +40,25 @@ class ChannelCode(Model):
     welcome_id: Mapped[int | None] = mapped_column(ForeignKey("welcome_messages.id"))
     remark: Mapped[str | None]  # remark of the contact way itself, at most 30 characters
     skip_verify: Mapped[bool] = mapped_column(default=True, server_default="true")
-    effect_id: Mapped[int | None]
+    contact_type: Mapped[int]  # WeCom's type: 1 one member, 2 several; it cannot change
+    version: Mapped[int] = mapped_column(
+        default=1, server_default="1"
+    )  # raised when WeCom has to hear of a change
+    accepted: Mapped[dict[str, Any] | None]  # the fields WeCom holds; a difference from ours is sent
+    effect_id: Mapped[int | None]  # the open call, if one is under way
     error: Mapped[str | None]
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
+
+
+class ChannelAdd(Model):
+    """A follow relation came through a channel code; remembered so that its tags are given once per add."""
+
+    __tablename__ = "channel_adds"
+
+    follow_id: Mapped[int] = mapped_column(ForeignKey("follows.id", ondelete="CASCADE"), primary_key=True)
+    channel_code_id: Mapped[int] = mapped_column(ForeignKey("channel_codes.id"), index=True)
+    at: Mapped[datetime]  # of the add
 
 
 class WelcomeMessage(Model):
@@ -69,15 +85,24 @@ class WelcomeOutcome(StrEnum):
     MISSED = "missed"
 
 
-class Welcome(Model):
+class Welcome(Leased, Model):
     """One welcome owed to one new customer, with the reason when it was missed."""
 
     __tablename__ = "welcomes"
-    __table_args__ = (Index("ix_welcomes_outcome_created_at", "outcome", "created_at"),)
+    __table_args__ = (
+        Index("ix_welcomes_outcome_created_at", "outcome", "created_at"),
+        Index(
+            "ix_welcomes_unprepared",
+            "id",
+            postgresql_where=text("outcome = 'planned' AND effect_id IS NULL"),
+        ),
+    )
 
     id: Mapped[Id]
     follow_id: Mapped[int] = mapped_column(ForeignKey("follows.id", ondelete="CASCADE"), index=True)
     code_digest: Mapped[str] = mapped_column(unique=True)  # sha256 of the welcome code: one code, one welcome
+    pending_code: Mapped[str | None]  # the welcome code, only until the effect that carries it is planned
+    app: Mapped[str | None]
     welcome_id: Mapped[int | None]
     effect_id: Mapped[int | None] = mapped_column(index=True)
     outcome: Mapped[WelcomeOutcome] = mapped_column(enum_text(WelcomeOutcome))
@@ -87,5 +112,3 @@ class Welcome(Model):
     deadline_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]
-
-

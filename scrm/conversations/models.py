@@ -6,10 +6,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKey, Identity, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, Identity, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from scrm.kernel.db import CreatedAt, Id, Model, UpdatedAt, enum_text
+from scrm.kernel.leases import Leased
 
 
 class Channel(StrEnum):
@@ -35,6 +36,21 @@ class Message(Model):
         UniqueConstraint("channel", "message_key", "sent_at"),
         Index("ix_messages_customer_id_sent_at", "customer_id", "sent_at"),
         Index("ix_messages_staff_id_sent_at", "staff_id", "sent_at"),
+        Index(
+            "ix_messages_unanswered",
+            "sent_at",
+            postgresql_where=text("replied_at IS NULL AND direction = 'in' AND kind = 'text'"),
+        ),
+        Index(
+            "ix_messages_strangers",
+            "external_userid",
+            postgresql_where=text("customer_id IS NULL AND external_userid IS NOT NULL"),
+        ),
+        Index(
+            "ix_messages_fail_msgid",
+            text("(content ->> 'fail_msgid')"),
+            postgresql_where=text("kind = 'msg_send_fail'"),
+        ),
         {"postgresql_partition_by": "RANGE (sent_at)"},
     )
 
@@ -53,11 +69,15 @@ class Message(Model):
     staff_id: Mapped[int | None]
     kf_account_id: Mapped[int | None]
     replied_at: Mapped[datetime | None]  # automatic replies were considered
+    failed: Mapped[str | None]  # why WeCom could not deliver it, or who took it back
     created_at: Mapped[CreatedAt]
 
 
-class KfAccount(Model):
-    """A customer-service account (客服账号) with the cursor up to which its messages are stored."""
+class KfAccount(Leased, Model):
+    """A customer-service account (客服账号) with the cursor up to which its messages are stored.
+
+    One puller at a time: it holds the lease, and a page is written only where the cursor is still the one it asked with.
+    """
 
     __tablename__ = "kf_accounts"
 
@@ -68,6 +88,7 @@ class KfAccount(Model):
     cursor: Mapped[str | None]
     pull_wanted_at: Mapped[datetime | None] = mapped_column(index=True)
     pull_token: Mapped[str | None]  # from the newest callback, valid 10 minutes
+    pull_token_at: Mapped[datetime | None]  # that callback's own time
     pulled_at: Mapped[datetime | None]
     pull_failed: Mapped[str | None]
     created_at: Mapped[CreatedAt]
@@ -112,8 +133,12 @@ class AutoReply(Model):
     priority: Mapped[int] = mapped_column(default=0, server_default="0")  # higher first
     enabled: Mapped[bool] = mapped_column(default=True, server_default="true")
     reply_text: Mapped[str | None]
-    office_hours: Mapped[dict[str, Any] | None]  # {"days": [1..7], "from": "09:00", "to": "18:00"} in the corp's zone
-    outside_office_hours: Mapped[bool] = mapped_column(default=False, server_default="false")  # fires only outside
+    office_hours: Mapped[
+        dict[str, Any] | None
+    ]  # {"days": [1..7], "from": "09:00", "to": "18:00"} in the corp's zone
+    outside_office_hours: Mapped[bool] = mapped_column(
+        default=False, server_default="false"
+    )  # fires only outside
     cooldown_seconds: Mapped[int] = mapped_column(default=0, server_default="0")  # per person
     hand_over_to: Mapped[str | None]  # "pool" or a userid: give the session to a person
     created_at: Mapped[CreatedAt]

@@ -165,10 +165,15 @@ def upgrade():
     sa.Column('cursor', sa.Text(), nullable=True),
     sa.Column('pull_wanted_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('pull_token', sa.Text(), nullable=True),
+    sa.Column('pull_token_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('pulled_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('pull_failed', sa.Text(), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('updated_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.Column('attempts', sa.BigInteger(), server_default='0', nullable=False),
+    sa.Column('lease_token', sa.Uuid(), nullable=True),
+    sa.Column('lease_until', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('next_at', sa.DateTime(timezone=True), nullable=True),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_kf_accounts')),
     sa.UniqueConstraint('open_kfid', name=op.f('uq_kf_accounts_open_kfid'))
     )
@@ -189,13 +194,17 @@ def upgrade():
     sa.Column('staff_id', sa.BigInteger(), nullable=True),
     sa.Column('kf_account_id', sa.BigInteger(), nullable=True),
     sa.Column('replied_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('failed', sa.Text(), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.PrimaryKeyConstraint('id', 'sent_at', name=op.f('pk_messages')),
     sa.UniqueConstraint('channel', 'message_key', 'sent_at', name=op.f('uq_messages_channel_message_key_sent_at')),
     postgresql_partition_by='RANGE (sent_at)'
     )
     op.create_index('ix_messages_customer_id_sent_at', 'messages', ['customer_id', 'sent_at'], unique=False)
+    op.create_index('ix_messages_fail_msgid', 'messages', [sa.literal_column("(content ->> 'fail_msgid')")], unique=False, postgresql_where=sa.text("kind = 'msg_send_fail'"))
     op.create_index('ix_messages_staff_id_sent_at', 'messages', ['staff_id', 'sent_at'], unique=False)
+    op.create_index('ix_messages_strangers', 'messages', ['external_userid'], unique=False, postgresql_where=sa.text('customer_id IS NULL AND external_userid IS NOT NULL'))
+    op.create_index('ix_messages_unanswered', 'messages', ['sent_at'], unique=False, postgresql_where=sa.text("replied_at IS NULL AND direction = 'in' AND kind = 'text'"))
     op.create_table('rules',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
@@ -210,6 +219,13 @@ def upgrade():
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('woken_at', sa.DateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('name', name=op.f('pk_schedule_runs'))
+    )
+    op.create_table('signin_links',
+    sa.Column('digest', sa.LargeBinary(), nullable=False),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('used_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.PrimaryKeyConstraint('digest', name=op.f('pk_signin_links'))
     )
     op.create_table('staff',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -323,6 +339,9 @@ def upgrade():
     sa.Column('welcome_id', sa.BigInteger(), nullable=True),
     sa.Column('remark', sa.Text(), nullable=True),
     sa.Column('skip_verify', sa.Boolean(), server_default='true', nullable=False),
+    sa.Column('contact_type', sa.BigInteger(), nullable=False),
+    sa.Column('version', sa.BigInteger(), server_default='1', nullable=False),
+    sa.Column('accepted', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
     sa.Column('effect_id', sa.BigInteger(), nullable=True),
     sa.Column('error', sa.Text(), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
@@ -489,6 +508,15 @@ def upgrade():
     )
     op.create_index('ix_broadcast_targets_chunk_id', 'broadcast_targets', ['chunk_id'], unique=False)
     op.create_index('ix_broadcast_targets_recipient', 'broadcast_targets', ['recipient'], unique=False)
+    op.create_table('channel_adds',
+    sa.Column('follow_id', sa.BigInteger(), nullable=False),
+    sa.Column('channel_code_id', sa.BigInteger(), nullable=False),
+    sa.Column('at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['channel_code_id'], ['channel_codes.id'], name=op.f('fk_channel_adds_channel_code_id_channel_codes')),
+    sa.ForeignKeyConstraint(['follow_id'], ['follows.id'], name=op.f('fk_channel_adds_follow_id_follows'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('follow_id', name=op.f('pk_channel_adds'))
+    )
+    op.create_index(op.f('ix_channel_adds_channel_code_id'), 'channel_adds', ['channel_code_id'], unique=False)
     op.create_table('group_stays',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('group_id', sa.BigInteger(), nullable=False),
@@ -536,6 +564,8 @@ def upgrade():
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('follow_id', sa.BigInteger(), nullable=False),
     sa.Column('code_digest', sa.Text(), nullable=False),
+    sa.Column('pending_code', sa.Text(), nullable=True),
+    sa.Column('app', sa.Text(), nullable=True),
     sa.Column('welcome_id', sa.BigInteger(), nullable=True),
     sa.Column('effect_id', sa.BigInteger(), nullable=True),
     sa.Column('outcome', sa.Enum('planned', 'sent', 'missed', name='welcomeoutcome', native_enum=False, length=32), nullable=False),
@@ -545,6 +575,10 @@ def upgrade():
     sa.Column('deadline_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.Column('attempts', sa.BigInteger(), server_default='0', nullable=False),
+    sa.Column('lease_token', sa.Uuid(), nullable=True),
+    sa.Column('lease_until', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('next_at', sa.DateTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['follow_id'], ['follows.id'], name=op.f('fk_welcomes_follow_id_follows'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_welcomes')),
     sa.UniqueConstraint('code_digest', name=op.f('uq_welcomes_code_digest'))
@@ -552,6 +586,7 @@ def upgrade():
     op.create_index(op.f('ix_welcomes_effect_id'), 'welcomes', ['effect_id'], unique=False)
     op.create_index(op.f('ix_welcomes_follow_id'), 'welcomes', ['follow_id'], unique=False)
     op.create_index('ix_welcomes_outcome_created_at', 'welcomes', ['outcome', 'created_at'], unique=False)
+    op.create_index('ix_welcomes_unprepared', 'welcomes', ['id'], unique=False, postgresql_where=sa.text("outcome = 'planned' AND effect_id IS NULL"))
     op.create_table('tag_sources',
     sa.Column('assignment_id', sa.BigInteger(), nullable=False),
     sa.Column('source', sa.Text(), nullable=False),
@@ -565,6 +600,7 @@ def upgrade():
 def downgrade():
     # ### commands auto generated by Alembic - please adjust! ###
     op.drop_table('tag_sources')
+    op.drop_index('ix_welcomes_unprepared', table_name='welcomes', postgresql_where=sa.text("outcome = 'planned' AND effect_id IS NULL"))
     op.drop_index('ix_welcomes_outcome_created_at', table_name='welcomes')
     op.drop_index(op.f('ix_welcomes_follow_id'), table_name='welcomes')
     op.drop_index(op.f('ix_welcomes_effect_id'), table_name='welcomes')
@@ -577,6 +613,8 @@ def downgrade():
     op.drop_index('ix_group_stays_member_id', table_name='group_stays')
     op.drop_index('ix_group_stays_customer_id', table_name='group_stays', postgresql_where=sa.text('customer_id IS NOT NULL'))
     op.drop_table('group_stays')
+    op.drop_index(op.f('ix_channel_adds_channel_code_id'), table_name='channel_adds')
+    op.drop_table('channel_adds')
     op.drop_index('ix_broadcast_targets_recipient', table_name='broadcast_targets')
     op.drop_index('ix_broadcast_targets_chunk_id', table_name='broadcast_targets')
     op.drop_table('broadcast_targets')
@@ -612,9 +650,13 @@ def downgrade():
     op.drop_table('tag_groups')
     op.drop_index('uq_staff_userid_lower', table_name='staff')
     op.drop_table('staff')
+    op.drop_table('signin_links')
     op.drop_table('schedule_runs')
     op.drop_table('rules')
+    op.drop_index('ix_messages_unanswered', table_name='messages', postgresql_where=sa.text("replied_at IS NULL AND direction = 'in' AND kind = 'text'"))
+    op.drop_index('ix_messages_strangers', table_name='messages', postgresql_where=sa.text('customer_id IS NULL AND external_userid IS NOT NULL'))
     op.drop_index('ix_messages_staff_id_sent_at', table_name='messages')
+    op.drop_index('ix_messages_fail_msgid', table_name='messages', postgresql_where=sa.text("kind = 'msg_send_fail'"))
     op.drop_index('ix_messages_customer_id_sent_at', table_name='messages')
     op.drop_table('messages')
     op.drop_index(op.f('ix_kf_accounts_pull_wanted_at'), table_name='kf_accounts')
