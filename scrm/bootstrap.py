@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
+import os
 import secrets
 from pathlib import Path
 from types import ModuleType
@@ -81,7 +83,24 @@ def _configure(app: Flask, settings: Settings) -> None:
             "pool_recycle": 1800,
             "connect_args": {"connect_timeout": 3, "application_name": "scrm"},
         },
-        SECRET_KEY=settings.web.secret_key.get_secret_value() or secrets.token_hex(32),
+        SECRET_KEY=settings.web.secret_key.get_secret_value()
+        or _kept_secret(settings.var_dir / "secret_key"),
+        SESSION_COOKIE_NAME="scrm_session",
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.web.public_url.startswith("https://"),
         MAX_CONTENT_LENGTH=16 * 1024 * 1024,
         JSON_SORT_KEYS=False,
     )
+
+
+def _kept_secret(file: Path) -> str:
+    """The key that signs cookies: made once, kept for all processes of this folder, readable by us alone."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft = file.with_name(f".secret_key.{os.getpid()}")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as new:
+            new.write(secrets.token_hex(32))
+        with contextlib.suppress(FileExistsError):  # another process was quicker: its key is everybody's
+            os.link(draft, file)
+        draft.unlink()
+    return file.read_text()

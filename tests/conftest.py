@@ -105,12 +105,14 @@ def settings(database: str, worker_number: int) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def app(settings: Settings) -> Flask:
+def app(settings: Settings) -> Iterator[Flask]:
     """The whole application."""
     app = create_app(settings)
     app.testing = True
     jobs.bind(app)
-    return app
+    yield app
+    with app.app_context():
+        db.engine.dispose()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -86,10 +86,11 @@ def bearer_actor() -> Actor | None:
     return actor_for_token(token.strip())
 
 
-def init_http(app: Flask, modules: Iterable[object]) -> None:
+def init_http(app: Flask, modules: Sequence[Any]) -> None:
     """Register the views of every package, the API description and the error handlers.
 
-    :param modules: ``views`` modules; each has a ``blueprint`` or a list ``blueprints``, of the API or of plain pages
+    :param modules: ``views`` modules; each has a ``blueprint`` or a list ``blueprints``, of the API or of plain pages,
+        and may have an ``authenticator``, a further way to find out who is asking
     """
     app.config.update(
         API_TITLE="WeCom SCRM",
@@ -108,11 +109,12 @@ def init_http(app: Flask, modules: Iterable[object]) -> None:
         register(blueprint)
     docs = get_swaggerui_blueprint(f"{PREFIX}/docs", f"{PREFIX}/openapi.json", {"app_name": "WeCom SCRM"})
     app.register_blueprint(docs, url_prefix=f"{PREFIX}/docs")
-    permissions.authenticators(app).append(bearer_actor)
+    own = [module.authenticator for module in modules if hasattr(module, "authenticator")]
+    permissions.authenticators(app).extend([bearer_actor, *own])
     register_errors(app)
 
 
-def _blueprints(modules: Iterable[object]) -> list[Any]:
+def _blueprints(modules: Sequence[Any]) -> list[Any]:
     found: list[Any] = []
     for module in modules:
         single = getattr(module, "blueprint", None)

@@ -110,6 +110,18 @@ def _push(wanted: Job, args: tuple[Argument, ...]) -> None:
     )
 
 
+def forget_flags(queue: Queue) -> None:
+    """Take down the wake-up flags of ``queue``: a worker killed just after its pop left one standing.
+
+    A worker calls this when it starts, so that the clock can wake again at once; at worst a job is woken twice.
+    """
+    store = redis()
+    names = {made.name for made in JOBS.values() if made.queue is queue}
+    for flag in store.scan_iter(_flag("*", ()), count=1000):
+        if flag.decode().split(":")[2] in names:
+            store.delete(flag)
+
+
 def bind(app: Flask) -> None:
     """Tell the worker process which app its jobs run in."""
     _app[:] = [app]

@@ -46,3 +46,14 @@ class ScheduleRun(Model):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     woken_at: Mapped[datetime]
+
+
+class SigninLink(Model):
+    """A one-time link that signs a browser in; only the token's hash is kept."""
+
+    __tablename__ = "signin_links"
+
+    digest: Mapped[bytes] = mapped_column(primary_key=True)
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+    created_at: Mapped[CreatedAt]

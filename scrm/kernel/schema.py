@@ -7,7 +7,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import current_app
 
-from scrm.kernel.db import db
+from scrm.kernel.db import db, session
 from scrm.kernel.partitions import ensure_partitions
 
 
@@ -20,6 +20,5 @@ def upgrade_schema() -> list[str]:
 
 def schema_revisions() -> tuple[str | None, str | None]:
     """(revision of the database, newest revision of the program); equal when up to date."""
-    with db.engine.connect() as connection:
-        present = MigrationContext.configure(connection).get_current_revision()
+    present = MigrationContext.configure(session().connection()).get_current_revision()
     return present, ScriptDirectory(current_app.extensions["migrate"].directory).get_current_head()

@@ -1,0 +1,96 @@
+"""What the overview page and the metrics show: counts, ages and last errors, read from the truth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rq import Queue as RqQueue
+from rq import Worker
+from sqlalchemy import text
+
+from config.queues import Queue
+from scrm.kernel.db import session
+from scrm.kernel.redis import redis
+
+TOTALS = {
+    "customers": "SELECT count(*) FROM customers",
+    "follows": "SELECT count(*) FROM follows WHERE status IN ('active', 'half')",
+    "groups": "SELECT count(*) FROM customer_groups WHERE status = 'normal'",
+    "group members": "SELECT count(*) FROM group_stays WHERE left_at IS NULL",
+    "messages": "SELECT count(*) FROM messages",
+    "tags": "SELECT count(*) FROM tags WHERE deleted_at IS NULL",
+    "tagged": "SELECT count(*) FROM tag_assignments WHERE state IN ('active', 'pending_add')",
+    "channel codes": "SELECT count(*) FROM channel_codes WHERE status = 'active'",
+    "broadcasts": "SELECT count(*) FROM broadcasts",
+}
+STATES = {
+    "inbox": "SELECT state, count(*) AS n, extract(epoch FROM now() - min(received_at))::float AS age"
+    " FROM callback_inbox GROUP BY state",
+    "effects": "SELECT kind || ' ' || state AS state, count(*) AS n, extract(epoch FROM now() - min(created_at))::float"
+    " AS age FROM effects GROUP BY kind, state",
+    "broadcasts": "SELECT state, count(*) AS n, extract(epoch FROM now() - min(created_at))::float AS age"
+    " FROM broadcasts GROUP BY state",
+}
+WELCOMES = """
+SELECT count(*) FILTER (WHERE outcome = 'sent') AS sent, count(*) FILTER (WHERE outcome = 'missed') AS missed,
+       count(*) FILTER (WHERE outcome = 'planned') AS planned,
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - event_at))
+           FILTER (WHERE outcome = 'sent') AS p50,
+       percentile_cont(0.99) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - event_at))
+           FILTER (WHERE outcome = 'sent') AS p99
+FROM welcomes WHERE created_at > now() - interval '1 hour'
+"""
+ERRORS = """
+(SELECT 'effect ' || id AS what, kind AS kind, coalesce(errcode::text || ' ', '') || coalesce(error, state) AS why,
+        coalesce(finished_at, created_at) AS at
+ FROM effects WHERE state IN ('failed', 'unknown', 'expired') ORDER BY id DESC LIMIT 10)
+UNION ALL
+(SELECT 'inbox ' || id, coalesce(event, '?') || coalesce('/' || change_type, ''), coalesce(error, state),
+        coalesce(finished_at, received_at)
+ FROM callback_inbox WHERE state IN ('dead', 'failed') ORDER BY id DESC LIMIT 10)
+ORDER BY at DESC LIMIT 10
+"""
+
+
+def overview() -> dict[str, Any]:
+    """Everything on the overview page, as plain values (ages and latencies in seconds)."""
+    return {
+        "totals": {name: session().scalar(text(question)) for name, question in TOTALS.items()},
+        "states": {name: state_counts(name) for name in STATES},
+        "queues": queue_depths(),
+        "welcome": welcome_figures(),
+        "errors": [dict(row) for row in session().execute(text(ERRORS)).mappings()],
+    }
+
+
+def welcome_figures() -> dict[str, Any]:
+    """Welcomes of the last hour by outcome, and seconds from event to WeCom's acceptance (median, 99th percentile)."""
+    return dict(session().execute(text(WELCOMES)).mappings().one())
+
+
+def state_counts(name: str) -> list[dict[str, Any]]:
+    """Rows by state with the age of the oldest, for ``inbox``, ``effects`` or ``broadcasts``."""
+    return [dict(row) for row in session().execute(text(STATES[name] + " ORDER BY 1")).mappings()]
+
+
+def errcode_counts() -> list[dict[str, Any]]:
+    """Effects by kind, state and errcode."""
+    question = (
+        "SELECT kind, state, coalesce(errcode, 0) AS errcode, count(*) AS n FROM effects GROUP BY 1, 2, 3"
+    )
+    return [dict(row) for row in session().execute(text(question)).mappings()]
+
+
+def queue_depths() -> list[dict[str, Any]]:
+    """Waiting wake-ups, failed jobs and living workers of each queue."""
+    store = redis()
+    workers = Worker.all(connection=store)
+    return [
+        {
+            "queue": name.value,
+            "waiting": (queue := RqQueue(name, connection=store)).count,
+            "failed": queue.failed_job_registry.count,
+            "workers": sum(1 for worker in workers if name.value in worker.queue_names()),
+        }
+        for name in Queue
+    ]

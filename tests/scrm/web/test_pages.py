@@ -1,0 +1,77 @@
+"""Overview, sign-in, probes and the API description."""
+
+import pytest
+from openapi_spec_validator import validate
+
+from scrm.kernel.db import transaction
+from scrm.web.signin import new_signin_link
+
+OPEN_ENDPOINTS = {
+    "api-docs.openapi_json",
+    "swagger_ui.show",
+    "swagger_ui",
+}  # made by libraries, open on purpose
+
+
+@pytest.fixture
+def link(session):
+    with transaction():
+        return new_signin_link("http://127.0.0.1:1")
+
+
+def test_every_view_declares_its_permission_or_is_public_on_purpose(app):
+    undeclared = [
+        rule.endpoint
+        for rule in app.url_map.iter_rules()
+        if not hasattr(app.view_functions[rule.endpoint], "__permission__")
+        and rule.endpoint not in OPEN_ENDPOINTS
+    ]
+    assert undeclared == []
+
+
+def test_the_overview_tells_a_stranger_how_to_sign_in(session, app):
+    answer = app.test_client().get("/")
+    assert answer.status_code == 401
+    assert "scrm signin" in answer.text
+
+
+def test_a_sign_in_link_works_once(link, app):
+    token = link.partition("#")[2]
+    browser, other = app.test_client(), app.test_client()
+    assert browser.post("/signin", data={"token": token}).status_code == 302
+    assert browser.get("/").status_code == 200
+    assert other.post("/signin", data={"token": token}).status_code == 401
+    assert other.get("/overview.json").status_code == 401
+
+
+def test_the_overview_shows_counts_queues_and_errors(link, app):
+    browser = app.test_client()
+    browser.post("/signin", data={"token": link.partition("#")[2]})
+    page = browser.get("/").text
+    assert "收件箱" in page
+    assert "urgent" in page
+    figures = browser.get("/overview.json").json
+    assert figures["totals"]["customers"] == 0
+    assert {row["queue"] for row in figures["queues"]} == {"urgent", "events", "broadcast", "background"}
+
+
+def test_health_and_readiness(session, app):
+    assert app.test_client().get("/healthz").json == {"status": "ok"}
+    assert app.test_client().get("/readyz").json == {"status": "ok"}
+
+
+def test_metrics_are_in_prometheus_format(session, app):
+    text = app.test_client().get("/metrics").text
+    assert 'scrm_queue_waiting{queue="urgent"} 0.0' in text
+
+
+def test_the_api_description_is_valid_openapi_3_1(session, app):
+    description = app.test_client().get("/api/v1/openapi.json").json
+    assert description["openapi"] == "3.1.0"
+    validate(description)
+
+
+def test_the_documentation_page_needs_no_internet(session, app):
+    page = app.test_client().get("/api/v1/docs/")
+    assert page.status_code == 200
+    assert "//" not in page.text.replace("http://www.w3.org", "").split("<body")[0]
