@@ -112,5 +112,5 @@ def test_every_dependency_is_explained():
 
 @pytest.mark.parametrize("module", ["scrm.kernel.db", "scrm.bootstrap", "tags.models", "wecom_callbacks.models"])
 def test_importing_has_no_side_effects(module):
-    code = f"import socket; socket.socket = None; import {module}"
+    code = f"import socket; socket.socket.connect = None; import {module}"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
