@@ -24,6 +24,8 @@ from scrm.kernel import jobs
 from scrm.kernel.apikeys import create_key
 from scrm.kernel.db import Base, db, transaction
 from scrm.kernel.schema import upgrade_schema
+from scrm.sandbox.control import SandboxControl
+from scrm.sandbox.testing import RunningSandbox, free_port, running_sandbox
 
 FOLDER = "SCRM_TEST_FOLDER"
 TEMPLATE = "scrm_template"
@@ -99,9 +101,38 @@ def database(worker_number: int) -> str:
 
 
 @pytest.fixture(scope="session")
-def settings(database: str, worker_number: int) -> Settings:
-    """Settings that point at this worker's own stores."""
-    return make_settings(database, worker_number + 1)
+def sandbox_port() -> int:
+    """Where this worker's sandbox WeCom listens once a test asks for it."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def settings(database: str, worker_number: int, sandbox_port: int) -> Settings:
+    """Settings that point at this worker's own stores and sandbox."""
+    wecom = {**load_settings().wecom.model_dump(), "base_url": f"http://127.0.0.1:{sandbox_port}"}
+    return make_settings(database, worker_number + 1, wecom=wecom)
+
+
+@pytest.fixture(scope="session")
+def sandbox_process(sandbox_port: int) -> Iterator[RunningSandbox]:
+    """The sandbox WeCom of this worker, with the corp and app of :func:`make_settings`."""
+    app = {
+        "name": "main",
+        "agentid": TEST_APP["agent_id"],
+        **{k: TEST_APP[k] for k in ("secret", "token", "aes_key")},
+    }
+    config = {"corp_id": CORP_ID, "apps": [app]}
+    with running_sandbox(config, port=sandbox_port) as running:
+        yield running
+
+
+@pytest.fixture
+def sandbox(sandbox_process: RunningSandbox, redis: Redis) -> Iterator[SandboxControl]:
+    """Control of a sandbox WeCom that has just been reset (no people, no faults, an empty log)."""
+    sandbox_process.control.clear_faults()
+    sandbox_process.control.reset()
+    yield sandbox_process.control
+    sandbox_process.control.clear_faults()
 
 
 @pytest.fixture(scope="session")
