@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import requests
@@ -164,5 +165,155 @@ class PeopleControl(ControlClient):
         )
 
 
-class SandboxControl(CorpControl, PeopleControl):
+class GroupControl(ControlClient):
+    """Customer groups and mass sends."""
+
+    def create_group(self, owner: str, people: list[str] | None = None, name: str | None = None) -> Json:
+        """A member makes a group; returns chat_id and member_version."""
+        return self.post("/groups/create", owner=owner, people=people, name=name)
+
+    def join_group(self, chat_id: str, people: list[str], join_scene: int = 3, **more: str) -> Json:
+        """People join (1 invited, 2 link, 3 QR); more: invitor, state."""
+        return self.post("/groups/join", chat_id=chat_id, people=people, join_scene=join_scene, **more)
+
+    def leave_group(self, chat_id: str, people: list[str], removed: bool = False) -> Json:
+        """People leave, or are removed."""
+        return self.post("/groups/leave", chat_id=chat_id, people=people, removed=removed)
+
+    def rename_group(self, chat_id: str, name: str) -> Json:
+        """change_name."""
+        return self.post("/groups/rename", chat_id=chat_id, name=name)
+
+    def notice_group(self, chat_id: str, notice: str) -> Json:
+        """change_notice."""
+        return self.post("/groups/notice", chat_id=chat_id, notice=notice)
+
+    def own_group(self, chat_id: str, owner: str) -> Json:
+        """change_owner."""
+        return self.post("/groups/owner", chat_id=chat_id, owner=owner)
+
+    def dismiss_group(self, chat_id: str) -> Json:
+        """The group is dissolved."""
+        return self.post("/groups/dismiss", chat_id=chat_id)
+
+    def confirm_broadcast(self, msgid: str, userids: list[str] | None = None) -> list[str]:
+        """Senders press send (None: everybody who has not); returns who did."""
+        return list(self.post("/broadcast/confirm", msgid=msgid, userids=userids)["confirmed"])
+
+
+class ServiceControl(ControlClient):
+    """Customer service (kf) and members' messages to the app."""
+
+    def chat(self, external_userid: str | None = None, content: str | None = None, **more: Any) -> Json:
+        """A customer writes to a kf account; more: open_kfid, name, msgtype, message, menu_id, count."""
+        return self.post("/people/chat", external_userid=external_userid, content=content, **more)
+
+    def kf_enter(self, external_userid: str | None = None, **more: Any) -> Json:
+        """A customer opens the conversation; returns welcome_code or None. More: open_kfid, scene, scene_param."""
+        return self.post("/kf/enter", external_userid=external_userid, **more)
+
+    def servicer_reply(self, userid: str, external_userid: str, **more: Any) -> Json:
+        """A servicer answers in the client; more: open_kfid, content, msgtype, message."""
+        return self.post("/kf/servicer_reply", userid=userid, external_userid=external_userid, **more)
+
+    def servicer_take(self, userid: str, external_userid: str, open_kfid: str | None = None) -> Json:
+        """A servicer takes the session."""
+        return self.post(
+            "/kf/servicer_take", userid=userid, external_userid=external_userid, open_kfid=open_kfid
+        )
+
+    def servicer_end(self, external_userid: str, open_kfid: str | None = None) -> Json:
+        """The servicer ends the session."""
+        return self.post("/kf/servicer_end", external_userid=external_userid, open_kfid=open_kfid)
+
+    def servicer_status(self, userid: str, serving: bool, open_kfid: str | None = None) -> Json:
+        """A servicer starts or stops serving."""
+        return self.post("/kf/servicer_status", userid=userid, serving=serving, open_kfid=open_kfid)
+
+    def kf_event(self, event: Json, open_kfid: str | None = None) -> Json:
+        """Any event of wecom-api.md §7.4 into the account's log."""
+        return self.post("/kf/event", event=event, open_kfid=open_kfid)
+
+    def staff_message(self, userid: str, content: str | None = None, **more: Any) -> Json:
+        """A member writes to the app; more: app, msgtype, fields {field of §3.7: text}."""
+        return self.post("/staff/message", userid=userid, content=content, **more)
+
+    def staff_event(self, userid: str, event: str, **more: Any) -> Json:
+        """subscribe, enter_agent, click …; more: app, fields."""
+        return self.post("/staff/event", userid=userid, event=event, **more)
+
+
+class ConsoleControl(ControlClient):
+    """The admin console, streams of traffic, and the truth."""
+
+    def create_tags(self, group_name: str, names: list[str]) -> Json:
+        """Tags in a group of that name; returns group_id and tags {name: id}."""
+        return self.post("/tags/create", group_name=group_name, names=names)
+
+    def edit_tag(self, tag_id: str, name: str | None = None, order: int | None = None) -> Json:
+        """Rename or reorder a tag or group."""
+        return self.post("/tags/edit", id=tag_id, name=name, order=order)
+
+    def delete_tag(self, tag_id: str) -> Json:
+        """Delete a tag or group."""
+        return self.post("/tags/delete", id=tag_id)
+
+    def shuffle_tags(self, group_id: str) -> Json:
+        """Reorder a group's tags."""
+        return self.post("/tags/shuffle", group_id=group_id)
+
+    def create_staff(self, userid: str, name: str, department: int = 1) -> Json:
+        """A new member."""
+        return self.post("/staff/create", userid=userid, name=name, department=department)
+
+    def delete_staff(self, userid: str) -> Json:
+        """A member leaves the corp."""
+        return self.post("/staff/delete", userid=userid)
+
+    def staff_behaviour(self, userids: list[str] | None = None, **changes: Any) -> Json:
+        """confirm_seconds (None: never), console_welcome, contact_feature, status; userids None: everybody."""
+        body: Json = dict(changes)
+        if userids is not None:
+            body["userids"] = userids
+        return self.call("POST", "/staff/behaviour", body)
+
+    def create_department(self, name: str, parentid: int = 1) -> int:
+        """A new department; returns its id."""
+        return int(self.post("/departments/create", name=name, parentid=parentid)["id"])
+
+    def raw_event(self, event: str, xml: str = "", app: str | None = None, **more: str) -> Json:
+        """Any event; `xml` goes after the common fields. More: feature (who may hear it)."""
+        return self.post("/events/raw", event=event, xml=xml, app=app, **more)
+
+    def state(self, entity: str, item_id: str) -> Json:
+        """The truth about one thing, for example state("customer", external_userid)."""
+        return self.call("GET", f"/state/{entity}/{item_id}")
+
+    def state_ids(self, entity: str) -> list[str]:
+        """Ids of all things of a kind."""
+        return list(self.call("GET", f"/state/{entity}")["ids"])
+
+    def start_traffic(self, **plan: Any) -> Json:
+        """mix, rate, seconds or count, prepare, connections; returns the run with its id."""
+        return self.post("/traffic", **plan)
+
+    def traffic(self, run_id: int) -> Json:
+        """Progress of a run."""
+        return self.call("GET", f"/traffic/{run_id}")
+
+    def stop_traffic(self, run_id: int) -> Json:
+        """End a run early."""
+        return self.call("DELETE", f"/traffic/{run_id}")
+
+    def wait_traffic(self, run_id: int, seconds: float = 120.0) -> Json:
+        """Poll until the run is done; TimeoutError after `seconds`."""
+        deadline = time.monotonic() + seconds
+        while (run := self.traffic(run_id))["state"] != "done":
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"traffic run {run_id} is still {run['state']}")
+            time.sleep(0.1)
+        return run
+
+
+class SandboxControl(CorpControl, PeopleControl, GroupControl, ServiceControl, ConsoleControl):
     """Everything."""

@@ -11,6 +11,14 @@ MODULES = (
     "tags",
     "contact_ways",
     "welcome",
+    "groups",
+    "mass_send",
+    "mass_send_results",
+    "media",
+    "messages",
+    "kf",
+    "kf_send",
+    "kf_state",
 )
 
 

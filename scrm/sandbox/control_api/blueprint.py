@@ -8,8 +8,13 @@ import orjson
 from flask import Blueprint, Response
 
 from scrm.sandbox.control_api import (
+    console_views,
     contact_views,
     corp_views,
+    group_views,
+    kf_views,
+    state_views,
+    traffic_views,
 )
 from scrm.sandbox.errors import ControlError
 
@@ -25,7 +30,8 @@ Routes = dict[tuple[str, str], "Callable[..., Json]"]
 def control_blueprint(sandbox: Sandbox) -> Blueprint:
     """All control views under /control; every answer is JSON, errors are {"error": one sentence}."""
     blueprint = Blueprint("control", __name__, url_prefix="/control")
-    for module in (corp_views, contact_views):
+    modules = (corp_views, contact_views, group_views, kf_views, console_views, state_views, traffic_views)
+    for module in modules:
         for (method, path), view in module.routes(sandbox).items():
             name = f"{method}_{path}".replace("/", "_").replace("<", "").replace(">", "").replace(":", "_")
             blueprint.add_url_rule(path, name, _json_view(view), methods=[method])

@@ -64,6 +64,7 @@ class World:
     media: dict[str, Media] = field(default_factory=dict)
     images: dict[str, float] = field(default_factory=dict)
     app_messages: list[dict[str, Any]] = field(default_factory=list)
+    message_digests: dict[str, float] = field(default_factory=dict)
     kf: KfState = field(default_factory=KfState)
 
     @classmethod

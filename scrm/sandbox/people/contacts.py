@@ -73,7 +73,7 @@ def add(sandbox: Sandbox, person: Person, arrival: Arrival) -> Json:
     """A customer and a member become contacts; callbacks and welcome codes follow §3.1."""
     world = sandbox.world
     member = world.member(arrival.userid)
-    customer = _find_or_make(world, person)
+    customer = find_or_make(world, person)
     follow = customer.follow_of(member.userid)
     if follow is not None and not follow.deleted_by_customer and not follow.half:
         return _told(customer, member, [], {}, already=True)
@@ -171,7 +171,8 @@ def _follow(world: World, userid: str, external_userid: str) -> Follow:
     return found
 
 
-def _find_or_make(world: World, person: Person) -> Customer:
+def find_or_make(world: World, person: Person) -> Customer:
+    """The customer named by id or unionid, or somebody new."""
     if person.external_userid is not None:
         return world.customer(person.external_userid)
     if person.unionid is not None and person.unionid in world.by_unionid:

@@ -1,0 +1,89 @@
+"""Control calls about customer groups and mass sends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scrm.sandbox.control_api.contact_views import told
+from scrm.sandbox.control_api.fields import Body
+from scrm.sandbox.errors import ControlError
+from scrm.sandbox.model.groups import JOIN_INVITED, JOIN_LINK, JOIN_QR
+from scrm.sandbox.people import broadcasts, group_life
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scrm.sandbox.runtime import Sandbox
+
+Json = dict[str, Any]
+SCENES = (JOIN_INVITED, JOIN_LINK, JOIN_QR)
+
+
+def routes(sandbox: Sandbox) -> dict[tuple[str, str], Callable[..., Json]]:
+    """Method and path to view."""
+    return {
+        ("POST", "/groups/create"): lambda: _create(sandbox),
+        ("POST", "/groups/join"): lambda: _join(sandbox),
+        ("POST", "/groups/leave"): lambda: _leave(sandbox),
+        ("POST", "/groups/rename"): lambda: _change(sandbox, "change_name", "name"),
+        ("POST", "/groups/notice"): lambda: _change(sandbox, "change_notice", "notice"),
+        ("POST", "/groups/owner"): lambda: _change(sandbox, "change_owner", "owner"),
+        ("POST", "/groups/dismiss"): lambda: _dismiss(sandbox),
+        ("POST", "/broadcast/confirm"): lambda: _confirm(sandbox),
+    }
+
+
+def _create(sandbox: Sandbox) -> Json:
+    body = Body.of_request()
+    owner, name, people = body.string("owner"), body.string("name", None), body.strings("people", [])
+    body.done()
+    with sandbox.world.lock:
+        group, made = group_life.create(sandbox, owner, name, people)
+        return told(made, chat_id=group.chat_id, member_version=group.version)
+
+
+def _join(sandbox: Sandbox) -> Json:
+    body = Body.of_request()
+    chat_id, people = body.string("chat_id"), body.strings("people")
+    scene = body.whole("join_scene", JOIN_QR)
+    if scene not in SCENES:
+        raise ControlError("join_scene must be 1 (invited), 2 (link) or 3 (QR)")
+    invitor, state = body.string("invitor", None), body.string("state", None)
+    body.done()
+    with sandbox.world.lock:
+        made = group_life.join(sandbox, chat_id, people, scene, invitor, state)
+        return told(made, member_version=sandbox.world.groups[chat_id].version)
+
+
+def _leave(sandbox: Sandbox) -> Json:
+    body = Body.of_request()
+    chat_id, people = body.string("chat_id"), body.strings("people")
+    removed = body.flag("removed", default=False)
+    body.done()
+    with sandbox.world.lock:
+        made = group_life.leave(sandbox, chat_id, people, removed)
+        return told(made, member_version=sandbox.world.groups[chat_id].version)
+
+
+def _change(sandbox: Sandbox, detail: str, name: str) -> Json:
+    body = Body.of_request()
+    chat_id, value = body.string("chat_id"), body.text(name)
+    body.done()
+    with sandbox.world.lock:
+        return told(group_life.change(sandbox, chat_id, detail, value))
+
+
+def _dismiss(sandbox: Sandbox) -> Json:
+    body = Body.of_request()
+    chat_id = body.string("chat_id")
+    body.done()
+    with sandbox.world.lock:
+        return told(group_life.dismiss(sandbox, chat_id))
+
+
+def _confirm(sandbox: Sandbox) -> Json:
+    body = Body.of_request()
+    msgid, userids = body.string("msgid"), body.strings("userids", None)
+    body.done()
+    with sandbox.world.lock:
+        return {"confirmed": broadcasts.confirm(sandbox.world, msgid, userids)}

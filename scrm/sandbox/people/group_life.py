@@ -1,0 +1,117 @@
+"""What happens to customer groups in the client: create, join, leave, rename, hand over, dismiss (§3.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scrm.sandbox.callbacks.bodies import chat_change, member_change, plain
+from scrm.sandbox.errors import ControlError
+from scrm.sandbox.model.groups import JOIN_INVITED, JOIN_QR, Group, GroupMember
+from scrm.sandbox.people.names import GROUP_NAMES
+
+if TYPE_CHECKING:
+    from scrm.sandbox.callbacks.delivery import Delivery
+    from scrm.sandbox.model.world import World
+    from scrm.sandbox.runtime import Sandbox
+
+EVENT = "change_external_chat"
+MEMBER_TYPE, OUTSIDE_TYPE = 1, 2
+EVENT_JOIN_SCENES = {JOIN_QR: 3}  # every other way is 0 in the event (§3.2)
+
+
+def create(sandbox: Sandbox, owner: str, name: str | None, people: list[str]) -> tuple[Group, list[Delivery]]:
+    """A member makes a customer group with these people in it."""
+    world = sandbox.world
+    world.member(owner)
+    group = Group(
+        chat_id=world.ids.opaque("wr"),
+        name=name if name is not None else world.rng.choice(GROUP_NAMES),
+        owner=owner,
+        create_time=world.clock.seconds(),
+        version=world.ids.hexadecimal("member_version", 32),
+    )
+    for person in dict.fromkeys([owner, *people]):
+        group.members[person] = _joined(world, person, JOIN_INVITED, owner, None)
+    world.groups[group.chat_id] = group
+    return group, _emit(sandbox, group, "create")
+
+
+def join(
+    sandbox: Sandbox, chat_id: str, people: list[str], scene: int, invitor: str | None, state: str | None
+) -> list[Delivery]:
+    """People come in; the version chain moves one link."""
+    group = find(sandbox.world, chat_id)
+    new = [person for person in dict.fromkeys(people) if person not in group.members]
+    if not new:
+        raise ControlError("everybody named is already in the group", 409)
+    for person in new:
+        group.members[person] = _joined(sandbox.world, person, scene, invitor, state)
+    scenes = plain("JoinScene", EVENT_JOIN_SCENES.get(scene, 0)) + plain("QuitScene", 0)
+    return _members_changed(sandbox, group, "add_member", scenes, new)
+
+
+def leave(sandbox: Sandbox, chat_id: str, people: list[str], removed: bool) -> list[Delivery]:
+    """People leave by themselves (QuitScene 0) or are removed (1)."""
+    group = find(sandbox.world, chat_id)
+    gone = [person for person in dict.fromkeys(people) if person in group.members]
+    if not gone:
+        raise ControlError("nobody named is in the group", 409)
+    if group.owner in gone:
+        raise ControlError("the owner cannot leave; change the owner first", 409)
+    for person in gone:
+        del group.members[person]
+    return _members_changed(sandbox, group, "del_member", plain("QuitScene", int(removed)), gone)
+
+
+def change(sandbox: Sandbox, chat_id: str, detail: str, value: str) -> list[Delivery]:
+    """change_name, change_notice or change_owner."""
+    group = find(sandbox.world, chat_id)
+    if detail == "change_owner":
+        sandbox.world.member(value)
+        if value not in group.members:
+            group.members[value] = _joined(sandbox.world, value, JOIN_INVITED, group.owner, None)
+        group.owner = value
+    elif detail == "change_name":
+        group.name = value
+    else:
+        group.notice = value
+    return _emit(sandbox, group, "update", detail)
+
+
+def dismiss(sandbox: Sandbox, chat_id: str) -> list[Delivery]:
+    """The group is no more."""
+    group = find(sandbox.world, chat_id)
+    group.dismissed = True
+    return _emit(sandbox, group, "dismiss")
+
+
+def find(world: World, chat_id: str) -> Group:
+    """A live group; ControlError 404 otherwise."""
+    group = world.groups.get(chat_id)
+    if group is None or group.dismissed:
+        raise ControlError(f"there is no group {chat_id!r}", 404)
+    return group
+
+
+def _members_changed(
+    sandbox: Sandbox, group: Group, detail: str, scenes: str, people: list[str]
+) -> list[Delivery]:
+    before, group.version = group.version, sandbox.world.ids.hexadecimal("member_version", 32)
+    return _emit(sandbox, group, "update", detail, member_change(scenes, people, (before, group.version)))
+
+
+def _emit(
+    sandbox: Sandbox, group: Group, kind: str, detail: str | None = None, rest: str = ""
+) -> list[Delivery]:
+    body = chat_change(group.chat_id, kind, detail, rest)
+    return sandbox.outbox.event(EVENT, kind, body, userids=[group.owner])
+
+
+def _joined(world: World, person: str, scene: int, invitor: str | None, state: str | None) -> GroupMember:
+    if person in world.members:
+        kind = MEMBER_TYPE
+    elif person in world.customers:
+        kind = OUTSIDE_TYPE
+    else:
+        raise ControlError(f"there is no member or customer {person!r}", 404)
+    return GroupMember(person, kind, world.clock.seconds(), scene, invitor, state)
