@@ -1,0 +1,3 @@
+from wecom_callbacks.views.callbacks import blueprint as callbacks
+
+blueprints = [callbacks]
