@@ -14,6 +14,42 @@ class LostBy(StrEnum):
     CUSTOMER = "customer"
 
 
+class ContactFact(StrEnum):
+    """What a callback (or WeCom itself, when asked) said about a follow relation."""
+
+    HALF_ADDED = "half_added"
+    ADDED = "added"
+    LOST_BY_STAFF = "lost_by_staff"
+    LOST_BY_CUSTOMER = "lost_by_customer"
+    TRANSFER_FAILED = "transfer_failed"
+
+
+@dataclass(frozen=True)
+class ContactRecorded:
+    """A fact of the past was recorded, in whatever order; may be told again. For histories, not for reactions."""
+
+    follow_id: int
+    customer_id: int
+    staff_id: int
+    fact: ContactFact
+    at: datetime
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class CustomersFound:
+    """External contacts were named for the first time."""
+
+    customer_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class DetailsWanted:
+    """Somebody said that what we know of these customers is out of date."""
+
+    customer_ids: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class FollowAdded:
     """A member gained a customer (fully or half); told once per add, again after a loss."""

@@ -20,7 +20,7 @@ class FollowStatus(StrEnum):
     """Where a follow relation stands."""
 
     UNKNOWN = "unknown"  # heard of, neither added nor confirmed by WeCom
-    HALF = "half"  # the customer can chat, the member has not added back (skip_verify)
+    HALF = "half"  # the customer can chat, the member has not added back; WeCom shows no relation (84061)
     ACTIVE = "active"
     DELETED_BY_STAFF = "deleted_by_staff"  # the relation is gone at WeCom
     DELETED_BY_CUSTOMER = "deleted_by_customer"  # a one-way relation remains at WeCom
@@ -29,8 +29,8 @@ class FollowStatus(StrEnum):
 STATUS_SQL = """CASE
 WHEN deleted_by_staff_at >= GREATEST(half_added_at, added_at, confirmed_at, '-infinity') THEN 'deleted_by_staff'
 WHEN deleted_by_customer_at >= GREATEST(half_added_at, added_at, '-infinity') THEN 'deleted_by_customer'
+WHEN half_added_at > GREATEST(added_at, confirmed_at, '-infinity') THEN 'half'
 WHEN added_at IS NOT NULL THEN 'active'
-WHEN half_added_at IS NOT NULL THEN 'half'
 ELSE 'unknown' END"""
 
 
@@ -39,7 +39,12 @@ class Customer(Model):
 
     __tablename__ = "customers"
     __table_args__ = (
-        Index("ix_customers_refresh", "refresh_wanted_at", postgresql_where=text("refresh_wanted_at IS NOT NULL")),
+        Index(
+            "ix_customers_refresh",
+            "refresh_wanted_at",
+            postgresql_where=text("refresh_wanted_at IS NOT NULL"),
+        ),
+        Index("ix_customers_name_prefix", text("lower(name) text_pattern_ops")),
         Index("ix_customers_unionid", "unionid", postgresql_where=text("unionid IS NOT NULL")),
     )
 
@@ -55,6 +60,10 @@ class Customer(Model):
     corp_full_name: Mapped[str | None]
     external_profile: Mapped[dict[str, Any] | None]
     refresh_wanted_at: Mapped[datetime | None]  # someone said the details changed; cleared by a later fetch
+    refresh_after: Mapped[datetime | None]  # not before this: WeCom failed or may lag behind its own events
+    refresh_attempts: Mapped[int] = mapped_column(
+        default=0, server_default="0"
+    )  # fetches that failed in a row
     refreshed_at: Mapped[datetime | None]
     refresh_failed: Mapped[str | None]  # why the last fetch failed, errcode first
     created_at: Mapped[CreatedAt]
@@ -84,6 +93,8 @@ class Follow(Model):
     confirmed_at: Mapped[datetime | None]  # WeCom last showed this relation
     deleted_by_staff_at: Mapped[datetime | None]  # event time, or when WeCom no longer showed it
     deleted_by_customer_at: Mapped[datetime | None]
+    add_event_at: Mapped[datetime | None]  # newest add, half or full, that a callback told
+    state_at: Mapped[datetime | None]  # time of the add that carried ``state``
     delete_source: Mapped[str | None]  # DELETE_BY_TRANSFER
     transfer_failed_at: Mapped[datetime | None]
     transfer_fail_reason: Mapped[str | None]  # customer_refused | customer_limit_exceed

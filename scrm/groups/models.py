@@ -23,7 +23,11 @@ class CustomerGroup(Model):
 
     __tablename__ = "customer_groups"
     __table_args__ = (
-        Index("ix_customer_groups_refresh", "refresh_wanted_at", postgresql_where=text("refresh_wanted_at IS NOT NULL")),
+        Index(
+            "ix_customer_groups_refresh",
+            "refresh_wanted_at",
+            postgresql_where=text("refresh_wanted_at IS NOT NULL"),
+        ),
     )
 
     id: Mapped[Id]
@@ -37,7 +41,14 @@ class CustomerGroup(Model):
     )
     dismissed_at: Mapped[datetime | None]
     member_version: Mapped[str | None]  # compared with LastMemVer before a delta is applied
+    expected_version: Mapped[
+        str | None
+    ]  # CurMemVer of a change we could not apply; ``get`` may lag behind it
     refresh_wanted_at: Mapped[datetime | None]
+    refresh_after: Mapped[datetime | None]  # not before this: WeCom failed or may lag behind its own events
+    refresh_attempts: Mapped[int] = mapped_column(
+        default=0, server_default="0"
+    )  # fetches that failed in a row
     refreshed_at: Mapped[datetime | None]
     refresh_failed: Mapped[str | None]
     created_at: Mapped[CreatedAt]
@@ -54,7 +65,12 @@ class GroupStay(Model):
     __table_args__ = (
         UniqueConstraint("group_id", "member_id", "joined_at"),
         Index("ix_group_stays_present", "group_id", "member_id", postgresql_where=text("left_at IS NULL")),
-        Index("ix_group_stays_customer_id", "customer_id", "left_at", postgresql_where=text("customer_id IS NOT NULL")),
+        Index(
+            "ix_group_stays_customer_id",
+            "customer_id",
+            "left_at",
+            postgresql_where=text("customer_id IS NOT NULL"),
+        ),
         Index("ix_group_stays_member_id", "member_id"),
     )
 

@@ -23,11 +23,23 @@ class Staff(Model):
     position: Mapped[str | None]
     status: Mapped[int | None]  # 1 active, 2 disabled, 4 not activated, 5 left
     main_department_id: Mapped[int | None]
-    follows_customers: Mapped[bool] = mapped_column(default=False, server_default="false")  # customer-contact feature
+    follows_customers: Mapped[bool] = mapped_column(
+        default=False, server_default="false"
+    )  # customer-contact feature
     left_at: Mapped[datetime | None]
-    refreshed_at: Mapped[datetime | None]
+    told_at: Mapped[datetime | None]  # newest contact event applied; older ones are not
+    refreshed_at: Mapped[datetime | None]  # WeCom was asked; empty: ask it
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
+
+
+class StaffAlias(Model):
+    """An earlier userid of a member (WeCom lets it change once), so that late events still find them."""
+
+    __tablename__ = "staff_aliases"
+
+    userid: Mapped[str] = mapped_column(primary_key=True)  # in lower case
+    staff_id: Mapped[int] = mapped_column(ForeignKey("staff.id", ondelete="CASCADE"), index=True)
 
 
 class Department(Model):
@@ -39,6 +51,8 @@ class Department(Model):
     name: Mapped[str | None]
     parent_id: Mapped[int | None]
     position: Mapped[int] = mapped_column(default=0, server_default="0")  # WeCom's `order`, larger first
+    told_at: Mapped[datetime | None]  # newest contact event applied
+    deleted_at: Mapped[datetime | None]
     updated_at: Mapped[UpdatedAt]
 
 

@@ -54,11 +54,13 @@ def upgrade():
     sa.Column('text', sa.Text(), nullable=True),
     sa.Column('attachments', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
     sa.Column('audience', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+    sa.Column('scope_staff_ids', sa.ARRAY(sa.BigInteger()), nullable=True),
     sa.Column('send_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('started_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('frozen_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('submitted_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('cancelled_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('next_poll_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('error', sa.Text(), nullable=True),
     sa.Column('made_by', sa.Text(), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
@@ -66,7 +68,6 @@ def upgrade():
     sa.PrimaryKeyConstraint('id', name=op.f('pk_broadcasts'))
     )
     op.create_index('ix_broadcasts_due', 'broadcasts', ['send_at'], unique=False, postgresql_where=sa.text("state = 'scheduled'"))
-    op.create_index(op.f('ix_broadcasts_next_poll_at'), 'broadcasts', ['next_poll_at'], unique=False)
     op.create_index('ix_broadcasts_state', 'broadcasts', ['state'], unique=False)
     op.create_table('callback_inbox',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -104,6 +105,8 @@ def upgrade():
     sa.Column('corp_full_name', sa.Text(), nullable=True),
     sa.Column('external_profile', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
     sa.Column('refresh_wanted_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('refresh_after', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('refresh_attempts', sa.BigInteger(), server_default='0', nullable=False),
     sa.Column('refreshed_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('refresh_failed', sa.Text(), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
@@ -111,6 +114,7 @@ def upgrade():
     sa.PrimaryKeyConstraint('id', name=op.f('pk_customers')),
     sa.UniqueConstraint('external_userid', name=op.f('uq_customers_external_userid'))
     )
+    op.create_index('ix_customers_name_prefix', 'customers', [sa.literal_column('lower(name) text_pattern_ops')], unique=False)
     op.create_index('ix_customers_refresh', 'customers', ['refresh_wanted_at'], unique=False, postgresql_where=sa.text('refresh_wanted_at IS NOT NULL'))
     op.create_index('ix_customers_unionid', 'customers', ['unionid'], unique=False, postgresql_where=sa.text('unionid IS NOT NULL'))
     op.create_table('departments',
@@ -118,6 +122,8 @@ def upgrade():
     sa.Column('name', sa.Text(), nullable=True),
     sa.Column('parent_id', sa.BigInteger(), nullable=True),
     sa.Column('position', sa.BigInteger(), server_default='0', nullable=False),
+    sa.Column('told_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('deleted_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('updated_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_departments'))
     )
@@ -237,6 +243,7 @@ def upgrade():
     sa.Column('main_department_id', sa.BigInteger(), nullable=True),
     sa.Column('follows_customers', sa.Boolean(), server_default='false', nullable=False),
     sa.Column('left_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('told_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('refreshed_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('updated_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
@@ -311,22 +318,30 @@ def upgrade():
     sa.Column('sender_staff_id', sa.BigInteger(), nullable=False),
     sa.Column('number', sa.BigInteger(), nullable=False),
     sa.Column('recipients', sa.BigInteger(), nullable=False),
+    sa.Column('submission', sa.BigInteger(), server_default='1', nullable=False),
     sa.Column('effect_id', sa.BigInteger(), nullable=True),
     sa.Column('msgid', sa.Text(), nullable=True),
+    sa.Column('accepted_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('sender_status', sa.BigInteger(), nullable=True),
     sa.Column('sender_sent_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('poll_cursor', sa.Text(), nullable=True),
     sa.Column('polled_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('closed_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('cancelled_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('cancel_effect_id', sa.BigInteger(), nullable=True),
+    sa.Column('stopped_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('closed_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('error', sa.Text(), nullable=True),
+    sa.Column('attempts', sa.BigInteger(), server_default='0', nullable=False),
+    sa.Column('lease_token', sa.Uuid(), nullable=True),
+    sa.Column('lease_until', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('next_at', sa.DateTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['broadcast_id'], ['broadcasts.id'], name=op.f('fk_broadcast_chunks_broadcast_id_broadcasts'), ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['sender_staff_id'], ['staff.id'], name=op.f('fk_broadcast_chunks_sender_staff_id_staff')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_broadcast_chunks')),
     sa.UniqueConstraint('broadcast_id', 'sender_staff_id', 'number', name=op.f('uq_broadcast_chunks_broadcast_id_sender_staff_id_number')),
     sa.UniqueConstraint('msgid', name=op.f('uq_broadcast_chunks_msgid'))
     )
-    op.create_index(op.f('ix_broadcast_chunks_effect_id'), 'broadcast_chunks', ['effect_id'], unique=False)
+    op.create_index('ix_broadcast_chunks_poll', 'broadcast_chunks', ['next_at'], unique=False, postgresql_where=sa.text('msgid IS NOT NULL AND closed_at IS NULL'))
     op.create_table('channel_codes',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
@@ -372,7 +387,10 @@ def upgrade():
     sa.Column('status', sa.Enum('normal', 'dismissed', name='groupstatus', native_enum=False, length=32), server_default='normal', nullable=False),
     sa.Column('dismissed_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('member_version', sa.Text(), nullable=True),
+    sa.Column('expected_version', sa.Text(), nullable=True),
     sa.Column('refresh_wanted_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('refresh_after', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('refresh_attempts', sa.BigInteger(), server_default='0', nullable=False),
     sa.Column('refreshed_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('refresh_failed', sa.Text(), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
@@ -387,12 +405,14 @@ def upgrade():
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('customer_id', sa.BigInteger(), nullable=False),
     sa.Column('staff_id', sa.BigInteger(), nullable=False),
-    sa.Column('status', sa.Enum('unknown', 'half', 'active', 'deleted_by_staff', 'deleted_by_customer', name='followstatus', native_enum=False, length=32), sa.Computed("CASE\nWHEN deleted_by_staff_at >= GREATEST(half_added_at, added_at, confirmed_at, '-infinity') THEN 'deleted_by_staff'\nWHEN deleted_by_customer_at >= GREATEST(half_added_at, added_at, '-infinity') THEN 'deleted_by_customer'\nWHEN added_at IS NOT NULL THEN 'active'\nWHEN half_added_at IS NOT NULL THEN 'half'\nELSE 'unknown' END", persisted=True), nullable=False),
+    sa.Column('status', sa.Enum('unknown', 'half', 'active', 'deleted_by_staff', 'deleted_by_customer', name='followstatus', native_enum=False, length=32), sa.Computed("CASE\nWHEN deleted_by_staff_at >= GREATEST(half_added_at, added_at, confirmed_at, '-infinity') THEN 'deleted_by_staff'\nWHEN deleted_by_customer_at >= GREATEST(half_added_at, added_at, '-infinity') THEN 'deleted_by_customer'\nWHEN half_added_at > GREATEST(added_at, confirmed_at, '-infinity') THEN 'half'\nWHEN added_at IS NOT NULL THEN 'active'\nELSE 'unknown' END", persisted=True), nullable=False),
     sa.Column('half_added_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('added_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('confirmed_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('deleted_by_staff_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('deleted_by_customer_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('add_event_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('state_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('delete_source', sa.Text(), nullable=True),
     sa.Column('transfer_failed_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('transfer_fail_reason', sa.Text(), nullable=True),
@@ -469,6 +489,13 @@ def upgrade():
     sa.ForeignKeyConstraint(['rule_id'], ['rules.id'], name=op.f('fk_rule_versions_rule_id_rules'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('rule_id', 'version', name=op.f('pk_rule_versions'))
     )
+    op.create_table('staff_aliases',
+    sa.Column('userid', sa.Text(), nullable=False),
+    sa.Column('staff_id', sa.BigInteger(), nullable=False),
+    sa.ForeignKeyConstraint(['staff_id'], ['staff.id'], name=op.f('fk_staff_aliases_staff_id_staff'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('userid', name=op.f('pk_staff_aliases'))
+    )
+    op.create_index(op.f('ix_staff_aliases_staff_id'), 'staff_aliases', ['staff_id'], unique=False)
     op.create_table('staff_departments',
     sa.Column('staff_id', sa.BigInteger(), nullable=False),
     sa.Column('department_id', sa.BigInteger(), nullable=False),
@@ -504,10 +531,11 @@ def upgrade():
     sa.Column('sent_at', sa.DateTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['broadcast_id'], ['broadcasts.id'], name=op.f('fk_broadcast_targets_broadcast_id_broadcasts'), ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['chunk_id'], ['broadcast_chunks.id'], name=op.f('fk_broadcast_targets_chunk_id_broadcast_chunks'), ondelete='CASCADE'),
-    sa.PrimaryKeyConstraint('broadcast_id', 'recipient', name=op.f('pk_broadcast_targets'))
+    sa.PrimaryKeyConstraint('broadcast_id', 'recipient', name=op.f('pk_broadcast_targets')),
+    postgresql_with={'fillfactor': 70}
     )
     op.create_index('ix_broadcast_targets_chunk_id', 'broadcast_targets', ['chunk_id'], unique=False)
-    op.create_index('ix_broadcast_targets_recipient', 'broadcast_targets', ['recipient'], unique=False)
+    op.create_index('ix_broadcast_targets_customer_id', 'broadcast_targets', ['customer_id'], unique=False, postgresql_where=sa.text('customer_id IS NOT NULL'))
     op.create_table('channel_adds',
     sa.Column('follow_id', sa.BigInteger(), nullable=False),
     sa.Column('channel_code_id', sa.BigInteger(), nullable=False),
@@ -615,13 +643,15 @@ def downgrade():
     op.drop_table('group_stays')
     op.drop_index(op.f('ix_channel_adds_channel_code_id'), table_name='channel_adds')
     op.drop_table('channel_adds')
-    op.drop_index('ix_broadcast_targets_recipient', table_name='broadcast_targets')
+    op.drop_index('ix_broadcast_targets_customer_id', table_name='broadcast_targets', postgresql_where=sa.text('customer_id IS NOT NULL'))
     op.drop_index('ix_broadcast_targets_chunk_id', table_name='broadcast_targets')
     op.drop_table('broadcast_targets')
     op.drop_index('uq_tags_group_name', table_name='tags', postgresql_where=sa.text('deleted_at IS NULL'))
     op.drop_table('tags')
     op.drop_index(op.f('ix_staff_departments_department_id'), table_name='staff_departments')
     op.drop_table('staff_departments')
+    op.drop_index(op.f('ix_staff_aliases_staff_id'), table_name='staff_aliases')
+    op.drop_table('staff_aliases')
     op.drop_table('rule_versions')
     op.drop_index(op.f('ix_rule_runs_rule_id'), table_name='rule_runs')
     op.drop_table('rule_runs')
@@ -638,7 +668,7 @@ def downgrade():
     op.drop_table('customer_groups')
     op.drop_table('customer_counters')
     op.drop_table('channel_codes')
-    op.drop_index(op.f('ix_broadcast_chunks_effect_id'), table_name='broadcast_chunks')
+    op.drop_index('ix_broadcast_chunks_poll', table_name='broadcast_chunks', postgresql_where=sa.text('msgid IS NOT NULL AND closed_at IS NULL'))
     op.drop_table('broadcast_chunks')
     op.drop_index('ix_auto_reply_firings_cooldown', table_name='auto_reply_firings')
     op.drop_table('auto_reply_firings')
@@ -669,12 +699,12 @@ def downgrade():
     op.drop_table('departments')
     op.drop_index('ix_customers_unionid', table_name='customers', postgresql_where=sa.text('unionid IS NOT NULL'))
     op.drop_index('ix_customers_refresh', table_name='customers', postgresql_where=sa.text('refresh_wanted_at IS NOT NULL'))
+    op.drop_index('ix_customers_name_prefix', table_name='customers')
     op.drop_table('customers')
     op.drop_index('ix_callback_inbox_open', table_name='callback_inbox', postgresql_where=sa.text("state IN ('received', 'processing', 'failed')"))
     op.drop_index('ix_callback_inbox_event', table_name='callback_inbox')
     op.drop_table('callback_inbox')
     op.drop_index('ix_broadcasts_state', table_name='broadcasts')
-    op.drop_index(op.f('ix_broadcasts_next_poll_at'), table_name='broadcasts')
     op.drop_index('ix_broadcasts_due', table_name='broadcasts', postgresql_where=sa.text("state = 'scheduled'"))
     op.drop_table('broadcasts')
     op.drop_table('auto_replies')
