@@ -1,4 +1,7 @@
-"""Broadcasts (群发): WeCom's mass sends to customers and to groups, with every recipient's fate."""
+"""Broadcasts (群发): WeCom's mass sends to customers and to groups, with every recipient's fate.
+
+docs/adr/0008-broadcast-states.md explains the states and who moves what.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from scrm.kernel.db import CreatedAt, Id, Model, UpdatedAt, enum_text
+from scrm.kernel.leases import Leased
 
 
 class BroadcastKind(StrEnum):
@@ -64,37 +68,53 @@ class Broadcast(Model):
     text: Mapped[str | None]
     attachments: Mapped[list[Any]]
     audience: Mapped[dict[str, Any]]  # {"condition": tree} | {"customer_ids": [..]} | {"group_ids": [..]} | {"all": true}
+    scope_staff_ids: Mapped[list[int] | None]  # data scope of who made it; empty column: everybody's customers
     send_at: Mapped[datetime | None]  # empty: as soon as it is started
+    started_at: Mapped[datetime | None]
     frozen_at: Mapped[datetime | None]
-    submitted_at: Mapped[datetime | None]
-    finished_at: Mapped[datetime | None]
-    next_poll_at: Mapped[datetime | None] = mapped_column(index=True)
-    error: Mapped[str | None]
+    submitted_at: Mapped[datetime | None]  # WeCom has answered for every chunk
+    cancelled_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]  # no recipient's fate can change any more
+    error: Mapped[str | None]  # why it failed or was paused by the program
     made_by: Mapped[str]
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
 
 
-class BroadcastChunk(Model):
-    """One mass-send task at WeCom: one sender, at most 10,000 customers or 2,000 groups."""
+class BroadcastChunk(Leased, Model):
+    """One mass-send task at WeCom: one sender, at most 10,000 customers or 2,000 groups.
+
+    Waiting (no effect) → in flight (effect, no msgid) → accepted (msgid) → closed. ``next_at`` is the next poll.
+    """
 
     __tablename__ = "broadcast_chunks"
-    __table_args__ = (UniqueConstraint("broadcast_id", "sender_staff_id", "number"),)
+    __table_args__ = (
+        UniqueConstraint("broadcast_id", "sender_staff_id", "number"),
+        Index(
+            "ix_broadcast_chunks_poll",
+            "next_at",
+            postgresql_where=text("msgid IS NOT NULL AND closed_at IS NULL"),
+        ),
+    )
 
     id: Mapped[Id]
     broadcast_id: Mapped[int] = mapped_column(ForeignKey("broadcasts.id", ondelete="CASCADE"))
     sender_staff_id: Mapped[int] = mapped_column(ForeignKey("staff.id"))
-    number: Mapped[int]
+    number: Mapped[int]  # 1, 2, … per sender
     recipients: Mapped[int]
-    effect_id: Mapped[int | None] = mapped_column(index=True)
+    submission: Mapped[int] = mapped_column(default=1, server_default="1")  # raised when a pause took the call back
+    effect_id: Mapped[int | None]  # the call that makes the task
     msgid: Mapped[str | None] = mapped_column(unique=True)
+    accepted_at: Mapped[datetime | None]
     sender_status: Mapped[int | None]  # 0 the member has not confirmed, 2 sent
     sender_sent_at: Mapped[datetime | None]
-    poll_cursor: Mapped[str | None]
+    poll_cursor: Mapped[str | None]  # inside a pass over the results; empty text: first page
     polled_at: Mapped[datetime | None]
+    cancelled_at: Mapped[datetime | None]  # we want it stopped
+    cancel_effect_id: Mapped[int | None]  # the call that stops it
+    stopped_at: Mapped[datetime | None]  # WeCom confirmed that
     closed_at: Mapped[datetime | None]  # final: no more polling
-    cancelled_at: Mapped[datetime | None]
-    error: Mapped[str | None]
+    error: Mapped[str | None]  # last refusal by WeCom, errcode first
 
 
 class BroadcastTarget(Model):
@@ -103,7 +123,11 @@ class BroadcastTarget(Model):
     __tablename__ = "broadcast_targets"
     __table_args__ = (
         Index("ix_broadcast_targets_chunk_id", "chunk_id"),
-        Index("ix_broadcast_targets_recipient", "recipient"),
+        Index(
+            "ix_broadcast_targets_customer_id", "customer_id", postgresql_where=text("customer_id IS NOT NULL")
+        ),
+        # every row changes two or three times and no index covers what changes: leave room for HOT updates
+        {"postgresql_with": {"fillfactor": 70}},
     )
 
     broadcast_id: Mapped[int] = mapped_column(ForeignKey("broadcasts.id", ondelete="CASCADE"), primary_key=True)
