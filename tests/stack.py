@@ -85,7 +85,11 @@ class Stack:
         try:
             self.start_store("postgres")
             self.start_store("valkey")
-            app = {"name": "main", "agentid": APP["agent_id"], **{k: APP[k] for k in ("secret", "token", "aes_key")}}
+            app = {
+                "name": "main",
+                "agentid": APP["agent_id"],
+                **{k: APP[k] for k in ("secret", "token", "aes_key")},
+            }
             config = {"corp_id": CORP_ID, "apps": [app], "limits": self._limits}
             self.sandbox = self._stack.enter_context(running_sandbox(config))
             self.run("migrate")
@@ -120,9 +124,13 @@ class Stack:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one ``scrm`` command to its end; raises with its output when it fails."""
         command = [SCRM, *arguments]
-        done = subprocess.run(command, env=self.environment(), capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(
+            command, env=self.environment(), capture_output=True, text=True, check=False, timeout=60
+        )
         if done.returncode:
-            raise AssertionError(f"scrm {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}")
+            raise AssertionError(
+                f"scrm {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+            )
         return done
 
     def start(self, name: str, **environment: str) -> None:
@@ -130,7 +138,11 @@ class Stack:
         command = [SCRM, *name.split(":")]
         with self.log(name).open("ab") as log:
             self._running[name] = subprocess.Popen(
-                command, env={**self.environment(), **environment}, stdout=log, stderr=log, start_new_session=True
+                command,
+                env={**self.environment(), **environment},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     def log(self, name: str) -> Path:
@@ -138,8 +150,12 @@ class Stack:
         return self.folder / f"{name.replace(':', '-')}.log"
 
     def pid(self, name: str) -> int:
-        """Process id of a started process."""
-        return self._running[name].pid
+        """Process id of a started process or store."""
+        return {**self._running, **self._stores}[name].pid
+
+    def names(self) -> list[str]:
+        """What runs: processes and stores, the sandbox excepted."""
+        return [*self._running, *self._stores]
 
     def signal(self, name: str, how: signal.Signals) -> None:
         """Send a signal to a process and its children."""

@@ -23,7 +23,7 @@ def main() -> int:
     options = parser.parse_args()
     results = []
     for name in [options.only] if options.only else NAMES:
-        for result in importlib.import_module(f"tests.bench.{name}").run(options):
+        for result in importlib.import_module(f"tests.bench.{name}").run({"quick": options.quick}):
             if missing := [key for key in KEYS if key not in result]:
                 raise SystemExit(f"bench {name}: the result lacks {', '.join(missing)}")
             print(json.dumps(result, ensure_ascii=False), flush=True)
