@@ -146,6 +146,7 @@ class Governor(Section):
 
     enabled: bool
     per_minute: int = Field(ge=1)
+    per_hour: int = Field(ge=1)
     concurrent: int = Field(ge=1)
     cooldown_seconds: Seconds
 
@@ -156,6 +157,7 @@ class Effects(Section):
     batch_size: int = Field(ge=1, le=1000)
     lease_seconds: Seconds
     max_attempts: int = Field(ge=1)
+    retention_days: int = Field(ge=1)
 
 
 class Welcome(Section):
