@@ -28,6 +28,8 @@ PACKAGES = (
     "scrm.conversations",
     "scrm.portraits",
     "tags",
+    "tags.catalog",
+    "tags.rules",
     "scrm.acquisition",
     "scrm.broadcasts",
     "wecom_callbacks",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -13,38 +12,92 @@ from sqlalchemy.orm import Mapped, mapped_column
 from scrm.kernel.db import CreatedAt, Id, Model, UpdatedAt, enum_text
 
 
-class TagGroup(Model):
-    """A group of enterprise tags. ``wecom_id`` is empty until WeCom accepted it."""
+class Catalogued:
+    """What tags and tag groups share. The columns say what WeCom has; ``pending`` what we asked it to change."""
 
-    __tablename__ = "tag_groups"
-
-    id: Mapped[Id]
-    wecom_id: Mapped[str | None] = mapped_column(unique=True)
+    wecom_id: Mapped[str | None] = mapped_column(unique=True)  # empty until WeCom accepted it
     name: Mapped[str]
     position: Mapped[int] = mapped_column(default=0, server_default="0")  # WeCom's `order`, larger first
+    pending: Mapped[dict[str, Any] | None]  # {"name"?, "position"?, "deleted"?} on its way to WeCom
+    effect_id: Mapped[int | None]  # the call that carries it
+    failed: Mapped[str | None]  # why WeCom refused the last change, errcode first
+    confirmed_at: Mapped[datetime | None]  # WeCom last showed or accepted this; guards against older listings
     deleted_at: Mapped[datetime | None]
-    refresh_wanted_at: Mapped[datetime | None]
+
+
+class TagGroup(Catalogued, Model):
+    """A group of enterprise tags."""
+
+    __tablename__ = "tag_groups"
+    __table_args__ = (
+        Index("uq_tag_groups_name", "name", unique=True, postgresql_where=text("deleted_at IS NULL")),
+    )
+
+    id: Mapped[Id]
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
 
 
-class Tag(Model):
+class Tag(Catalogued, Model):
     """One enterprise tag."""
 
     __tablename__ = "tags"
     __table_args__ = (
-        Index("uq_tags_group_name", "group_id", "name", unique=True, postgresql_where=text("deleted_at IS NULL")),
+        Index(
+            "uq_tags_group_name", "group_id", "name", unique=True, postgresql_where=text("deleted_at IS NULL")
+        ),
     )
 
     id: Mapped[Id]
-    wecom_id: Mapped[str | None] = mapped_column(unique=True)
     group_id: Mapped[int] = mapped_column(ForeignKey("tag_groups.id"))
-    name: Mapped[str]
-    position: Mapped[int] = mapped_column(default=0, server_default="0")
-    deleted_at: Mapped[datetime | None]
-    failed: Mapped[str | None]  # why WeCom refused to create it, errcode first
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
+
+
+class RefreshKind(StrEnum):
+    """What a callback said changed."""
+
+    TAG = "tag"
+    GROUP = "tag_group"
+    EVERYTHING = "everything"
+
+
+class TagRefresh(Model):
+    """A tag or group whose present state must be fetched from WeCom; deleted by a fetch begun after ``wanted_at``."""
+
+    __tablename__ = "tag_refreshes"
+
+    wecom_id: Mapped[str] = mapped_column(primary_key=True)  # empty for everything
+    kind: Mapped[RefreshKind] = mapped_column(enum_text(RefreshKind))
+    gone: Mapped[bool] = mapped_column(
+        default=False, server_default="false"
+    )  # a callback said it was deleted
+    wanted_at: Mapped[datetime]
+
+
+class PullState(StrEnum):
+    """How a fetch of the tag list ended."""
+
+    DONE = "done"
+    FAILED = "failed"  # WeCom did not answer errcode 0: nothing was changed
+    STOPPED = "stopped"  # more would have vanished than is believable at once
+
+
+class TagPull(Model):
+    """The report of one fetch of the tag list."""
+
+    __tablename__ = "tag_pulls"
+
+    id: Mapped[Id]
+    state: Mapped[PullState] = mapped_column(enum_text(PullState))
+    whole: Mapped[bool]  # everything, or only what callbacks named
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime]
+    seen: Mapped[int] = mapped_column(default=0, server_default="0")
+    added: Mapped[int] = mapped_column(default=0, server_default="0")
+    changed: Mapped[int] = mapped_column(default=0, server_default="0")
+    gone: Mapped[int] = mapped_column(default=0, server_default="0")
+    error: Mapped[str | None]
 
 
 class AssignmentState(StrEnum):
@@ -60,8 +113,10 @@ class AssignmentState(StrEnum):
 class TagAssignment(Model):
     """A follow relation carries a tag (WeCom keeps tags per member and customer).
 
-    It stays as long as one source (``tag_sources``) wants it. A customer *has* a tag when one of their assignments is
-    ``pending_add`` or ``active``.
+    It stays as long as one source (``tag_sources``) wants it; a person may overrule a rule, whose source then remains
+    on a removed row so that the rule does not set the tag again. A customer *has* a tag when one of their assignments
+    is ``pending_add`` or ``active``. While ``effect_id`` is set, a call is on its way; ``effect_adds`` says which way,
+    and after a refusal what was refused.
     """
 
     __tablename__ = "tag_assignments"
@@ -77,8 +132,10 @@ class TagAssignment(Model):
         Index(
             "ix_tag_assignments_pending",
             "follow_id",
-            postgresql_where=text("state IN ('pending_add', 'pending_remove')"),
+            postgresql_where=text("state IN ('pending_add', 'pending_remove') AND effect_id IS NULL"),
         ),
+        Index("ix_tag_assignments_effect_id", "effect_id", postgresql_where=text("effect_id IS NOT NULL")),
+        Index("ix_tag_assignments_tag_id", "tag_id", postgresql_where=text("state <> 'removed'")),
     )
 
     id: Mapped[Id]
@@ -87,8 +144,12 @@ class TagAssignment(Model):
     tag_id: Mapped[int] = mapped_column(ForeignKey("tags.id"))
     state: Mapped[AssignmentState] = mapped_column(enum_text(AssignmentState))
     effect_id: Mapped[int | None]  # the call that carries this change to WeCom
+    effect_adds: Mapped[bool | None]  # what that call does: True adds, False removes
+    version: Mapped[int] = mapped_column(
+        default=0, server_default="0"
+    )  # raised by each change: one call per intent
     error: Mapped[str | None]
-    changed_at: Mapped[datetime]
+    changed_at: Mapped[datetime]  # an older look at WeCom says nothing about this row
     created_at: Mapped[CreatedAt]
 
 
@@ -96,24 +157,51 @@ class TagSource(Model):
     """Why an assignment is there: ``wecom``, ``manual:<actor>``, ``rule:<id>``, ``channel:<id>``."""
 
     __tablename__ = "tag_sources"
+    __table_args__ = (Index("ix_tag_sources_source", "source", "assignment_id"),)
 
-    assignment_id: Mapped[int] = mapped_column(ForeignKey("tag_assignments.id", ondelete="CASCADE"), primary_key=True)
+    assignment_id: Mapped[int] = mapped_column(
+        ForeignKey("tag_assignments.id", ondelete="CASCADE"), primary_key=True
+    )
     source: Mapped[str] = mapped_column(primary_key=True)
     since: Mapped[datetime]
+
+
+class TagSighting(Model):
+    """WeCom showed a tag on a follow that we do not know yet; settled by the next fetch of the tag list."""
+
+    __tablename__ = "tag_sightings"
+
+    follow_id: Mapped[int] = mapped_column(ForeignKey("follows.id", ondelete="CASCADE"), primary_key=True)
+    wecom_id: Mapped[str] = mapped_column(primary_key=True)
+    seen_at: Mapped[datetime]
+
+
+class TagChange(StrEnum):
+    """What a line of history says."""
+
+    ADDED = "added"  # a source wanted the tag
+    REMOVED = "removed"  # a source no longer wants it
+    CONFIRMED = "confirmed"  # WeCom accepted
+    REFUSED = "refused"  # WeCom did not
 
 
 class TagHistory(Model):
     """Every change of an assignment: what, why, when."""
 
     __tablename__ = "tag_history"
-    __table_args__ = (Index("ix_tag_history_customer_id_at", "customer_id", "at"),)
+    __table_args__ = (
+        Index("ix_tag_history_customer_id_at", "customer_id", "at"),
+        Index("ix_tag_history_run_id", "run_id", "id", postgresql_where=text("run_id IS NOT NULL")),
+    )
 
     id: Mapped[Id]
     customer_id: Mapped[int]
     follow_id: Mapped[int]
     tag_id: Mapped[int]
-    change: Mapped[str]  # added | removed | confirmed | refused
+    change: Mapped[TagChange] = mapped_column(enum_text(TagChange))
     source: Mapped[str]
+    by: Mapped[str | None]  # who did it, when that was not the source itself
+    error: Mapped[str | None]
     run_id: Mapped[int | None]
     at: Mapped[datetime]
 
@@ -138,6 +226,8 @@ class Rule(Model):
     )
     version: Mapped[int] = mapped_column(default=1, server_default="1")
     error: Mapped[str | None]  # why it was paused
+    swept_until: Mapped[datetime | None]  # conditions on time were looked at again up to here
+    deleted_at: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
 
@@ -153,28 +243,50 @@ class RuleVersion(Model):
     reads: Mapped[list[str]]  # facts the tree looks at; a change of others does not wake the rule
     add_tag_ids: Mapped[list[int]]  # while the condition holds
     remove_tag_ids: Mapped[list[int]]  # own tags of this rule to take away while the condition holds
-    keep: Mapped[bool] = mapped_column(default=False, server_default="false")  # keep tags when it no longer holds
+    keep: Mapped[bool] = mapped_column(
+        default=False, server_default="false"
+    )  # keep tags when it no longer holds
     made_by: Mapped[str]
     created_at: Mapped[CreatedAt]
 
 
 class RunState(StrEnum):
-    """Where a backfill stands."""
+    """Where a run stands."""
 
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
+    UNDOING = "undoing"
     UNDONE = "undone"
 
 
+class RunKind(StrEnum):
+    """What a run does."""
+
+    BACKFILL = "backfill"  # apply the rule to all customers
+    RETIRE = "retire"  # the rule was deleted: take its tags away
+
+
 class RuleRun(Model):
-    """One backfill of one rule version over all customers; ``cursor`` is the last customer id done."""
+    """One pass of one rule version over all customers; ``cursor`` is the last customer id done.
+
+    While it is undone, ``cursor`` is the last line of history taken back.
+    """
 
     __tablename__ = "rule_runs"
+    __table_args__ = (
+        Index(
+            "uq_rule_runs_open",
+            "rule_id",
+            unique=True,
+            postgresql_where=text("state IN ('queued', 'running', 'undoing')"),
+        ),
+    )
 
     id: Mapped[Id]
     rule_id: Mapped[int] = mapped_column(ForeignKey("rules.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[RunKind] = mapped_column(enum_text(RunKind))
     version: Mapped[int]
     state: Mapped[RunState] = mapped_column(enum_text(RunState))
     cursor: Mapped[int] = mapped_column(default=0, server_default="0")
@@ -187,13 +299,15 @@ class RuleRun(Model):
 
 
 class RuleDue(Model):
-    """Customers whose facts changed since the rules last looked: the rules' own to-do list."""
+    """Customers whose facts changed since the rules last looked, and which rules read those facts.
+
+    Rows are only added and, once evaluated, deleted by id: writers never wait for each other, and a change that comes
+    while a customer is evaluated is a row of its own.
+    """
 
     __tablename__ = "rule_due"
 
-    customer_id: Mapped[int] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"), primary_key=True)
-    facts: Mapped[list[str]]
-    version: Mapped[int] = mapped_column(default=1, server_default="1")  # raised by each change; compared at the end
-    since: Mapped[datetime] = mapped_column(index=True)
-    lease_token: Mapped[uuid.UUID | None]
-    lease_until: Mapped[datetime | None]
+    id: Mapped[Id]
+    customer_id: Mapped[int] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"), index=True)
+    rule_ids: Mapped[list[int]]
+    since: Mapped[datetime]

@@ -217,6 +217,8 @@ def upgrade():
     sa.Column('state', sa.Enum('draft', 'active', 'paused', name='rulestate', native_enum=False, length=32), server_default='draft', nullable=False),
     sa.Column('version', sa.BigInteger(), server_default='1', nullable=False),
     sa.Column('error', sa.Text(), nullable=True),
+    sa.Column('swept_until', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('deleted_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('updated_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_rules'))
@@ -252,28 +254,55 @@ def upgrade():
     op.create_index('uq_staff_userid_lower', 'staff', [sa.literal_column('lower(userid)')], unique=True)
     op.create_table('tag_groups',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.Column('updated_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('wecom_id', sa.Text(), nullable=True),
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('position', sa.BigInteger(), server_default='0', nullable=False),
+    sa.Column('pending', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+    sa.Column('effect_id', sa.BigInteger(), nullable=True),
+    sa.Column('failed', sa.Text(), nullable=True),
+    sa.Column('confirmed_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('deleted_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('refresh_wanted_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
-    sa.Column('updated_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_tag_groups')),
     sa.UniqueConstraint('wecom_id', name=op.f('uq_tag_groups_wecom_id'))
     )
+    op.create_index('uq_tag_groups_name', 'tag_groups', ['name'], unique=True, postgresql_where=sa.text('deleted_at IS NULL'))
     op.create_table('tag_history',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('customer_id', sa.BigInteger(), nullable=False),
     sa.Column('follow_id', sa.BigInteger(), nullable=False),
     sa.Column('tag_id', sa.BigInteger(), nullable=False),
-    sa.Column('change', sa.Text(), nullable=False),
+    sa.Column('change', sa.Enum('added', 'removed', 'confirmed', 'refused', name='tagchange', native_enum=False, length=32), nullable=False),
     sa.Column('source', sa.Text(), nullable=False),
+    sa.Column('by', sa.Text(), nullable=True),
+    sa.Column('error', sa.Text(), nullable=True),
     sa.Column('run_id', sa.BigInteger(), nullable=True),
     sa.Column('at', sa.DateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_tag_history'))
     )
     op.create_index('ix_tag_history_customer_id_at', 'tag_history', ['customer_id', 'at'], unique=False)
+    op.create_index('ix_tag_history_run_id', 'tag_history', ['run_id', 'id'], unique=False, postgresql_where=sa.text('run_id IS NOT NULL'))
+    op.create_table('tag_pulls',
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
+    sa.Column('state', sa.Enum('done', 'failed', 'stopped', name='pullstate', native_enum=False, length=32), nullable=False),
+    sa.Column('whole', sa.Boolean(), nullable=False),
+    sa.Column('started_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('finished_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('seen', sa.BigInteger(), server_default='0', nullable=False),
+    sa.Column('added', sa.BigInteger(), server_default='0', nullable=False),
+    sa.Column('changed', sa.BigInteger(), server_default='0', nullable=False),
+    sa.Column('gone', sa.BigInteger(), server_default='0', nullable=False),
+    sa.Column('error', sa.Text(), nullable=True),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_tag_pulls'))
+    )
+    op.create_table('tag_refreshes',
+    sa.Column('wecom_id', sa.Text(), nullable=False),
+    sa.Column('kind', sa.Enum('tag', 'tag_group', 'everything', name='refreshkind', native_enum=False, length=32), nullable=False),
+    sa.Column('gone', sa.Boolean(), server_default='false', nullable=False),
+    sa.Column('wanted_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('wecom_id', name=op.f('pk_tag_refreshes'))
+    )
     op.create_table('timeline',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('at', sa.DateTime(timezone=True), nullable=False),
@@ -450,21 +479,20 @@ def upgrade():
     )
     op.create_index(op.f('ix_kf_sessions_customer_id'), 'kf_sessions', ['customer_id'], unique=False)
     op.create_table('rule_due',
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('customer_id', sa.BigInteger(), nullable=False),
-    sa.Column('facts', sa.ARRAY(sa.Text()), nullable=False),
-    sa.Column('version', sa.BigInteger(), server_default='1', nullable=False),
+    sa.Column('rule_ids', sa.ARRAY(sa.BigInteger()), nullable=False),
     sa.Column('since', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('lease_token', sa.Uuid(), nullable=True),
-    sa.Column('lease_until', sa.DateTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['customer_id'], ['customers.id'], name=op.f('fk_rule_due_customer_id_customers'), ondelete='CASCADE'),
-    sa.PrimaryKeyConstraint('customer_id', name=op.f('pk_rule_due'))
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_rule_due'))
     )
-    op.create_index(op.f('ix_rule_due_since'), 'rule_due', ['since'], unique=False)
+    op.create_index(op.f('ix_rule_due_customer_id'), 'rule_due', ['customer_id'], unique=False)
     op.create_table('rule_runs',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('rule_id', sa.BigInteger(), nullable=False),
+    sa.Column('kind', sa.Enum('backfill', 'retire', name='runkind', native_enum=False, length=32), nullable=False),
     sa.Column('version', sa.BigInteger(), nullable=False),
-    sa.Column('state', sa.Enum('queued', 'running', 'done', 'failed', 'undone', name='runstate', native_enum=False, length=32), nullable=False),
+    sa.Column('state', sa.Enum('queued', 'running', 'done', 'failed', 'undoing', 'undone', name='runstate', native_enum=False, length=32), nullable=False),
     sa.Column('cursor', sa.BigInteger(), server_default='0', nullable=False),
     sa.Column('seen', sa.BigInteger(), server_default='0', nullable=False),
     sa.Column('added', sa.BigInteger(), server_default='0', nullable=False),
@@ -476,6 +504,7 @@ def upgrade():
     sa.PrimaryKeyConstraint('id', name=op.f('pk_rule_runs'))
     )
     op.create_index(op.f('ix_rule_runs_rule_id'), 'rule_runs', ['rule_id'], unique=False)
+    op.create_index('uq_rule_runs_open', 'rule_runs', ['rule_id'], unique=True, postgresql_where=sa.text("state IN ('queued', 'running', 'undoing')"))
     op.create_table('rule_versions',
     sa.Column('rule_id', sa.BigInteger(), nullable=False),
     sa.Column('version', sa.BigInteger(), nullable=False),
@@ -506,14 +535,17 @@ def upgrade():
     op.create_index(op.f('ix_staff_departments_department_id'), 'staff_departments', ['department_id'], unique=False)
     op.create_table('tags',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
-    sa.Column('wecom_id', sa.Text(), nullable=True),
     sa.Column('group_id', sa.BigInteger(), nullable=False),
-    sa.Column('name', sa.Text(), nullable=False),
-    sa.Column('position', sa.BigInteger(), server_default='0', nullable=False),
-    sa.Column('deleted_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('failed', sa.Text(), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('updated_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.Column('wecom_id', sa.Text(), nullable=True),
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('position', sa.BigInteger(), server_default='0', nullable=False),
+    sa.Column('pending', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+    sa.Column('effect_id', sa.BigInteger(), nullable=True),
+    sa.Column('failed', sa.Text(), nullable=True),
+    sa.Column('confirmed_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('deleted_at', sa.DateTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['group_id'], ['tag_groups.id'], name=op.f('fk_tags_group_id_tag_groups')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_tags')),
     sa.UniqueConstraint('wecom_id', name=op.f('uq_tags_wecom_id'))
@@ -576,6 +608,8 @@ def upgrade():
     sa.Column('tag_id', sa.BigInteger(), nullable=False),
     sa.Column('state', sa.Enum('pending_add', 'active', 'pending_remove', 'failed', 'removed', name='assignmentstate', native_enum=False, length=32), nullable=False),
     sa.Column('effect_id', sa.BigInteger(), nullable=True),
+    sa.Column('effect_adds', sa.Boolean(), nullable=True),
+    sa.Column('version', sa.BigInteger(), server_default='0', nullable=False),
     sa.Column('error', sa.Text(), nullable=True),
     sa.Column('changed_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
@@ -586,8 +620,17 @@ def upgrade():
     sa.UniqueConstraint('follow_id', 'tag_id', name=op.f('uq_tag_assignments_follow_id_tag_id'))
     )
     op.create_index('ix_tag_assignments_customer_id', 'tag_assignments', ['customer_id'], unique=False)
-    op.create_index('ix_tag_assignments_pending', 'tag_assignments', ['follow_id'], unique=False, postgresql_where=sa.text("state IN ('pending_add', 'pending_remove')"))
+    op.create_index('ix_tag_assignments_effect_id', 'tag_assignments', ['effect_id'], unique=False, postgresql_where=sa.text('effect_id IS NOT NULL'))
+    op.create_index('ix_tag_assignments_pending', 'tag_assignments', ['follow_id'], unique=False, postgresql_where=sa.text("state IN ('pending_add', 'pending_remove') AND effect_id IS NULL"))
     op.create_index('ix_tag_assignments_tag_customer', 'tag_assignments', ['tag_id', 'customer_id'], unique=False, postgresql_where=sa.text("state IN ('active', 'pending_add')"))
+    op.create_index('ix_tag_assignments_tag_id', 'tag_assignments', ['tag_id'], unique=False, postgresql_where=sa.text("state <> 'removed'"))
+    op.create_table('tag_sightings',
+    sa.Column('follow_id', sa.BigInteger(), nullable=False),
+    sa.Column('wecom_id', sa.Text(), nullable=False),
+    sa.Column('seen_at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['follow_id'], ['follows.id'], name=op.f('fk_tag_sightings_follow_id_follows'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('follow_id', 'wecom_id', name=op.f('pk_tag_sightings'))
+    )
     op.create_table('welcomes',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('follow_id', sa.BigInteger(), nullable=False),
@@ -622,19 +665,24 @@ def upgrade():
     sa.ForeignKeyConstraint(['assignment_id'], ['tag_assignments.id'], name=op.f('fk_tag_sources_assignment_id_tag_assignments'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('assignment_id', 'source', name=op.f('pk_tag_sources'))
     )
+    op.create_index('ix_tag_sources_source', 'tag_sources', ['source', 'assignment_id'], unique=False)
     # ### end Alembic commands ###
 
 
 def downgrade():
     # ### commands auto generated by Alembic - please adjust! ###
+    op.drop_index('ix_tag_sources_source', table_name='tag_sources')
     op.drop_table('tag_sources')
     op.drop_index('ix_welcomes_unprepared', table_name='welcomes', postgresql_where=sa.text("outcome = 'planned' AND effect_id IS NULL"))
     op.drop_index('ix_welcomes_outcome_created_at', table_name='welcomes')
     op.drop_index(op.f('ix_welcomes_follow_id'), table_name='welcomes')
     op.drop_index(op.f('ix_welcomes_effect_id'), table_name='welcomes')
     op.drop_table('welcomes')
+    op.drop_table('tag_sightings')
+    op.drop_index('ix_tag_assignments_tag_id', table_name='tag_assignments', postgresql_where=sa.text("state <> 'removed'"))
     op.drop_index('ix_tag_assignments_tag_customer', table_name='tag_assignments', postgresql_where=sa.text("state IN ('active', 'pending_add')"))
-    op.drop_index('ix_tag_assignments_pending', table_name='tag_assignments', postgresql_where=sa.text("state IN ('pending_add', 'pending_remove')"))
+    op.drop_index('ix_tag_assignments_pending', table_name='tag_assignments', postgresql_where=sa.text("state IN ('pending_add', 'pending_remove') AND effect_id IS NULL"))
+    op.drop_index('ix_tag_assignments_effect_id', table_name='tag_assignments', postgresql_where=sa.text('effect_id IS NOT NULL'))
     op.drop_index('ix_tag_assignments_customer_id', table_name='tag_assignments')
     op.drop_table('tag_assignments')
     op.drop_index('ix_group_stays_present', table_name='group_stays', postgresql_where=sa.text('left_at IS NULL'))
@@ -653,9 +701,10 @@ def downgrade():
     op.drop_index(op.f('ix_staff_aliases_staff_id'), table_name='staff_aliases')
     op.drop_table('staff_aliases')
     op.drop_table('rule_versions')
+    op.drop_index('uq_rule_runs_open', table_name='rule_runs', postgresql_where=sa.text("state IN ('queued', 'running', 'undoing')"))
     op.drop_index(op.f('ix_rule_runs_rule_id'), table_name='rule_runs')
     op.drop_table('rule_runs')
-    op.drop_index(op.f('ix_rule_due_since'), table_name='rule_due')
+    op.drop_index(op.f('ix_rule_due_customer_id'), table_name='rule_due')
     op.drop_table('rule_due')
     op.drop_index(op.f('ix_kf_sessions_customer_id'), table_name='kf_sessions')
     op.drop_table('kf_sessions')
@@ -675,8 +724,12 @@ def downgrade():
     op.drop_table('welcome_messages')
     op.drop_index('ix_timeline_customer_id_at', table_name='timeline')
     op.drop_table('timeline')
+    op.drop_table('tag_refreshes')
+    op.drop_table('tag_pulls')
+    op.drop_index('ix_tag_history_run_id', table_name='tag_history', postgresql_where=sa.text('run_id IS NOT NULL'))
     op.drop_index('ix_tag_history_customer_id_at', table_name='tag_history')
     op.drop_table('tag_history')
+    op.drop_index('uq_tag_groups_name', table_name='tag_groups', postgresql_where=sa.text('deleted_at IS NULL'))
     op.drop_table('tag_groups')
     op.drop_index('uq_staff_userid_lower', table_name='staff')
     op.drop_table('staff')
