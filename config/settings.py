@@ -29,6 +29,7 @@ from pydantic_settings import (
 )
 
 DEFAULT_FILE = Path(__file__).with_name("default.toml")
+PROJECT = Path(__file__).resolve().parent.parent
 AES_KEY_LENGTH = 43
 TOKEN_MAX_LENGTH = 32
 
@@ -210,6 +211,13 @@ class Settings(BaseSettings):
     broadcasts: Broadcasts
     clock: Clock
     log: Log
+
+    @field_validator("var_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        """A relative folder lies in the checkout, so that a command finds the same one from wherever it is called."""
+        base = PROJECT if (PROJECT / "pyproject.toml").is_file() else Path.cwd()
+        return base / value.expanduser()
 
     @classmethod
     def settings_customise_sources(

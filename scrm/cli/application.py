@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,6 +27,24 @@ def application(process: str, *, settings: Settings | None = None) -> Flask:
     importlib.import_module("config.logging").configure_logging(settings.log, process)
     reach_stores(app)
     return app
+
+
+def attached_settings() -> Settings:
+    """The settings; where no store is configured and `scrm up` runs on the folder, those of its processes.
+
+    So `scrm doctor` and the like work beside `scrm up` without being told anything.
+    """
+    from config.settings import current_settings
+    from scrm.cli.supervision.folder import Folder
+
+    settings = current_settings()
+    if settings.database_url.get_secret_value() and settings.redis_url.get_secret_value():
+        return settings
+    for name, value in Folder(settings.var_dir).kept_environment().items():
+        if not os.environ.get(name):
+            os.environ[name] = value
+    current_settings.cache_clear()
+    return current_settings()
 
 
 def reach_stores(app: Flask) -> None:

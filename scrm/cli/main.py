@@ -24,6 +24,7 @@ COMMANDS = {
     "migrate": ("scrm.cli.migrate:migrate", "Bring the database up to date."),
     "doctor": ("scrm.cli.doctor.command:doctor", "Check stores, WeCom, callbacks, workers and clock."),
     "config": ("scrm.cli.config:config", "What is configured, secrets masked."),
+    "signin": ("scrm.cli.signin:signin", "A fresh one-time link for the overview page."),
     "inbox": ("scrm.cli.inbox:inbox_group", "Look at and replay received callbacks."),
     "apikey": ("scrm.cli.apikey:apikey", "Create, list and revoke API keys."),
     "company": (

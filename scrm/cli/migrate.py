@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 
 @click.command()
@@ -13,18 +18,30 @@ def migrate(as_json: bool) -> None:
     \b
     Example: scrm migrate
     """
-    from scrm.cli.application import application
+    from scrm.cli.application import application, attached_settings
     from scrm.cli.console import print_json
-    from scrm.kernel.db import transaction
-    from scrm.kernel.locks import hold_in_transaction
-    from scrm.kernel.schema import schema_revisions, upgrade_schema
 
-    app = application("migrate")
-    with app.app_context(), transaction():
-        hold_in_transaction("migrate")  # several machines may start at once
-        before, newest = schema_revisions()
-        made = upgrade_schema()
+    before, newest, made = migrated(application("migrate", settings=attached_settings()))
     if as_json:
         print_json({"before": before, "now": newest, "partitions_made": made})
     else:
         click.echo(f"database: {before or 'empty'} -> {newest}; partitions made: {len(made)}")
+
+
+def migrated(app: Flask) -> tuple[str | None, str | None, list[str]]:
+    """Bring the database up to date; several machines may do this at once.
+
+    :returns: revision before, newest revision, names of the partitions made
+    """
+    from scrm.kernel.db import db, transaction
+    from scrm.kernel.locks import hold_in_transaction
+    from scrm.kernel.schema import schema_revisions, upgrade_schema
+
+    with app.app_context():
+        with transaction():
+            hold_in_transaction("migrate")
+            before, newest = schema_revisions()
+            made = upgrade_schema()
+        db.session.remove()
+        db.engine.dispose()
+    return before, newest, made

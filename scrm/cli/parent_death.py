@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
@@ -19,6 +20,9 @@ def end_with_parent(how: signal.Signals = signal.SIGTERM) -> None:
     """
     if _libc is not None:
         _libc.prctl(PR_SET_PDEATHSIG, int(how), 0, 0, 0)
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid != os.getppid():  # it died before the tie was made
+        os._exit(1)
 
 
 def tied_to_parent(how: signal.Signals = signal.SIGTERM) -> Callable[[], None]:

