@@ -62,6 +62,7 @@ def api_blueprint(name: str, description: str) -> Any:
 
 
 def _begin() -> None:
+    g.pop("actor", None)  # an app context that outlives a request (tests, commands) must not lend its actor
     g.started = time.perf_counter()
     g.request_id = uuid.uuid4().hex
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
