@@ -1,0 +1,114 @@
+"""Reading members and departments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Select, exists, func, or_, select
+
+from scrm.kernel.db import session
+from scrm.kernel.errors import NotFound
+from scrm.kernel.paging import paginate
+from scrm.kernel.permissions import Scope
+from scrm.staff.models import Department, Staff, StaffDepartment
+
+
+def staff_page(scope: Scope, filters: dict[str, Any]) -> dict[str, Any]:
+    """A page of members, newest row first.
+
+    :param scope: a limited one shows its own staff only
+    :param filters: ``q`` (start of name or userid), ``department_id`` (with everything below it),
+        ``follows_customers``, ``left``, and paging
+    """
+    statement = _in_scope(select(Staff), scope)
+    if q := filters.get("q"):
+        start = q.lower()
+        statement = statement.where(
+            or_(
+                func.lower(Staff.name).startswith(start, autoescape=True),
+                func.lower(Staff.userid).startswith(start, autoescape=True),
+            )
+        )
+    if (department := filters.get("department_id")) is not None:
+        statement = statement.where(Staff.id.in_(staff_of_departments([department])))
+    if (follows := filters.get("follows_customers")) is not None:
+        statement = statement.where(Staff.follows_customers == follows)
+    if (left := filters.get("left")) is not None:
+        statement = statement.where(Staff.left_at.isnot(None) if left else Staff.left_at.is_(None))
+    page = paginate(statement, Staff.id, filters)
+    _attach_departments(page["items"])
+    return page
+
+
+def staff_by_id(scope: Scope, staff_id: int) -> Staff:
+    """One member with ``departments``; raises NotFound."""
+    statement = _in_scope(select(Staff), scope).where(Staff.id == staff_id)
+    found: Staff | None = session().scalars(statement).one_or_none()
+    if found is None:
+        raise NotFound(f"there is no member of staff {staff_id}, or it lies outside this key's data scope")
+    _attach_departments([found])
+    return found
+
+
+def staff_of_departments(department_ids: list[int]) -> Select[int]:
+    """Ids of the members of these departments and of all below them, for use inside another query."""
+    tree = department_tree(department_ids)
+    return select(StaffDepartment.staff_id).where(StaffDepartment.department_id.in_(tree))
+
+
+def department_tree(department_ids: list[int]) -> Select[int]:
+    """Ids of these departments and of all below them, for use inside another query."""
+    tree = (
+        select(Department.id)
+        .where(Department.id.in_(department_ids), Department.deleted_at.is_(None))
+        .cte("department_tree", recursive=True)
+    )
+    below = select(Department.id).where(Department.parent_id == tree.c.id, Department.deleted_at.is_(None))
+    tree = tree.union(below)
+    return select(tree.c.id)
+
+
+def staff_scope(department_ids: list[int]) -> Scope:
+    """The data scope of somebody who may see these departments with all below them."""
+    return Scope.of_staff(*session().scalars(staff_of_departments(department_ids)))
+
+
+def userids_to_ask(limit: int) -> list[str]:
+    """Members of whom only the name is known, or what is known is doubtful."""
+    wanted = select(Staff.userid).where(Staff.refreshed_at.is_(None), Staff.userid.notlike("%#%"))
+    return list(session().scalars(wanted.order_by(Staff.id).limit(limit)))
+
+
+def never_read() -> bool:
+    """Whether WeCom's list of members was never read with success."""
+    return not session().scalar(select(exists().where(StaffDepartment.staff_id.isnot(None))))
+
+
+def completion_due() -> bool:
+    """Whether there are members to ask WeCom about."""
+    asked = exists().where(Staff.refreshed_at.is_(None), Staff.userid.notlike("%#%"))
+    return bool(session().scalar(select(asked))) or never_read()
+
+
+def _in_scope(statement: Select[Any], scope: Scope) -> Select[Any]:
+    return statement if scope.everyone else statement.where(Staff.id.in_(scope.staff_ids))
+
+
+def _attach_departments(staff: list[Staff]) -> None:
+    """Set ``departments`` of each: [{id, name, is_leader}]."""
+    rows = session().execute(
+        select(
+            StaffDepartment.staff_id,
+            StaffDepartment.department_id,
+            Department.name,
+            StaffDepartment.is_leader,
+        )
+        .outerjoin(Department, Department.id == StaffDepartment.department_id)
+        .where(StaffDepartment.staff_id.in_([member.id for member in staff]))
+        .order_by(StaffDepartment.department_id)
+    )
+    found: dict[int, list[dict[str, Any]]] = {}
+    for staff_id, department_id, name, is_leader in rows:
+        found.setdefault(staff_id, []).append({"id": department_id, "name": name, "is_leader": is_leader})
+    for member in staff:
+        member.departments = found.get(member.id, [])  # type: ignore[attr-defined]  # for the schema only
