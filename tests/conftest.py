@@ -127,8 +127,9 @@ def sandbox_process(sandbox_port: int) -> Iterator[RunningSandbox]:
 
 
 @pytest.fixture
-def sandbox(sandbox_process: RunningSandbox, redis: Redis) -> Iterator[SandboxControl]:
+def sandbox(sandbox_process: RunningSandbox, redis: Redis, app: Flask) -> Iterator[SandboxControl]:
     """Control of a sandbox WeCom that has just been reset (no people, no faults, an empty log)."""
+    app.extensions.pop("scrm_wecom", None)  # its access token died with the reset
     sandbox_process.control.clear_faults()
     sandbox_process.control.reset()
     yield sandbox_process.control

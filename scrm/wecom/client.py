@@ -1,0 +1,177 @@
+"""Calling WeCom: ``wecom().get(path, ...)``, ``.post(path, body)``, ``.upload(kind, filename, content)``.
+
+Every call goes through the token cache, the governor and the metrics, and ends with the decoded answer or a
+:class:`~scrm.wecom.errors.WecomError`. A client is made inside an app context and may then be used from any thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+from flask import current_app
+
+from config.settings import Feature, Settings, SettingsError
+from scrm.kernel import metrics
+from scrm.kernel.settings import settings
+from scrm.wecom.errors import TokenExpired, WecomError
+from scrm.wecom.governor import Governor
+from scrm.wecom.models import Priority
+from scrm.wecom.store import SharedStore
+from scrm.wecom.tokens import TokenStore
+from scrm.wecom.wire import JSON_HEADERS, Params, Wire
+
+EXTENSION = "scrm_wecom"
+PATIENCE_SECONDS = 10.0  # how long a call waits for its turn unless its caller says otherwise
+UPLOAD_PATHS = {"uploadimg": "media/uploadimg"}
+TOKEN_LIFE_SECONDS = 7200  # WeCom's usual expires_in, for an answer without one
+
+
+@dataclass(frozen=True)
+class Client:
+    """WeCom as one app sees it. Thread-safe and cheap to copy.
+
+    :param priority: who goes first when limits are short
+    :param patience: longest wait for a turn in seconds; beyond it the call is Deferred
+    :param read_timeout: seconds to wait for an answer; None: as configured
+    """
+
+    gateway: AppGateway = field(repr=False)
+    priority: Priority = Priority.SYNC
+    patience: float = PATIENCE_SECONDS
+    read_timeout: float | None = None
+
+    def get(self, path: str, **params: Any) -> dict[str, Any]:
+        """GET ``/cgi-bin/<path>``; None parameters are left out. Returns the answer with errcode 0."""
+        given = [(name, value) for name, value in params.items() if value is not None]
+        return self._call("get", path, given)
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """POST ``body`` as JSON to ``/cgi-bin/<path>``; returns the answer with errcode 0."""
+        return self._call("post", path, [], data=orjson.dumps(body), headers=JSON_HEADERS)
+
+    def upload(self, kind: str, filename: str, content: bytes) -> dict[str, Any]:
+        """Upload a file: ``image``, ``voice``, ``video``, ``file`` (gives a media_id for 3 days) or ``uploadimg`` (a url)."""
+        path = UPLOAD_PATHS.get(kind, "media/upload")
+        params = [] if kind in UPLOAD_PATHS else [("type", kind)]
+        return self._call("post", path, params, files={"media": (filename, content)})
+
+    def with_options(self, **changes: Any) -> Client:
+        """The same app with another priority, patience or read_timeout."""
+        return replace(self, **changes)
+
+    def _call(self, method: str, api: str, params: Params, **sent: Any) -> dict[str, Any]:
+        token = self.gateway.tokens.get()
+        try:
+            return self._once(method, api, params, token, sent)
+        except TokenExpired:
+            again = self.gateway.tokens.renew(token)  # outside: exactly one retry, never a loop (defect 1)
+        return self._once(method, api, params, again, sent)
+
+    def _once(
+        self, method: str, api: str, params: Params, token: str, sent: dict[str, Any]
+    ) -> dict[str, Any]:
+        with self.gateway.governor.turn(api, self.priority, self.patience):
+            return self.gateway.measured(
+                api,
+                lambda wire: wire.call(method, api, [("access_token", token), *params], **self._timed(sent)),
+            )
+
+    def _timed(self, sent: dict[str, Any]) -> dict[str, Any]:
+        if self.read_timeout is None:
+            return sent
+        return {**sent, "timeout": (self.gateway.timeout[0], self.read_timeout)}
+
+
+class AppGateway:
+    """What all clients of one app in this process share: token, turns, one connection per thread."""
+
+    def __init__(self, name: str, conf: Settings, store: SharedStore) -> None:
+        self.name = name
+        self.timeout = (conf.wecom.connect_timeout_seconds, conf.wecom.read_timeout_seconds)
+        self._conf = conf
+        self._wires = threading.local()
+        secret = conf.apps[name].secret.get_secret_value()
+        self.digest = hashlib.sha256(f"{conf.corp.id}\0{secret}".encode()).hexdigest()[:32]
+        early = conf.wecom.token_early_seconds
+        self.tokens = TokenStore(store, self.digest, self._fetch_token, early)
+        self.governor = Governor(store, self.digest, conf.governor)
+
+    @property
+    def wire(self) -> Wire:
+        """This thread's connection."""
+        wire: Wire | None = getattr(self._wires, "wire", None)
+        if wire is None:
+            conf = self._conf
+            secret = conf.apps[self.name].secret.get_secret_value()
+            wire = self._wires.wire = Wire(conf.corp.id, secret, conf.wecom.base_url, self.timeout)
+        return wire
+
+    def measured(self, api: str, call: Callable[[Wire], dict[str, Any]]) -> dict[str, Any]:
+        """Run one request and count it by API and answer."""
+        started, outcome = time.perf_counter(), "0"
+        try:
+            return call(self.wire)
+        except WecomError as error:
+            outcome = str(error.kind if error.errcode is None else error.errcode)
+            raise
+        finally:
+            metrics.WECOM_CALLS.labels(api, outcome).inc()
+            metrics.WECOM_SECONDS.labels(api).observe(time.perf_counter() - started)
+
+    def _fetch_token(self) -> tuple[str, float]:
+        metrics.TOKEN_FETCHES.labels(self.name).inc()
+        answer = self.measured("gettoken", lambda wire: wire.fetch_access_token())
+        return str(answer["access_token"]), float(answer.get("expires_in", TOKEN_LIFE_SECONDS))
+
+
+class Gateway:
+    """All apps of the running program; made at the first call and kept with the Flask app."""
+
+    def __init__(self, conf: Settings) -> None:
+        self.conf = conf
+        self._store = SharedStore(conf.redis_url.get_secret_value())
+        self._apps: dict[str, AppGateway] = {}
+        self._lock = threading.Lock()
+
+    def of_app(self, name: str) -> AppGateway:
+        """The gateway of one app; raises SettingsError when no such app is configured."""
+        with self._lock:
+            if name not in self._apps:
+                if name not in self.conf.apps:
+                    raise SettingsError(
+                        f"apps: there is no app {name!r}; configured are {sorted(self.conf.apps)}"
+                    )
+                self._apps[name] = AppGateway(name, self.conf, self._store)
+            return self._apps[name]
+
+
+def gateway() -> Gateway:
+    """The gateway of the running Flask app; needs an app context."""
+    made: Gateway = current_app.extensions.setdefault(EXTENSION, None) or _make()
+    return made
+
+
+def _make() -> Gateway:
+    made = current_app.extensions[EXTENSION] = Gateway(settings())
+    return made
+
+
+def wecom(
+    app_name: str | None = None,
+    priority: Priority = Priority.SYNC,
+    *,
+    feature: Feature = "externalcontact",
+    patience: float = PATIENCE_SECONDS,
+) -> Client:
+    """A client for ``app_name``, or for the first app that has ``feature``; needs an app context.
+
+    :raises SettingsError: when there is no such app
+    """
+    name = app_name or settings().app_for(feature)
+    return Client(gateway().of_app(name), priority, patience)
