@@ -1,0 +1,178 @@
+"""One language, one evaluator: a condition tree becomes one SQL predicate, and nothing else evaluates it.
+
+Tag rules, broadcasts and whatever comes later use the same functions, so that preview, evaluation, backfill and
+explanation cannot disagree (docs/conditions.md).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Select,
+    and_,
+    column,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    table,
+)
+from sqlalchemy import union as sql_union
+
+from scrm.customers.models import Customer
+from scrm.kernel.clock import utcnow
+from scrm.kernel.db import session
+from scrm.kernel.errors import InvalidInput, NotFound
+from tags.rules.leaves import Language, Names
+from tags.rules.tree import SCHEMA_VERSION, Node, parse_tree
+
+CALLED = {
+    "tags": "tag", "staff": "member of staff", "customer_groups": "customer group", "channel_codes": "channel code",
+}  # fmt: skip
+# Where referenced rows live, and what they are called there. By name: some of them are packages further down.
+NAMED = {
+    table_name: table(table_name, column("id", BigInteger), column("name"), column("deleted_at"))
+    for table_name in CALLED
+}
+JOINTS = {
+    "zh": {"all": " 且 ", "any": " 或 ", "not": "不是"},
+    "en": {"all": " and ", "any": " or ", "not": "not "},
+}
+
+
+def validate_condition(tree: Mapping[str, Any], path: str = "condition") -> None:
+    """Check structure, values and that every referenced row exists.
+
+    :raises InvalidInput: naming the place inside the tree, such as ``condition.all.1.within_days``
+    """
+    node = parse_tree(tree, path)
+    wanted = _references(node)
+    known = reference_names(node)
+    for (table_name, id_), where in wanted.items():
+        if (table_name, id_) not in known:
+            raise InvalidInput.field(where, f"there is no {CALLED[table_name]} with the id {id_}")
+
+
+def compile_condition(tree: Mapping[str, Any], *, now: datetime | None = None) -> ColumnElement[bool]:
+    """The tree as a predicate over :class:`Customer`: true or false, never NULL.
+
+    :param now: the moment that conditions on time count from; the present by default
+    :raises InvalidInput: when the tree is malformed
+    """
+    return _clause(parse_tree(tree), now or utcnow())
+
+
+def condition_reads(tree: Mapping[str, Any]) -> list[str]:
+    """The facts whose change can change the answer, sorted."""
+    return sorted({fact for leaf, node in parse_tree(tree).leaves() for fact in leaf.reads(node.args)})
+
+
+def condition_expires(tree: Mapping[str, Any], since: datetime, until: datetime) -> Select[Any] | None:
+    """Ids of the customers whose answer may have changed between two moments by time alone; None: time plays no part."""
+    found = [
+        statement
+        for leaf, node in parse_tree(tree).leaves()
+        if leaf.expires and (statement := leaf.expires(node.args, since, until)) is not None
+    ]
+    if not found:
+        return None
+    together = sql_union(*found).subquery("expired")
+    return select(together.c[0].label("customer_id"))
+
+
+def versioned(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree as it is kept: with the version of the language it is written in."""
+    return {"schema_version": SCHEMA_VERSION, **tree}
+
+
+def explain(tree: Mapping[str, Any], customer_id: int, language: Language = "zh") -> dict[str, Any]:
+    """Every node of the tree with its words and whether it holds for one customer, from one statement.
+
+    :returns: ``{"words", "holds", "path", "kind"?, "all" | "any" | "not"?}``, nested as the tree is
+    :raises NotFound: when there is no such customer
+    """
+    node = parse_tree(tree)
+    now = utcnow()
+    nodes = list(node.walk())
+    columns = [_clause(each, now).label(f"n{i}") for i, each in enumerate(nodes)]
+    row = (
+        session()
+        .execute(select(*columns).select_from(Customer).where(Customer.id == customer_id))
+        .one_or_none()
+    )
+    if row is None:
+        raise NotFound(f"there is no customer {customer_id}")
+    truth = {each.path: bool(value) for each, value in zip(nodes, row, strict=True)}
+    return _explained(node, truth, language, reference_names(node))
+
+
+def words(tree: Mapping[str, Any], language: Language = "zh") -> str:
+    """The condition as people say it, with the names of tags, staff, groups and channel codes."""
+    node = parse_tree(tree)
+    return _words(node, language, reference_names(node))
+
+
+def reference_names(node: Node) -> Names:
+    """(table, id) → name of every row that the tree refers to and that exists; one query a table."""
+    ids = defaultdict(set)
+    for table_name, id_ in _references(node):
+        ids[table_name].add(id_)
+    found: dict[tuple[str, int], str] = {}
+    for table_name, wanted in ids.items():
+        rows = NAMED[table_name]
+        statement = select(rows.c.id, rows.c.name).where(
+            rows.c.id == func.any(literal(sorted(wanted), ARRAY(BigInteger)))
+        )
+        if table_name == "tags":
+            statement = statement.where(rows.c.deleted_at.is_(None))
+        found |= {(table_name, row.id): row.name or f"#{row.id}" for row in session().execute(statement)}
+    return found
+
+
+def _references(node: Node) -> dict[tuple[str, int], str]:
+    """(table, id) → the place in the tree that refers to it first."""
+    found: dict[tuple[str, int], str] = {}
+    for leaf, each in node.leaves():
+        for argument, table_name in leaf.refers.items():
+            for i, id_ in enumerate(each.args[argument] or ()):
+                found.setdefault((table_name, id_), f"{each.path}.{argument}.{i}")
+    return found
+
+
+def _clause(node: Node, now: datetime) -> ColumnElement[bool]:
+    if node.leaf is not None:
+        return node.leaf.clause(node.args, now)
+    below = [_clause(child, now) for child in node.children]
+    if node.op == "not":
+        return not_(below[0])
+    return and_(*below).self_group() if node.op == "all" else or_(*below).self_group()
+
+
+def _words(node: Node, language: Language, names: Names) -> str:
+    if node.leaf is not None:
+        return node.leaf.words(node.args, language, names)
+    below = [_words(child, language, names) for child in node.children]
+    joint = JOINTS[language][node.op]
+    if node.op == "not":
+        return f"{joint}（{below[0]}）" if language == "zh" else f"{joint}({below[0]})"
+    if len(below) == 1:
+        return below[0]
+    return f"（{joint.join(below)}）" if language == "zh" else f"({joint.join(below)})"
+
+
+def _explained(node: Node, truth: Mapping[str, bool], language: Language, names: Names) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "path": node.path, "words": _words(node, language, names), "holds": truth[node.path],
+    }  # fmt: skip
+    if node.leaf is not None:
+        return {**told, "kind": node.leaf.kind}
+    below = [_explained(child, truth, language, names) for child in node.children]
+    return {**told, node.op: below[0] if node.op == "not" else below}

@@ -1,0 +1,90 @@
+"""What a leaf of a condition is, and which kinds there are.
+
+A kind is one module in ``tags/rules/conditions/`` with a constant ``LEAF``; putting the file there registers it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Literal
+
+from marshmallow import Schema, ValidationError, fields
+from marshmallow.validate import Length, Range
+from sqlalchemy import ColumnElement, Select
+
+from tags.rules import conditions
+
+Args = Mapping[str, Any]
+Names = Mapping[tuple[str, int], str]
+Language = Literal["zh", "en"]
+
+EVERYTHING = "*"  # the fact that wakes every rule: somebody new follows the customer
+MAX_IDS = 200
+MAX_ID = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One kind of leaf.
+
+    :param kind: its name in a tree, ``{"kind": kind, ...}``
+    :param schema: its arguments (marshmallow; unknown fields refused)
+    :param reads: arguments → facts whose change can change the answer (``follows``, ``tag:5``, ``group:2``, …)
+    :param clause: arguments, now → predicate correlated on ``customers``; never NULL
+    :param words: arguments, language, names of referenced rows → the condition as people say it
+    :param refers: argument that holds ids → table where they must exist
+    :param expires: for answers that change by time alone: arguments, from, to → ids of customers whose answer may
+        have changed in between
+    """
+
+    kind: str
+    schema: type[Schema]
+    reads: Callable[[Args], set[str]]
+    clause: Callable[[Args, datetime], ColumnElement[bool]]
+    words: Callable[[Args, Language, Names], str]
+    refers: Mapping[str, str] = field(default_factory=dict)
+    expires: Callable[[Args, datetime, datetime], Select[Any] | None] | None = None
+
+
+@lru_cache(maxsize=1)
+def leaves() -> dict[str, Leaf]:
+    """Every kind of leaf by its name."""
+    names = sorted(found.name for found in pkgutil.iter_modules(conditions.__path__))
+    found = [importlib.import_module(f"{conditions.__name__}.{name}").LEAF for name in names]
+    return {leaf.kind: leaf for leaf in found}
+
+
+def reads_always(*facts: str) -> Callable[[Args], set[str]]:
+    """The ``reads`` of a leaf that looks at the same facts whatever its arguments are."""
+    return lambda _args: set(facts)
+
+
+def ids_field(**kwargs: Any) -> fields.List[Any]:
+    """A list of 1 to 200 ids of rows."""
+    return fields.List(
+        fields.Integer(strict=True, validate=Range(1, MAX_ID)), validate=Length(1, MAX_IDS), **kwargs
+    )
+
+
+def listed(ids: Sequence[int], table: str, names: Names) -> str:
+    """Rows by their names, and by number where they have none: ``VIP、#7``."""
+    return "、".join(names.get((table, id_), f"#{id_}") for id_ in ids)
+
+
+def quoted(texts: Sequence[str]) -> str:
+    """Texts in corner quotes: ``「a」「b」``."""
+    return "".join(f"「{text}」" for text in texts)
+
+
+def plain_text(value: str) -> None:
+    """Refuse the character that PostgreSQL cannot hold in a text.
+
+    :raises ValidationError: when ``value`` holds a NUL character
+    """
+    if "\0" in value:
+        raise ValidationError("must not hold a NUL character")
