@@ -53,6 +53,7 @@ class Request:
     raw: bytes
     ip: str
     environ: Json
+    latency: float = 0.0
 
 
 class Gateway:
@@ -69,9 +70,7 @@ class Gateway:
         name = app[0].config.name if app else None
         fault: ApiFault | None = None
         if self._sandbox.api_faults:
-            latency, fault = self._sandbox.api_faults.strike(request.api, name)
-            if latency:
-                time.sleep(latency)
+            request.latency, fault = self._sandbox.api_faults.strike(request.api, name)
         if fault is not None:
             return self._faulty(request, name, fault, start_response)
         return _send(self._handle(request, name, None), start_response)
@@ -119,6 +118,8 @@ class Gateway:
         limits.take(request.api, request.ip)
         limits.enter(request.api)
         try:
+            if request.latency:
+                time.sleep(request.latency)  # inside the concurrency count, as a slow answer would be
             return self._run(request, found, app)
         finally:
             limits.leave(request.api)

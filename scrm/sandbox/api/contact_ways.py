@@ -176,10 +176,15 @@ def _set_people(
     for party in parties:
         if party not in call.world.departments:
             raise WecomError(BAD_DEPARTMENT, "department not found")
+    below = set(parties)
+    # Parents are always made before their children, so one pass finds the whole subtree.
+    for department in call.world.departments.values():
+        if department.parentid in below:
+            below.add(department.id)
     inside = {
         item.userid
         for item in call.world.members.values()
-        if any(party in item.departments for party in parties) and item.contact_feature
+        if not below.isdisjoint(item.departments) and item.contact_feature
     }
     people = tuple(dict.fromkeys([*users, *sorted(inside)]))
     if len(people) > call.world.limits.contact_way_people:

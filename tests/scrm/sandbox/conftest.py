@@ -30,7 +30,13 @@ MAIN = {
 
 
 def _app(name: str, agentid: int, **more):
-    return {"name": name, "agentid": agentid, "secret": f"{name}-secret", "token": name, "aes_key": SECOND_KEY} | more
+    return {
+        "name": name,
+        "agentid": agentid,
+        "secret": f"{name}-secret",
+        "token": name,
+        "aes_key": SECOND_KEY,
+    } | more
 
 
 CONFIG = {
@@ -160,7 +166,9 @@ def control(process):
 @pytest.fixture
 def corp(control):
     """5 members in 2 departments, 20 customers, 2 groups of 4, 8 console tags, a kf account."""
-    return control.population(members=5, customers=20, groups=2, group_size=4, second_follow_share=0, tag_share=0)
+    return control.population(
+        members=5, customers=20, groups=2, group_size=4, second_follow_share=0, tag_share=0
+    )
 
 
 @pytest.fixture
