@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -24,22 +23,19 @@ EVENTS: Final = str(Lane.EVENTS)
 Query = Mapping[str, bytes]
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What is accepted; ``freshness`` in seconds, 0 for any age."""
-
-    max_body: int
-    max_depth: int
-    freshness: int
-
-
 class Door:
-    """Checks and opens the callbacks of all apps of a deployment."""
+    """Checks and opens the callbacks of all apps of a deployment.
+
+    :ivar apps: name -> keys
+    :ivar max_body: largest body in bytes
+    """
 
     def __init__(self, settings: Settings) -> None:
         made = settings.callbacks
-        self.limits = Limits(made.max_body_bytes, made.max_xml_depth, made.freshness_seconds)
-        self._apps = {
+        self.max_body = made.max_body_bytes
+        self._max_depth = made.max_xml_depth
+        self._freshness = made.freshness_seconds
+        self.apps = {
             name: CallbackCrypto(
                 app.token.get_secret_value(), app.aes_key.get_secret_value(), settings.corp.id
             )
@@ -49,7 +45,7 @@ class Door:
     def crypto(self, app: str) -> CallbackCrypto:
         """The keys of one app; raises Refused (UNKNOWN_APP)."""
         try:
-            return self._apps[app]
+            return self.apps[app]
         except KeyError:
             raise Refused(Refusal.UNKNOWN_APP) from None
 
@@ -68,12 +64,12 @@ class Door:
         :raises Refused: with the first reason in the order of design.md section 3.2
         """
         crypto = self.crypto(app)
-        if len(body) > self.limits.max_body:
+        if len(body) > self.max_body:
             raise Refused(Refusal.TOO_LARGE)
-        encrypted = xml.encrypted_part(body, self.limits.max_depth)
+        encrypted = xml.encrypted_part(body, self._max_depth)
         self._check(crypto, query, encrypted)
         message = crypto.decrypt(encrypted)
-        xml.check(message, self.limits.max_depth)
+        xml.check(message, self._max_depth)
         lane = URGENT if WELCOME in message or KF_EVENT in message else EVENTS
         return NewRow(hashlib.sha256(message).digest(), app, lane, message.decode(), utcnow())
 
@@ -83,11 +79,11 @@ class Door:
         except KeyError:
             raise Refused(Refusal.INCOMPLETE) from None
         crypto.verify(signature, timestamp, nonce, encrypted)
-        if self.limits.freshness and not self._fresh(timestamp):
+        if self._freshness and not self._fresh(timestamp):
             raise Refused(Refusal.STALE)
 
     def _fresh(self, timestamp: bytes) -> bool:
-        return timestamp.isdigit() and abs(utcnow().timestamp() - int(timestamp)) <= self.limits.freshness
+        return timestamp.isdigit() and abs(utcnow().timestamp() - int(timestamp)) <= self._freshness
 
 
 def parse_query(text: str) -> dict[str, bytes]:
