@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +47,11 @@ class OneQueueWorker(SimpleWorker):
         super().__init__(*args, **kwargs)
         self.stopping = stopping
 
+    def register_birth(self) -> None:
+        """Register; an entry of this very process is from before Redis went away, so it is no other worker's."""
+        self.connection.delete(self.key)
+        super().register_birth()  # type: ignore[no-untyped-call]
+
     def request_stop(self, signum: int, frame: Any) -> None:
         """Finish the running job, then end. RQ's own would write to Redis here, and kill the job at a second signal."""
         self.stopping.set()
@@ -85,11 +92,17 @@ def work(app: Flask, queue: Queue) -> None:
     log.info("worker ended", queue=queue)
 
 
+def worker_name(queue: Queue, pid: int) -> str:
+    """What a worker process is called in Redis."""
+    return f"{queue.value}-{socket.gethostname()}-{pid}"
+
+
 def _worker(url: str, queue: Queue, stopping: threading.Event) -> OneQueueWorker:
     # A connection of its own: RQ lengthens the socket time-out of the one it gets.
     connection = Redis.from_url(url, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0))
     return OneQueueWorker(
         [queue.value],
+        name=worker_name(queue, os.getpid()),
         connection=connection,
         serializer=JSONSerializer,
         worker_ttl=TTL_SECONDS,

@@ -26,14 +26,14 @@ class Child:
 
     :param name: how it is called on the screen and in its log's name
     :param spawn: starts it without waiting; called in the main thread
-    :param ready: cheap question whether it does its work
+    :param ready: cheap question whether the process of this id does its work
     :param how: the signal that ends it in order
     :param grace: seconds it may take to end before it is killed
     """
 
     name: str
     spawn: Callable[[], subprocess.Popen[bytes]]
-    ready: Callable[[], bool]
+    ready: Callable[[int], bool]
     log: Path
     how: signal.Signals = signal.SIGTERM
     grace: float = 15.0
@@ -47,6 +47,10 @@ class Child:
         self.restart_at = None
         self.started_at = time.monotonic()
         self.process = self.spawn()
+
+    def is_ready(self) -> bool:
+        """Whether it runs and does its work."""
+        return self.process is not None and self.ready(self.process.pid)
 
     def has_ended(self) -> bool:
         """Whether it was started and has ended."""

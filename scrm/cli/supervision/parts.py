@@ -12,6 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from config.queues import Queue
+from scrm.cli.serving.worker import worker_name
 from scrm.cli.stores import Postgres, Valkey
 from scrm.cli.supervision.child import Child, spawn_scrm
 from scrm.cli.supervision.folder import MARKER, Folder
@@ -63,7 +64,7 @@ class Parts:
 
     def clock(self) -> Child:
         """The clock."""
-        return self._program("clock", ["clock"], self._redis_has(f"{PREFIX}clock"))
+        return self._program("clock", ["clock"], self._clock_lives)
 
     def web(self) -> Child:
         """The HTTP server."""
@@ -71,7 +72,7 @@ class Parts:
 
     def company(self) -> Child:
         """The simulated people."""
-        return self._program("company", ["company"], lambda: True, SANDBOX_GRACE)
+        return self._program("company", ["company"], lambda _: True, SANDBOX_GRACE)
 
     def clear_metrics(self) -> None:
         """Forget the counters of processes that are gone."""
@@ -79,7 +80,7 @@ class Parts:
         self.folder.metrics.mkdir()
 
     def _program(
-        self, name: str, arguments: list[str], ready: Callable[[], bool], grace: float = 10.0
+        self, name: str, arguments: list[str], ready: Callable[[int], bool], grace: float = 10.0
     ) -> Child:
         log = self.folder.logs / f"{name.replace(':', '-')}.log"
         given = {MARKER: str(self.folder.path), "PROMETHEUS_MULTIPROC_DIR": str(self.folder.metrics)}
@@ -91,26 +92,37 @@ class Parts:
             grace=grace,
         )
 
-    def _worker_lives(self, queue: Queue) -> Callable[[], bool]:
-        return self._redis_has(f"rq:workers:{queue.value}")
-
-    def _redis_has(self, key: str) -> Callable[[], bool]:
-        def question() -> bool:
-            try:
-                with Redis.from_url(self.environment["SCRM_REDIS_URL"], socket_timeout=2) as store:
-                    return bool(store.exists(key))
-            except RedisError:
-                return False
+    def _worker_lives(self, queue: Queue) -> Callable[[int], bool]:
+        def question(pid: int) -> bool:
+            return self._in_redis(lambda store: store.exists(f"rq:worker:{worker_name(queue, pid)}"))
 
         return question
 
+    def _clock_lives(self, pid: int) -> bool:
+        # Any clock will do: another machine's may lead while this one waits.
+        return self._in_redis(lambda store: store.exists(f"{PREFIX}clock"))
+
+    def _in_redis(self, question: Callable[[Redis], object]) -> bool:
+        try:
+            with Redis.from_url(self.environment["SCRM_REDIS_URL"], socket_timeout=2) as store:
+                return bool(question(store))
+        except RedisError:
+            return False
+
 
 def _store(name: str, store: Postgres | Valkey) -> Child:
-    return Child(name, store.spawn, store.answers, Path(store.log), how=store.stop_signal, grace=STORE_GRACE)
+    return Child(
+        name,
+        store.spawn,
+        lambda _: store.answers(),
+        Path(store.log),
+        how=store.stop_signal,
+        grace=STORE_GRACE,
+    )
 
 
-def _answers(url: str) -> Callable[[], bool]:
-    def question() -> bool:
+def _answers(url: str) -> Callable[[int], bool]:
+    def question(_: int) -> bool:
         try:
             with requests.Session() as session:
                 session.trust_env = False  # a proxy variable must not catch loopback calls

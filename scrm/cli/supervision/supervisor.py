@@ -45,7 +45,7 @@ class Supervisor:
             for child in list(waiting):
                 if child.has_ended() or time.monotonic() > until:
                     raise Problem(_why(child))
-                if child.ready():
+                if child.is_ready():
                     waiting.remove(child)
                     progress(child.name)
             self.stop.wait(0.05)
