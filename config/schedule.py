@@ -23,4 +23,7 @@ class Daily:
 
 SCHEDULE: tuple[Every | Daily, ...] = (
     # one line per job, in the order of the data's way
+    Every("wecom_callbacks.jobs.drain_urgent", 1),
+    Every("wecom_callbacks.jobs.drain_events", 1),
+    Daily("wecom_callbacks.jobs.purge_inbox", "03:40"),
 )

@@ -1,3 +1,3 @@
-from wecom_callbacks.views.callbacks import blueprint as callbacks
+from wecom_callbacks.views import callbacks, inbox
 
-blueprints = [callbacks]
+blueprints = [callbacks.blueprint, inbox.blueprint]

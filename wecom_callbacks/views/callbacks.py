@@ -13,6 +13,8 @@ from scrm.kernel.settings import EXTENSION as SETTINGS
 from wecom_callbacks.committer import Committer
 from wecom_callbacks.gate import PREFIX, TEXT, CallbackGate, note_refusal
 from wecom_callbacks.intake import Door, parse_query
+from wecom_callbacks.jobs import DRAINS
+from wecom_callbacks.models import Lane
 from wecom_callbacks.refusals import Refused
 from wecom_callbacks.waker import Waker
 
@@ -38,7 +40,11 @@ def _conninfo(app: Flask) -> str:
 
 
 def _wake(app: Flask, lanes: set[str]) -> None:
-    pass
+    """Push one wake-up a lane, the urgent one first."""
+    with app.app_context():
+        for lane in Lane:
+            if lane in lanes:
+                DRAINS[lane].wake()
 
 
 @blueprint.get("/<name>")

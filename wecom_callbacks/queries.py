@@ -1,0 +1,54 @@
+"""Reads of the inbox."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, exists, or_, select
+from sqlalchemy.orm import defer
+
+from scrm.kernel.clock import utcnow
+from scrm.kernel.db import session
+from scrm.kernel.errors import NotFound
+from scrm.kernel.paging import paginate
+from wecom_callbacks.models import InboxRow, InboxState, Lane
+
+FILTERS = ("state", "lane", "event", "change_type", "app")
+
+
+def due_in(lane: Lane) -> ColumnElement[bool]:
+    """The clause "open and its time has come"; the states are those of the partial index."""
+    return and_(
+        InboxRow.lane == lane,
+        InboxRow.state.in_((InboxState.RECEIVED, InboxState.PROCESSING, InboxState.FAILED)),
+        or_(InboxRow.next_at.is_(None), InboxRow.next_at <= utcnow()),
+    )
+
+
+def inbox_due(lane: Lane) -> bool:
+    """Whether a worker would find something in this lane now."""
+    free = or_(InboxRow.lease_until.is_(None), InboxRow.lease_until < utcnow())
+    return bool(session().scalar(select(exists().where(due_in(lane), free))))
+
+
+def inbox_page(query: Mapping[str, Any]) -> dict[str, Any]:
+    """One page of callbacks, newest first, without their bodies.
+
+    :param query: the loaded ``InboxQuery``: ``cursor``, ``limit`` and any of the filters
+    """
+    chosen = select(InboxRow).options(defer(InboxRow.body))
+    for name in FILTERS:
+        if (value := query.get(name)) is not None:
+            chosen = chosen.where(getattr(InboxRow, name) == value)
+    return paginate(chosen, InboxRow.id, query)
+
+
+def inbox_row(row_id: int) -> InboxRow:
+    """One callback with its body; raises NotFound."""
+    row = session().get(InboxRow, row_id)
+    if row is None:
+        raise NotFound(
+            f"there is no callback {row_id} in the inbox; done ones are kept for inbox.retention_days"
+        )
+    return row

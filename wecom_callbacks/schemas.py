@@ -1,0 +1,64 @@
+"""The inbox in the API."""
+
+from __future__ import annotations
+
+from marshmallow import fields
+from marshmallow.validate import Length
+
+from scrm.kernel.schemas import PageQuery, Schema, time_field
+from wecom_callbacks.models import InboxState, Lane
+
+IDS_MAX = 1000
+NAME = Length(max=128)
+
+
+class InboxQuery(PageQuery):
+    """Filters of the list."""
+
+    state = fields.Enum(InboxState, by_value=True)
+    lane = fields.Enum(Lane, by_value=True)
+    event = fields.String(validate=NAME)
+    change_type = fields.String(validate=NAME)
+    app = fields.String(validate=NAME)
+
+
+class InboxItem(Schema):
+    """One callback without its body."""
+
+    id = fields.Integer(required=True)
+    app = fields.String(required=True)
+    lane = fields.Enum(Lane, by_value=True, required=True)
+    state = fields.Enum(InboxState, by_value=True, required=True)
+    event = fields.String(allow_none=True, metadata={"description": "known once it was worked on"})
+    change_type = fields.String(allow_none=True)
+    event_at = time_field(allow_none=True)
+    received_at = time_field(required=True)
+    finished_at = time_field(allow_none=True)
+    replayed_at = time_field(allow_none=True)
+    next_at = time_field(allow_none=True, metadata={"description": "when a failed one is tried again"})
+    attempts = fields.Integer(required=True)
+    error = fields.String(allow_none=True)
+
+
+class InboxDetail(InboxItem):
+    """One callback with the decrypted XML that WeCom sent."""
+
+    body = fields.String(required=True)
+
+
+class ReplayIn(Schema):
+    """What to handle again: ids, or everything that fits all the other fields."""
+
+    ids = fields.List(fields.Integer(strict=True), validate=Length(1, IDS_MAX))
+    state = fields.Enum(InboxState, by_value=True)
+    event = fields.String(validate=NAME)
+    change_type = fields.String(validate=NAME)
+    since = time_field(metadata={"description": "received at or after"})
+    until = time_field(metadata={"description": "received before"})
+
+
+class ReplayOut(Schema):
+    """How many were taken; ``more`` says that the call should be repeated for the rest."""
+
+    replayed = fields.Integer(required=True)
+    more = fields.Boolean(required=True)

@@ -1,0 +1,46 @@
+"""The inbox in the API: look and replay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scrm.kernel.db import transaction
+from scrm.kernel.http import api_blueprint, page_schema
+from scrm.kernel.permissions import Permission, needs
+from wecom_callbacks.jobs import DRAINS
+from wecom_callbacks.models import InboxRow
+from wecom_callbacks.queries import inbox_page, inbox_row
+from wecom_callbacks.schemas import InboxDetail, InboxItem, InboxQuery, ReplayIn, ReplayOut
+from wecom_callbacks.service import Selection, replay
+
+blueprint = api_blueprint("inbox", "收件箱 callbacks received from WeCom")
+
+
+@blueprint.route("/inbox", methods=["GET"])
+@needs(Permission.INBOX_READ)
+@blueprint.arguments(InboxQuery, location="query")
+@blueprint.response(200, page_schema(InboxItem))
+def list_inbox(query: dict[str, Any]) -> dict[str, Any]:
+    """List received callbacks, newest first."""
+    return inbox_page(query)
+
+
+@blueprint.route("/inbox/<int:row_id>", methods=["GET"])
+@needs(Permission.INBOX_READ)
+@blueprint.response(200, InboxDetail)
+def get_inbox_row(row_id: int) -> InboxRow:
+    """Show one callback with its body."""
+    return inbox_row(row_id)
+
+
+@blueprint.route("/inbox/replay", methods=["POST"])
+@needs(Permission.INBOX_REPLAY)
+@blueprint.arguments(ReplayIn)
+@blueprint.response(200, ReplayOut)
+def replay_inbox(chosen: dict[str, Any]) -> dict[str, Any]:
+    """Have callbacks handled again; side effects whose moment has passed are skipped."""
+    with transaction():
+        done = replay(Selection(**chosen))
+        for lane in done.lanes:
+            DRAINS[lane].wake()
+    return {"replayed": len(done.ids), "more": done.more}
