@@ -53,21 +53,23 @@ def claim(
     """Take up to ``limit`` rows that are ``ready`` and not held by a living lease.
 
     :param model: a table with the :class:`Leased` columns and ``id``
+    :param order_by: a column, or a tuple of them
     :param values: further columns to set, such as the state; ``attempts`` is raised by one here
     :returns: the claim; its rows are refreshed and in claim order. The caller commits at once.
     """
     now = utcnow()
     token, until = uuid.uuid4(), now + timedelta(seconds=seconds)
+    order = order_by if isinstance(order_by, tuple) else (order_by,)
     picked: Select[Any] = (
         select(model.id)
         .where(ready, (model.lease_until.is_(None)) | (model.lease_until < now))
-        .order_by(order_by)
+        .order_by(*order)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
     changed = (
         update(model)
-        .where(model.id.in_(picked.scalar_subquery()))
+        .where(model.id.in_(select(picked.cte("picked").c.id)))  # a CTE runs once; a subquery may run per row
         .values(lease_token=token, lease_until=until, attempts=model.attempts + 1, **values)
         .returning(model)
         .execution_options(synchronize_session=False, populate_existing=True)
