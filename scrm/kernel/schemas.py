@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC
+from functools import cache
 from typing import Any
 
 from marshmallow import RAISE, fields
@@ -34,6 +35,7 @@ class PageQuery(Schema):
     limit = fields.Integer(load_default=LIMIT_DEFAULT, validate=Range(1, LIMIT_MAX))
 
 
+@cache
 def page_schema(item: type[MarshmallowSchema]) -> type[MarshmallowSchema]:
     """The envelope of a list of ``item``: ``items`` and, unless it was the last page, ``next_cursor``."""
     return Schema.from_dict(
