@@ -26,4 +26,9 @@ SCHEDULE: tuple[Every | Daily, ...] = (
     Every("wecom_callbacks.jobs.drain_urgent", 1),
     Every("wecom_callbacks.jobs.drain_events", 1),
     Daily("wecom_callbacks.jobs.purge_inbox", "03:40"),
+    Every("scrm.conversations.jobs.pull_kf", 1),
+    Every("scrm.conversations.jobs.reply", 1),
+    Daily("scrm.conversations.jobs.refresh_kf_accounts", "04:10"),
+    Daily("scrm.conversations.jobs.link_strangers", "04:40"),
+    Every("scrm.acquisition.jobs.plan_nameless_welcomes", 1),
 )

@@ -18,3 +18,10 @@ class MessageStored:
     direction: Direction
     customer_id: int | None
     staff_id: int | None
+
+
+@dataclass(frozen=True)
+class KfPullWanted:
+    """A customer-service account has messages we have not read yet."""
+
+    open_kfid: str

@@ -1,0 +1,131 @@
+"""What workers do for conversations: read customer service, answer by rule, keep accounts and links."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import structlog
+
+from config.queues import Queue
+from config.settings import SettingsError
+from scrm.conversations import queries
+from scrm.conversations.service import kf, kf_sessions, messages, replies
+from scrm.kernel.db import transaction
+from scrm.kernel.jobs import job
+from scrm.wecom.client import Client, wecom
+from scrm.wecom.errors import WecomError
+from scrm.wecom.models import Priority
+from scrm.wecom.parallel import run_parallel
+
+log = structlog.get_logger(__name__)
+
+RUN_SECONDS = 20.0
+ACCOUNT_PAGE = 100  # kf/account/list gives at most this many
+BAD_TOKEN = 95007  # the callback's token is spent; reading goes on without it
+
+
+@job(Queue.URGENT, due=queries.pulls_due)
+def pull_kf() -> None:
+    """Read customer-service accounts to the end of their log, several at a time."""
+    until = time.monotonic() + RUN_SECONDS
+    while time.monotonic() < until:
+        with transaction():
+            claim = kf.claim_pulls()
+        if not claim.rows:
+            return
+        _read([kf.Reading.of(account, claim.token) for account in claim.rows], until)
+    pull_kf.wake()
+
+
+def _read(readings: list[kf.Reading], until: float) -> None:
+    client = _client()
+    while readings and time.monotonic() < until:
+        answers = run_parallel(
+            [partial(client.post, "kf/sync_msg", reading.question()) for reading in readings]
+        )
+        readings = [r for r, answer in zip(readings, answers, strict=True) if _take(r, answer)]
+    if readings:
+        with transaction():
+            for reading in readings:
+                kf.give_back(reading)
+
+
+def _take(reading: kf.Reading, answer: dict[str, Any] | WecomError) -> bool:
+    """Store one answer in its own transaction; whether to read on."""
+    if isinstance(answer, WecomError):
+        if answer.errcode == BAD_TOKEN and reading.token:
+            reading.token = None
+            return True
+        with transaction():
+            kf.fail_reading(reading, answer.errcode, answer.errmsg, answer.retry_after)
+        log.warning("customer service not read", kf_account=reading.account_id, errcode=answer.errcode)
+        return False
+    with transaction():
+        more = kf.store_page(reading, answer)
+        if not more:
+            kf.finish_reading(reading)
+    return more
+
+
+@job(Queue.URGENT, due=queries.replies_due)
+def reply() -> None:
+    """Consider new texts and plan the answers; asks WeCom who handles a session where that is unknown."""
+    until = time.monotonic() + RUN_SECONDS
+    asked: set[int] = set()
+    while time.monotonic() < until:
+        with transaction():
+            done = replies.answer_round(asked)
+        if not done.considered and not done.questions:
+            return
+        asked |= _ask_states(done.questions)
+    reply.wake()
+
+
+def _ask_states(questions: Sequence[replies.Question]) -> set[int]:
+    """Ask and note; a question WeCom does not answer is left open, and WeCom decides when we speak."""
+    if not questions:
+        return set()
+    client = _client()
+    answers = run_parallel([partial(client.post, "kf/service_state/get", q.where) for q in questions])
+    known = {
+        question.session_id: answer
+        for question, answer in zip(questions, answers, strict=True)
+        if not isinstance(answer, WecomError)
+    }
+    with transaction():
+        kf_sessions.note_states(known)
+    return {question.session_id for question in questions}
+
+
+def _client() -> Client:
+    return wecom(priority=Priority.REPLY, feature="kf")
+
+
+@job(Queue.BACKGROUND)
+def refresh_kf_accounts() -> None:
+    """Learn the customer-service accounts of the corp."""
+    try:
+        client = wecom(feature="kf")
+    except SettingsError:
+        return
+    offset = 0
+    while True:
+        found = (
+            client.post("kf/account/list", {"offset": offset, "limit": ACCOUNT_PAGE}).get("account_list")
+            or []
+        )
+        with transaction():
+            kf.keep_accounts(found)
+        if len(found) < ACCOUNT_PAGE:
+            return
+        offset += ACCOUNT_PAGE
+
+
+@job(Queue.BACKGROUND)
+def link_strangers() -> None:
+    """Give messages of former strangers to the customers they became, whatever was missed at the time."""
+    with transaction():
+        messages.link_customers()

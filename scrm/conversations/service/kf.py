@@ -1,0 +1,218 @@
+"""Reading customer service: which accounts have something, and storing a page together with its cursor."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import case, func, or_, update
+from sqlalchemy.dialects.postgresql import insert
+
+from scrm.conversations.events import KfPullWanted
+from scrm.conversations.models import KfAccount
+from scrm.conversations.service.kf_items import parse_items
+from scrm.conversations.service.kf_sessions import apply_to_sessions, mark_failures
+from scrm.conversations.service.messages import store_messages
+from scrm.kernel.clock import utcnow
+from scrm.kernel.db import session
+from scrm.kernel.events import publish
+from scrm.kernel.leases import RELEASED, Claim, claim, held
+
+TOKEN_LIFE = timedelta(minutes=10)  # wecom-api.md section 7.2
+IDLE_PULL = timedelta(hours=6)
+"""An account nobody called back for is read anyway: callbacks may be lost, and WeCom keeps messages 3 days."""
+LEASE_SECONDS = 60.0  # a page takes a call of at most 10 s and one transaction
+ACCOUNTS_AT_ONCE = 8
+BACKOFF_SECONDS = (2, 5, 15, 60, 300)
+GONE = frozenset({95000, 95004, 48007})  # no such account, or it was taken from our app: wait for a callback
+
+
+@dataclass(frozen=True)
+class PullWish:
+    """A callback said that an account has something to read.
+
+    :param token: lets us read without the tight limit for 10 minutes
+    :param at: the callback's own time; the newest token is kept
+    """
+
+    open_kfid: str
+    token: str | None
+    at: datetime
+
+
+def want_pull(wishes: Sequence[PullWish]) -> None:
+    """Remember that these accounts should be read; unknown accounts are made."""
+    newest: dict[str, PullWish] = {}
+    for wish in sorted(wishes, key=lambda w: (w.token is not None, w.at)):
+        newest[wish.open_kfid] = wish
+    if not newest:
+        return
+    rows = [
+        {
+            "open_kfid": wish.open_kfid,
+            "pull_wanted_at": utcnow(),
+            "pull_token": wish.token,
+            "pull_token_at": wish.at if wish.token else None,
+        }
+        for _, wish in sorted(newest.items())
+    ]
+    new = insert(KfAccount).values(rows)
+    fresher = new.excluded.pull_token_at >= func.coalesce(KfAccount.pull_token_at, "-infinity")
+    session().execute(
+        new.on_conflict_do_update(
+            index_elements=["open_kfid"],
+            set_={
+                "pull_wanted_at": new.excluded.pull_wanted_at,
+                "pull_token": case((fresher, new.excluded.pull_token), else_=KfAccount.pull_token),
+                "pull_token_at": case((fresher, new.excluded.pull_token_at), else_=KfAccount.pull_token_at),
+            },
+        )
+    )
+    publish(*(KfPullWanted(open_kfid) for open_kfid in sorted(newest)))
+
+
+def claim_pulls() -> Claim:
+    """Take some accounts that should be read now; one reader per account."""
+    return claim(
+        KfAccount,
+        ready=pull_due(),
+        order_by=KfAccount.pull_wanted_at.asc().nulls_last(),
+        limit=ACCOUNTS_AT_ONCE,
+        seconds=LEASE_SECONDS,
+        values={},
+    )
+
+
+def pull_due() -> Any:
+    """The clause: somebody asked for this account, or it has not been read for long; and it is not backing off."""
+    now = utcnow()
+    wanted = or_(KfAccount.pull_wanted_at.is_not(None), KfAccount.pulled_at < now - IDLE_PULL)
+    return wanted & or_(KfAccount.next_at.is_(None), KfAccount.next_at <= now)
+
+
+@dataclass
+class Reading:
+    """An account that this worker is reading, page after page.
+
+    :param lease: fences every write; gone when the worker slept too long
+    :param wanted_at: the wish this reading fulfils; a newer one stays
+    """
+
+    account_id: int
+    open_kfid: str
+    lease: uuid.UUID
+    cursor: str | None
+    token: str | None
+    wanted_at: datetime | None
+    attempts: int
+
+    @classmethod
+    def of(cls, account: KfAccount, lease: uuid.UUID) -> Reading:
+        """The start of a reading: the token only while WeCom still takes it."""
+        alive = account.pull_token_at is not None and account.pull_token_at > utcnow() - TOKEN_LIFE
+        token = account.pull_token if alive else None
+        return cls(
+            account.id,
+            account.open_kfid,
+            lease,
+            account.cursor,
+            token,
+            account.pull_wanted_at,
+            account.attempts,
+        )
+
+    def question(self) -> dict[str, Any]:
+        """The body of kf/sync_msg for the next page."""
+        body = {"open_kfid": self.open_kfid, "limit": 1000, "cursor": self.cursor, "token": self.token}
+        return {name: value for name, value in body.items() if value is not None}
+
+
+def store_page(reading: Reading, page: Mapping[str, Any]) -> bool:
+    """Store a page and move the cursor in one transaction, so that nothing is lost or doubled between them.
+
+    :returns: whether to read on; False at the end of the log, or when somebody else holds the account now
+    """
+    cursor = page.get("next_cursor") or reading.cursor
+    if not _move_cursor(reading, cursor):
+        return False
+    messages = parse_items(page.get("msg_list") or [], reading.account_id)
+    new = store_messages(messages)
+    fresh = [message for message in messages if message.key in new]
+    apply_to_sessions(reading.account_id, fresh)
+    mark_failures(fresh)
+    moved, reading.cursor = cursor != reading.cursor, cursor
+    return bool(page.get("has_more")) and moved
+
+
+def finish_reading(reading: Reading) -> None:
+    """The log is read to its end: give the account back, and keep a wish that came meanwhile."""
+    wanted = case((KfAccount.pull_wanted_at == reading.wanted_at, None), else_=KfAccount.pull_wanted_at)
+    _release(reading, pull_wanted_at=wanted, pull_failed=None, attempts=0, next_at=None)
+
+
+def give_back(reading: Reading) -> None:
+    """Stop in the middle; the wish stays and the next reading goes on from the cursor."""
+    _release(reading, attempts=0)
+
+
+def fail_reading(reading: Reading, errcode: int | None, reason: str, retry_after: float | None) -> None:
+    """WeCom did not answer well: keep why, and try again later unless the account is not ours any more."""
+    values: dict[str, Any] = {"pull_failed": f"{errcode or 'no answer'}: {reason}"}
+    if errcode in GONE:
+        values |= {"pull_wanted_at": None, "attempts": 0, "next_at": utcnow() + IDLE_PULL}
+    else:
+        step = BACKOFF_SECONDS[min(reading.attempts, len(BACKOFF_SECONDS)) - 1]
+        values["next_at"] = utcnow() + timedelta(seconds=max(step, retry_after or 0))
+    _release(reading, **values)
+
+
+def keep_accounts(found: Sequence[Mapping[str, Any]]) -> None:
+    """Store what kf/account/list showed; a new account is read from where WeCom's three days begin."""
+    rows = [
+        {
+            "open_kfid": account["open_kfid"],
+            "name": account.get("name"),
+            "avatar": account.get("avatar"),
+            "pull_wanted_at": utcnow(),
+        }
+        for account in sorted(found, key=lambda a: str(a["open_kfid"]))
+    ]
+    if not rows:
+        return
+    new = insert(KfAccount).values(rows)
+    session().execute(
+        new.on_conflict_do_update(
+            index_elements=["open_kfid"],
+            set_={"name": new.excluded.name, "avatar": new.excluded.avatar, "updated_at": func.now()},
+        )
+    )
+    publish(*(KfPullWanted(row["open_kfid"]) for row in rows))
+
+
+def _move_cursor(reading: Reading, cursor: str | None) -> bool:
+    """Compare-and-set: only where the account still stands at the cursor this page was asked with."""
+    until = utcnow() + timedelta(seconds=LEASE_SECONDS)
+    moved = session().execute(
+        update(KfAccount)
+        .where(
+            KfAccount.id == reading.account_id,
+            held(KfAccount, reading.lease),
+            KfAccount.cursor.is_not_distinct_from(reading.cursor),
+        )
+        .values(cursor=cursor, pulled_at=utcnow(), lease_until=until)
+        .returning(KfAccount.id)
+        .execution_options(synchronize_session=False)
+    )
+    return moved.first() is not None
+
+
+def _release(reading: Reading, **values: Any) -> None:
+    session().execute(
+        update(KfAccount)
+        .where(KfAccount.id == reading.account_id, held(KfAccount, reading.lease))
+        .values(**values, **RELEASED)
+        .execution_options(synchronize_session=False)
+    )

@@ -1,0 +1,40 @@
+"""What conversations do when something happened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scrm.conversations import jobs
+from scrm.conversations.events import KfPullWanted, MessageStored
+from scrm.conversations.models import Direction
+from scrm.conversations.service import messages, outgoing
+from scrm.customers.events import FollowAdded
+from scrm.kernel.events import subscribe
+from scrm.wecom.events import EffectSettled
+
+
+@subscribe(KfPullWanted)
+def read_customer_service(events: Sequence[KfPullWanted]) -> None:
+    """Accounts have something to read."""
+    jobs.pull_kf.wake()
+
+
+@subscribe(MessageStored)
+def consider_replies(events: Sequence[MessageStored]) -> None:
+    """Somebody may have said a keyword."""
+    if any(event.direction is Direction.IN for event in events):
+        jobs.reply.wake()
+
+
+@subscribe(EffectSettled)
+def settle_answers(events: Sequence[EffectSettled]) -> None:
+    """WeCom took or refused what we said."""
+    ours = [event.effect_id for event in events if event.kind in outgoing.KINDS]
+    if ours:
+        outgoing.settle(ours)
+
+
+@subscribe(FollowAdded)
+def link_former_strangers(events: Sequence[FollowAdded]) -> None:
+    """Who wrote to customer service as a stranger is a customer now."""
+    messages.link_customers({event.customer_id for event in events})
