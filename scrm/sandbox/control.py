@@ -69,6 +69,10 @@ class CorpControl(ControlClient):
         """Back to an empty corp; callback addresses stay."""
         return self.post("/reset", seed=seed)
 
+    def snapshot(self) -> Json:
+        """Write the state file now (a sandbox started with --state-file)."""
+        return self.post("/snapshot")
+
     def advance_clock(self, seconds: float) -> float:
         """Move the sandbox's clock forward; returns its new time (Unix seconds)."""
         return float(self.post("/clock", advance_seconds=seconds)["now"])

@@ -15,6 +15,8 @@ from scrm.sandbox.rate_limits import RateLimits
 from scrm.sandbox.scheduler import Scheduler
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from scrm.sandbox.callbacks.traffic import TrafficRun
     from scrm.sandbox.config import SandboxConfig
 
@@ -32,6 +34,7 @@ class Sandbox:
     outbox: Outbox
     scheduler: Scheduler
     traffic: dict[int, TrafficRun] = field(default_factory=dict)
+    state_file: Path | None = None
 
     @classmethod
     def create(cls, config: SandboxConfig) -> Sandbox:

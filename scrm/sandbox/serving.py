@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scrm.sandbox.app import create_sandbox
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 CONFIG_VARIABLE = "SCRM_SANDBOX_CONFIG"
 SEED_VARIABLE = "SCRM_SANDBOX_SEED"
+STATE_VARIABLE = "SCRM_SANDBOX_STATE_FILE"
+ADDRESS_VARIABLE = "SCRM_SANDBOX_ADDRESS"
 PARENT_VARIABLE = "SCRM_SANDBOX_PARENT"
 READY_LINE = "sandbox WeCom ready"
 WATCH_SECONDS = 0.5
@@ -27,10 +30,12 @@ def application() -> Flask:
     config = SandboxConfig.from_bytes(os.environ.get(CONFIG_VARIABLE, "{}").encode())
     if SEED_VARIABLE in os.environ:
         config = replace(config, seed=int(os.environ[SEED_VARIABLE]))
-    app = create_sandbox(config)
+    state_file = Path(os.environ[STATE_VARIABLE]) if STATE_VARIABLE in os.environ else None
+    app = create_sandbox(config, state_file)
     if PARENT_VARIABLE in os.environ:
         _end_with_parent(int(os.environ[PARENT_VARIABLE]))
-    sys.stdout.write(f"{READY_LINE}: corp {config.corp_id}\n")
+    # The socket is open already: the parent bound it before this process began.
+    sys.stdout.write(f"{READY_LINE}: {os.environ.get(ADDRESS_VARIABLE, '')} corp {config.corp_id}\n")
     sys.stdout.flush()
     return app
 

@@ -56,7 +56,10 @@ def free_port() -> int:
 
 @contextmanager
 def running_sandbox(
-    config: dict[str, Any] | None = None, seed: int = 7, port: int | None = None
+    config: dict[str, Any] | None = None,
+    seed: int = 7,
+    port: int | None = None,
+    state_file: Path | None = None,
 ) -> Iterator[RunningSandbox]:
     """Start on `port` (a free one by default), yield when it answers, stop it at the end.
 
@@ -66,17 +69,10 @@ def running_sandbox(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sandbox.json"
         path.write_bytes(orjson.dumps(config or {}))
-        command = [
-            sys.executable,
-            "-m",
-            "scrm.sandbox",
-            "--port",
-            str(chosen),
-            "--config",
-            str(path),
-            "--seed",
-            str(seed),
-        ]
+        command = [sys.executable, "-m", "scrm.sandbox", "--port", str(chosen), "--config", str(path)]
+        command += ["--seed", str(seed)]
+        if state_file is not None:
+            command += ["--state-file", str(state_file)]
         with (Path(folder) / "output").open("w+b") as output:
             process = subprocess.Popen(
                 command, stdout=output, stderr=subprocess.STDOUT, env=dict(os.environ, PYTHONUNBUFFERED="1")

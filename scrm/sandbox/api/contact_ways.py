@@ -173,20 +173,7 @@ def _set_people(
         raise WecomError(BAD_USERS, "a single contact way takes exactly one user")
     if not users and not parties:
         raise WecomError(BAD_USERS, "user and party are both empty")
-    for party in parties:
-        if party not in call.world.departments:
-            raise WecomError(BAD_DEPARTMENT, "department not found")
-    below = set(parties)
-    # Parents are always made before their children, so one pass finds the whole subtree.
-    for department in call.world.departments.values():
-        if department.parentid in below:
-            below.add(department.id)
-    inside = {
-        item.userid
-        for item in call.world.members.values()
-        if not below.isdisjoint(item.departments) and item.contact_feature
-    }
-    people = tuple(dict.fromkeys([*users, *sorted(inside)]))
+    people = tuple(dict.fromkeys([*users, *_people_of(call, parties)]))
     if len(people) > call.world.limits.contact_way_people:
         raise WecomError(TOO_MANY_PEOPLE, "contact way: too many people")
     for userid in people:
@@ -194,3 +181,19 @@ def _set_people(
             raise WecomError(NOT_ACTIVE, "user not activated")
     settings["user"], settings["party"] = list(users), list(parties)
     return people
+
+
+def _people_of(call: Call, parties: list[int]) -> list[str]:
+    """Members with the feature in these departments and everything below them."""
+    departments = call.world.departments
+    if any(party not in departments for party in parties):
+        raise WecomError(BAD_DEPARTMENT, "department not found")
+    below = set(parties)
+    # Parents are always made before their children, so one pass finds the whole subtree.
+    for department in departments.values():
+        if department.parentid in below:
+            below.add(department.id)
+    members = call.world.members.values()
+    return sorted(
+        item.userid for item in members if item.contact_feature and not below.isdisjoint(item.departments)
+    )

@@ -17,6 +17,7 @@ from scrm.sandbox.control_api.fields import Body
 from scrm.sandbox.control_api.resetting import reset
 from scrm.sandbox.errors import ControlError
 from scrm.sandbox.people.population import Plan, populate
+from scrm.sandbox.state_file import save
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +45,7 @@ def routes(sandbox: Sandbox) -> dict[tuple[str, str], Callable[..., Json]]:
         ("POST", "/limits"): lambda: _limits(sandbox),
         ("POST", "/apps/callback"): lambda: _callback_url(sandbox),
         ("POST", "/reset"): lambda: _reset(sandbox),
+        ("POST", "/snapshot"): lambda: _snapshot(sandbox),
     }
 
 
@@ -159,10 +161,7 @@ def _api_fault(sandbox: Sandbox, body: Body, fault: ApiFault) -> None:
     fault.pattern = body.string("api", "*")
     fault.app = body.string("app", None)
     fault.seconds = body.number("seconds", 1.0 if fault.kind == "latency" else fault.seconds)
-    errcode = body._take("errcode", -1)
-    if not isinstance(errcode, int) or isinstance(errcode, bool):
-        raise ControlError("errcode must be a whole number")
-    fault.errcode = errcode
+    fault.errcode = body.errcode("errcode", -1)
     body.done()
     sandbox.api_faults.add(fault)
 
@@ -221,6 +220,12 @@ def _reset(sandbox: Sandbox) -> Json:
     body.done()
     reset(sandbox, seed)
     return _overview(sandbox)
+
+
+def _snapshot(sandbox: Sandbox) -> Json:
+    if sandbox.state_file is None:
+        raise ControlError("the sandbox was started without --state-file", 409)
+    return {"path": str(sandbox.state_file), "bytes": save(sandbox, sandbox.state_file)}
 
 
 def _number(name: str, default: int) -> int:

@@ -49,6 +49,13 @@ class Body:
             raise ControlError(f"{name} must be a whole number, at least {least}")
         return value
 
+    def errcode(self, name: str, default: int) -> int:
+        """A whole number that may be negative, as -1 is an errcode."""
+        value = self._take(name, default)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ControlError(f"{name} must be a whole number")
+        return value
+
     def number(self, name: str, default: Any = REQUIRED) -> Any:
         """A number from 0 up, or `default`."""
         value = self._take(name, default)

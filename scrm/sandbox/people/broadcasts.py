@@ -11,6 +11,8 @@ from scrm.sandbox.errors import ControlError
 from scrm.sandbox.model.mass_send import NOT_A_FRIEND, NOT_SENT, OVER_CAP, SENT, TASK_SENT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scrm.sandbox.model.mass_send import MassSend, SenderTask
     from scrm.sandbox.model.world import World
     from scrm.sandbox.runtime import Sandbox
@@ -36,21 +38,22 @@ def plan_confirmations(sandbox: Sandbox, task: MassSend) -> None:
         sandbox.scheduler.at(sender.due, _confirmation(world, task, sender))
 
 
-def _confirmation(world: World, task: MassSend, sender: SenderTask) -> _Confirmation:
-    return _Confirmation(world, task, sender)
+def replan(sandbox: Sandbox) -> None:
+    """Plan again, after a restart, what members had not yet confirmed."""
+    for task in sandbox.world.mass_sends.values():
+        for sender in task.senders.values():
+            if sender.due is not None and sender.status == NOT_SENT:
+                sandbox.scheduler.at(sender.due, _confirmation(sandbox.world, task, sender))
 
 
-class _Confirmation:
-    """One planned confirmation; a no-op when it was cancelled or already done."""
+def _confirmation(world: World, task: MassSend, sender: SenderTask) -> Callable[[], None]:
+    """A planned confirmation; a no-op when the task was cancelled or the member has sent already."""
 
-    __slots__ = ("_sender", "_task", "_world")
+    def press_send() -> None:
+        if not task.cancelled and sender.status == NOT_SENT:
+            _send(world, task, sender)
 
-    def __init__(self, world: World, task: MassSend, sender: SenderTask) -> None:
-        self._world, self._task, self._sender = world, task, sender
-
-    def __call__(self) -> None:
-        if not self._task.cancelled and self._sender.status == NOT_SENT:
-            _send(self._world, self._task, self._sender)
+    return press_send
 
 
 def confirm(world: World, msgid: str, userids: list[str] | None) -> list[str]:

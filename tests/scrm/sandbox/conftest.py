@@ -4,10 +4,10 @@ import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
-from xml.etree import ElementTree as ET
 
 import pytest
 import requests
+from defusedxml.ElementTree import fromstring
 from wechatpy.work.crypto import WeChatCrypto
 
 from scrm.sandbox.defaults import (
@@ -136,7 +136,7 @@ class Receiver:
 
     def events(self) -> list[dict[str, str]]:
         """Every body as {tag: text} of its first level."""
-        return [{child.tag: child.text or "" for child in ET.fromstring(body)} for body in self.bodies]
+        return [{child.tag: child.text or "" for child in fromstring(body)} for body in self.bodies]
 
     def clear(self) -> None:
         self.bodies.clear()
@@ -212,15 +212,15 @@ def other_receiver():
 @pytest.fixture
 def inbox(main_receiver, control):
     """The main app's backend, empty and configured."""
-    control.set_callback(main_receiver.url)
     main_receiver.clear()
+    control.set_callback(main_receiver.url)
     return main_receiver
 
 
 @pytest.fixture
 def second_inbox(other_receiver, control):
-    control.set_callback(other_receiver.url, "second")
     other_receiver.clear()
+    control.set_callback(other_receiver.url, "second")
     return other_receiver
 
 
