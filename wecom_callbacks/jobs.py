@@ -60,6 +60,15 @@ def _drain(lane: Lane) -> None:
             return
 
 
+def replay_and_wake(selection: service.Selection) -> service.Replayed:
+    """Replay (:func:`wecom_callbacks.service.replay`) in a transaction of its own and wake the lanes; for the edge."""
+    with transaction():
+        done = service.replay(selection)
+        for lane in done.lanes:
+            DRAINS[lane].wake()
+    return done
+
+
 @job(Queue.BACKGROUND)
 def purge_inbox() -> None:
     """Delete callbacks that were done longer ago than the settings keep them; dead ones stay."""

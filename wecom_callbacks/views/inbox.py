@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from scrm.kernel.db import transaction
 from scrm.kernel.http import api_blueprint, page_schema
 from scrm.kernel.permissions import Permission, needs
-from wecom_callbacks.jobs import DRAINS
+from wecom_callbacks.jobs import replay_and_wake
 from wecom_callbacks.models import InboxRow
 from wecom_callbacks.queries import inbox_page, inbox_row
 from wecom_callbacks.schemas import InboxDetail, InboxItem, InboxQuery, ReplayIn, ReplayOut
-from wecom_callbacks.service import Selection, replay
+from wecom_callbacks.service import Selection
 
 blueprint = api_blueprint("inbox", "收件箱 callbacks received from WeCom")
 
@@ -39,8 +38,5 @@ def get_inbox_row(row_id: int) -> InboxRow:
 @blueprint.response(200, ReplayOut)
 def replay_inbox(chosen: dict[str, Any]) -> dict[str, Any]:
     """Have callbacks handled again; side effects whose moment has passed are skipped."""
-    with transaction():
-        done = replay(Selection(**chosen))
-        for lane in done.lanes:
-            DRAINS[lane].wake()
+    done = replay_and_wake(Selection(**chosen))
     return {"replayed": len(done.ids), "more": done.more}
