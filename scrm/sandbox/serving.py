@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from scrm.sandbox.app import create_sandbox
 from scrm.sandbox.config import SandboxConfig
@@ -23,6 +25,7 @@ ADDRESS_VARIABLE = "SCRM_SANDBOX_ADDRESS"
 PARENT_VARIABLE = "SCRM_SANDBOX_PARENT"
 READY_LINE = "sandbox WeCom ready"
 WATCH_SECONDS = 0.5
+LISTEN_SECONDS = 0.01
 
 
 def application() -> Flask:
@@ -34,10 +37,27 @@ def application() -> Flask:
     app = create_sandbox(config, state_file)
     if PARENT_VARIABLE in os.environ:
         _end_with_parent(int(os.environ[PARENT_VARIABLE]))
-    # The socket is open already: the parent bound it before this process began.
-    sys.stdout.write(f"{READY_LINE}: {os.environ.get(ADDRESS_VARIABLE, '')} corp {config.corp_id}\n")
-    sys.stdout.flush()
+    if ADDRESS_VARIABLE in os.environ:
+        _say_when_ready(os.environ[ADDRESS_VARIABLE], config.corp_id)
     return app
+
+
+def _say_when_ready(address: str, corp_id: str) -> None:
+    """The server listens only after this module is loaded, so a thread waits for it before it prints."""
+    parts = urlsplit(address)
+
+    def wait() -> None:
+        while True:
+            try:
+                socket.create_connection((parts.hostname, parts.port or 0), WATCH_SECONDS).close()
+            except OSError:
+                time.sleep(LISTEN_SECONDS)
+            else:
+                sys.stdout.write(f"{READY_LINE}: {address} corp {corp_id}\n")
+                sys.stdout.flush()
+                return
+
+    threading.Thread(target=wait, name="ready-line", daemon=True).start()
 
 
 def _end_with_parent(parent: int) -> None:

@@ -60,7 +60,7 @@ def test_an_html_page_comes_in_place_of_the_answer(wecom, control, url):
 def test_a_disconnect_breaks_the_answer_without_an_effect(wecom, control, friend):
     userid, external = friend
     control.fault("disconnect", api="externalcontact/remark")
-    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+    with pytest.raises(requests.RequestException):
         wecom.contact("remark", userid=userid, external_userid=external, remark="lost")
     assert control.state("customer", external)["follows"][0]["remark"] != "lost"
 
@@ -75,7 +75,7 @@ def test_a_hang_outlasts_the_client_and_is_let_go_when_faults_are_cleared(contro
     def call():
         try:
             requests.get(url, timeout=20)
-        except requests.exceptions.ChunkedEncodingError:
+        except requests.RequestException:
             ended.append(time.monotonic())
 
     thread = threading.Thread(target=call)
