@@ -10,7 +10,7 @@ import os
 import zoneinfo
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -20,6 +20,7 @@ from pydantic import (
     StringConstraints,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic_settings import (
     BaseSettings,
@@ -219,6 +220,14 @@ class Settings(BaseSettings):
         base = PROJECT if (PROJECT / "pyproject.toml").is_file() else Path.cwd()
         return base / value.expanduser()
 
+    @model_validator(mode="after")
+    def _corp_has_apps(self) -> Self:
+        if self.corp.id and not self.apps:
+            raise ValueError(
+                "apps: corp.id is set and no app is; give [apps.<name>] with its secret, token and aes_key"
+            )
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -265,7 +274,7 @@ def _sentence(item: Any) -> str:
     message = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
         message = "is not a key this program knows"
-    return f"{key}: {message}"
+    return f"{key}: {message}" if key else message
 
 
 @lru_cache(maxsize=1)

@@ -53,6 +53,7 @@ class Parts:
     def sandbox(self, port: int) -> Child:
         """The simulated WeCom."""
         arguments = ["sandbox", "--port", str(port), "--config", str(self.folder.path / "sandbox.json")]
+        arguments += ["--state-file", str(self.folder.path / "sandbox.state")]
         return self._program("sandbox", arguments, _answers(f"{self.sandbox_url}/control/"), SANDBOX_GRACE)
 
     def workers(self) -> list[Child]:
