@@ -46,6 +46,11 @@ class Client:
     patience: float = PATIENCE_SECONDS
     read_timeout: float | None = None
 
+    @property
+    def agent_id(self) -> int:
+        """The app's agentid, which WeCom wants to match the token (301002)."""
+        return self.gateway.agent_id
+
     def get(self, path: str, **params: Any) -> dict[str, Any]:
         """GET ``/cgi-bin/<path>``; None parameters are left out. Returns the answer with errcode 0."""
         given = [(name, value) for name, value in params.items() if value is not None]
@@ -93,6 +98,7 @@ class AppGateway:
 
     def __init__(self, name: str, conf: Settings, store: SharedStore) -> None:
         self.name = name
+        self.agent_id = conf.apps[name].agent_id
         self.timeout = (conf.wecom.connect_timeout_seconds, conf.wecom.read_timeout_seconds)
         self._conf = conf
         self._wires = threading.local()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from config.queues import Queue
 from scrm.wecom.models import EffectState
 
 
@@ -17,3 +18,10 @@ class EffectSettled:
     subject: str | None
     state: EffectState
     errcode: int | None
+
+
+@dataclass(frozen=True)
+class EffectsPlanned:
+    """A lane has something to send."""
+
+    queue: Queue

@@ -50,6 +50,20 @@ class Effect(Leased, Model):
         ),
         Index("ix_effects_kind_state", "kind", "state"),
         Index("ix_effects_subject", "subject"),
+        # What WeCom made belongs to one effect only: an unknown one cannot adopt another's by mistake.
+        Index(
+            "uq_effects_msgid",
+            text("(result ->> 'msgid')"),
+            unique=True,
+            postgresql_where=text("kind = 'broadcast'"),
+        ),
+        Index(
+            "uq_effects_config_id",
+            text("(result ->> 'config_id')"),
+            unique=True,
+            postgresql_where=text("kind = 'add_contact_way'"),
+        ),
+        Index("ix_effects_finished_at", "finished_at"),
     )
 
     id: Mapped[Id]

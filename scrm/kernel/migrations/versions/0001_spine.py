@@ -151,9 +151,12 @@ def upgrade():
     sa.PrimaryKeyConstraint('id', name=op.f('pk_effects')),
     sa.UniqueConstraint('key', name=op.f('uq_effects_key'))
     )
+    op.create_index('ix_effects_finished_at', 'effects', ['finished_at'], unique=False)
     op.create_index('ix_effects_kind_state', 'effects', ['kind', 'state'], unique=False)
     op.create_index('ix_effects_open', 'effects', ['queue', 'priority', 'id'], unique=False, postgresql_where=sa.text("state IN ('planned', 'sent', 'unknown')"))
     op.create_index('ix_effects_subject', 'effects', ['subject'], unique=False)
+    op.create_index('uq_effects_config_id', 'effects', [sa.literal_column("(result ->> 'config_id')")], unique=True, postgresql_where=sa.text("kind = 'add_contact_way'"))
+    op.create_index('uq_effects_msgid', 'effects', [sa.literal_column("(result ->> 'msgid')")], unique=True, postgresql_where=sa.text("kind = 'broadcast'"))
     op.create_table('idempotency_keys',
     sa.Column('actor', sa.Text(), nullable=False),
     sa.Column('key', sa.Text(), nullable=False),
@@ -745,9 +748,12 @@ def downgrade():
     op.drop_index(op.f('ix_kf_accounts_pull_wanted_at'), table_name='kf_accounts')
     op.drop_table('kf_accounts')
     op.drop_table('idempotency_keys')
+    op.drop_index('uq_effects_msgid', table_name='effects', postgresql_where=sa.text("kind = 'broadcast'"))
+    op.drop_index('uq_effects_config_id', table_name='effects', postgresql_where=sa.text("kind = 'add_contact_way'"))
     op.drop_index('ix_effects_subject', table_name='effects')
     op.drop_index('ix_effects_open', table_name='effects', postgresql_where=sa.text("state IN ('planned', 'sent', 'unknown')"))
     op.drop_index('ix_effects_kind_state', table_name='effects')
+    op.drop_index('ix_effects_finished_at', table_name='effects')
     op.drop_table('effects')
     op.drop_table('departments')
     op.drop_index('ix_customers_unionid', table_name='customers', postgresql_where=sa.text('unionid IS NOT NULL'))

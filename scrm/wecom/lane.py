@@ -1,0 +1,172 @@
+"""Carrying out the effects of one queue: claim, call in threads, record; a slow call never holds up the others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import exists, or_, select
+
+from config.queues import Queue
+from config.settings import SettingsError
+from scrm.kernel.clock import utcnow
+from scrm.kernel.crashpoints import reached
+from scrm.kernel.db import session, transaction
+from scrm.kernel.settings import settings
+from scrm.wecom import outcomes, recording
+from scrm.wecom.client import Client, gateway, wecom
+from scrm.wecom.errors import WecomError
+from scrm.wecom.models import Priority
+from scrm.wecom.outcomes import Outcome, Work
+from scrm.wecom.parallel import submit
+from scrm.wecom.registry import Asked, kinds
+
+log = structlog.get_logger(__name__)
+
+RUN_SECONDS = {Queue.URGENT: 5.0}  # other jobs of the urgent queue shall not wait long
+USUAL_RUN_SECONDS = 20.0
+HARD_SECONDS = 120.0  # a run that always has a call under way ends here, far below the job's time-out
+GATHER_SECONDS = 0.05  # how long finished calls wait for others, to be recorded together
+ASK_EVERY_SECONDS = 1.0
+URGENT_LEASE_SECONDS = 12.0  # a killed worker's welcomes are taken over within their 20 seconds
+AHEAD = 4  # claimed effects per thread
+
+Told = Callable[[], Outcome]
+
+
+class Lane:
+    """One run of one queue's effects in this process."""
+
+    def __init__(self, queue: Queue) -> None:
+        conf = settings()
+        self._queue = queue
+        self._most = conf.effects.max_attempts
+        self._room = min(conf.effects.batch_size, conf.wecom.concurrency * AHEAD)
+        lease = conf.effects.lease_seconds
+        self._lease = min(lease, URGENT_LEASE_SECONDS) if queue == Queue.URGENT else lease
+        self._timeouts = (conf.wecom.connect_timeout_seconds, conf.wecom.read_timeout_seconds)
+        self._running: dict[Future[Outcome], Work] = {}
+        self._clients: dict[str, Client] = {}
+        self._asked_at = float("-inf")
+
+    def run(self) -> bool:
+        """Work until nothing is left or time is over; returns whether there may be more."""
+        started = time.monotonic()
+        soft = started + RUN_SECONDS.get(self._queue, USUAL_RUN_SECONDS)
+        while True:
+            now = time.monotonic()
+            in_time = now < soft or (bool(self._running) and now < started + HARD_SECONDS)
+            if in_time:
+                self._take()
+            if not self._running:
+                return not in_time
+            self._settle()
+
+    def _take(self) -> None:
+        room = self._room - len(self._running)
+        if room <= 0:
+            return
+        closed = self._closed()
+        asking: list[Work] = []
+        with transaction():
+            if time.monotonic() - self._asked_at >= ASK_EVERY_SECONDS:
+                self._asked_at = time.monotonic()
+                asking = recording.claim_to_ask(self._queue, room, self._lease)
+            taken = recording.taken_identities(asking)
+            sending = recording.claim_to_send(self._queue, closed, max(1, room - len(asking)), self._lease)
+        if asking or sending:
+            reached("after_claim")
+        for work in asking:
+            self._start_asking(work, taken.get(work.kind.name, frozenset()))
+        for work in sending:
+            self._start_sending(work)
+
+    def _closed(self) -> list[tuple[str, str]]:
+        """(app, kind) pairs whose API WeCom has closed for now."""
+        mine = [kind for kind in kinds().values() if kind.queue == self._queue]
+        apis = sorted({kind.api for kind in mine})
+        pairs: list[tuple[str, str]] = []
+        for app in settings().apps:
+            shut = gateway().of_app(app).governor.closed(apis) if apis else {}
+            pairs += [(app, kind.name) for kind in mine if kind.api in shut]
+        return pairs
+
+    def _start_sending(self, work: Work) -> None:
+        if work.deadline_at and work.deadline_at < utcnow():
+            return self._start(work, lambda: outcomes.expired(work))
+        asked = Asked(work.id, work.payload, work.sent_at, work.deadline_at)
+        return self._start_with_client(work, lambda client: self._send(client, work, asked))
+
+    def _start_asking(self, work: Work, taken: frozenset[str]) -> None:
+        if work.kind.ask is None:
+            return self._start(work, lambda: outcomes.unaskable(work))
+        asked = Asked(work.id, work.payload, work.sent_at, work.deadline_at, taken)
+        return self._start_with_client(work, lambda client: self._ask(client, work, asked))
+
+    def _start_with_client(self, work: Work, call: Callable[[Client], Outcome]) -> None:
+        try:
+            client = self._client(work)
+        except SettingsError:
+            return self._start(work, lambda: outcomes.not_configured(work))
+        return self._start(work, lambda: call(client))
+
+    def _start(self, work: Work, told: Told) -> None:
+        self._running[submit(told)] = work
+
+    def _client(self, work: Work) -> Client:
+        kind = work.kind
+        key = f"{work.app}:{kind.name}"
+        if key not in self._clients:
+            client = wecom(work.app, Priority(kind.priority), patience=kind.patience)
+            self._clients[key] = client.with_options(read_timeout=kind.read_timeout)
+        return self._clients[key]
+
+    def _send(self, client: Client, work: Work, asked: Asked) -> Outcome:
+        """In a thread: send, unless the lease would not last for the whole call."""
+        connect, read = self._timeouts
+        longest = work.kind.patience + connect + (work.kind.read_timeout or read)
+        if utcnow() + timedelta(seconds=longest) > work.until:
+            return outcomes.handed_back(work)
+        answer: dict[str, Any] | WecomError
+        try:
+            answer = work.kind.send(client, asked)
+        except WecomError as error:
+            answer = error
+        return outcomes.after_sending(work, answer, utcnow(), self._most)
+
+    def _ask(self, client: Client, work: Work, asked: Asked) -> Outcome:
+        """In a thread: find out what became of it."""
+        assert work.kind.ask is not None  # noqa: S101  # _start_asking took care
+        try:
+            answer = work.kind.ask(client, asked)
+        except WecomError as error:
+            return outcomes.after_asking(work, error, utcnow(), self._most)
+        return outcomes.after_asking(work, answer, utcnow(), self._most)
+
+    def _settle(self) -> None:
+        done, _ = wait(self._running, timeout=GATHER_SECONDS)
+        if not done:
+            return
+        told = [_told(future, self._running.pop(future)) for future in done]
+        reached("after_wecom_accepted")
+        recording.record(told)
+        reached("after_record")
+
+
+def _told(future: Future[Outcome], work: Work) -> Outcome:
+    error = future.exception()
+    if error is None:
+        return future.result()
+    log.error("effect could not be carried out", effect_id=work.id, kind=work.kind.name, exc_info=error)
+    return outcomes.defective(work, error)
+
+
+def has_work(queue: Queue) -> bool:
+    """Whether ``queue`` has an effect to send or to ask about now; cheap, for the clock."""
+    now = utcnow()
+    due = or_(recording.sendable(queue, now), recording.askable(queue, now))
+    return bool(session().scalar(select(exists().where(due, recording.free(now)))))
