@@ -23,6 +23,11 @@ class Daily:
 
 SCHEDULE: tuple[Every | Daily, ...] = (
     # one line per job, in the order of the data's way
+    Every("scrm.wecom.jobs.carry_out_urgent", 0.5),
+    Every("scrm.wecom.jobs.carry_out_events", 1),
+    Every("scrm.wecom.jobs.carry_out_broadcast", 1),
+    Every("scrm.wecom.jobs.carry_out_background", 2),
+    Daily("scrm.wecom.jobs.forget_effects", "03:50"),
     Every("wecom_callbacks.jobs.drain_urgent", 1),
     Every("wecom_callbacks.jobs.drain_events", 1),
     Daily("wecom_callbacks.jobs.purge_inbox", "03:40"),
@@ -31,4 +36,9 @@ SCHEDULE: tuple[Every | Daily, ...] = (
     Daily("scrm.conversations.jobs.refresh_kf_accounts", "04:10"),
     Daily("scrm.conversations.jobs.link_strangers", "04:40"),
     Every("scrm.acquisition.jobs.plan_nameless_welcomes", 1),
+    Every("scrm.broadcasts.jobs.start_broadcasts", 1),
+    Every("scrm.broadcasts.jobs.freeze_audiences", 2),
+    Every("scrm.broadcasts.jobs.submit_chunks", 2),
+    Every("scrm.broadcasts.jobs.stop_tasks", 2),
+    Every("scrm.broadcasts.jobs.poll_results", 2),
 )
