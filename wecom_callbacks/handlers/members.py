@@ -1,0 +1,76 @@
+"""Members and departments change (wecom-api.md section 3.6)."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from typing import Any
+
+from scrm.staff.service import DepartmentEvent, MemberEvent, record_department_events, record_member_events
+from wecom_callbacks.registry import Callback, handles
+
+EVENT = "change_contact"
+
+
+def member_changed(batch: list[Callback]) -> None:
+    """A member came, changed (a new userid too) or left."""
+    record_member_events([_member(one) for one in batch if _text(one.fields.get("UserID"))])
+
+
+def department_changed(batch: list[Callback]) -> None:
+    """A department came, changed or was deleted."""
+    record_department_events([_department(one) for one in batch if _number(one.fields.get("Id")) is not None])
+
+
+for _kind in ("create_user", "update_user", "delete_user"):
+    handles(EVENT, _kind)(member_changed)
+for _kind in ("create_party", "update_party", "delete_party"):
+    handles(EVENT, _kind)(department_changed)
+
+
+def _member(callback: Callback) -> MemberEvent:
+    fields = callback.fields
+    return MemberEvent(
+        userid=fields["UserID"],
+        at=callback.event_at,
+        gone=callback.change_type == "delete_user",
+        new_userid=_text(fields.get("NewUserID")),
+        name=_text(fields.get("Name")),
+        alias=_text(fields.get("Alias")),
+        position=_text(fields.get("Position")),
+        status=_number(fields.get("Status")),
+        main_department_id=_number(fields.get("MainDepartment")),
+        departments=_departments(fields),
+    )
+
+
+def _departments(fields: dict[str, Any]) -> tuple[tuple[int, bool], ...] | None:
+    """(department, leads it) from the parallel lists "1,2" and "1,0"; None when the event names no department."""
+    ids = _numbers(fields.get("Department"))
+    if not ids:
+        return None
+    leads = _numbers(fields.get("IsLeaderInDept"))[: len(ids)]
+    return tuple((id_, bool(lead)) for id_, lead in zip_longest(ids, leads, fillvalue=0))
+
+
+def _department(callback: Callback) -> DepartmentEvent:
+    fields = callback.fields
+    return DepartmentEvent(
+        id=int(fields["Id"]),
+        at=callback.event_at,
+        gone=callback.change_type == "delete_party",
+        name=_text(fields.get("Name")),
+        parent_id=_number(fields.get("ParentId")),
+        position=_number(fields.get("Order")),
+    )
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _number(value: Any) -> int | None:
+    return int(value) if isinstance(value, str) and value.isdecimal() else None
+
+
+def _numbers(value: Any) -> list[int]:
+    return [int(part) for part in (_text(value) or "").split(",") if part.strip().isdecimal()]
