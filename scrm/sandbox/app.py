@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flask import Flask
+import orjson
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException
 
 from scrm.sandbox.control_api.blueprint import control_blueprint
 from scrm.sandbox.gateway import Gateway, dispatch
@@ -32,5 +34,11 @@ def create_sandbox(config: SandboxConfig, state_file: Path | None = None) -> Fla
         load(sandbox, state_file)
     app.extensions["sandbox"] = sandbox
     app.register_blueprint(control_blueprint(sandbox))
+    app.register_error_handler(HTTPException, _as_json)
     app.wsgi_app = dispatch(Gateway(sandbox), app.wsgi_app)  # type: ignore[method-assign]
     return app
+
+
+def _as_json(error: HTTPException) -> Response:
+    body = orjson.dumps({"error": f"{error.name}: see docs/sandbox.md for the control calls"})
+    return Response(body, error.code, content_type="application/json")

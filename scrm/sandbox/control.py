@@ -40,7 +40,8 @@ class ControlClient:
             params={key: value for key, value in query.items() if value is not None},
             timeout=self._timeout,
         )
-        data: Json = answer.json() if answer.content else {}
+        is_json = answer.headers.get("Content-Type", "").startswith("application/json")
+        data: Json = answer.json() if is_json else {}
         if answer.status_code != requests.codes.ok:
             raise SandboxControlError(answer.status_code, str(data.get("error", answer.reason)))
         return data
@@ -103,6 +104,10 @@ class CorpControl(ControlClient):
     def callbacks(self, since: int = 0, limit: int | None = None, **filters: Any) -> list[Json]:
         """Delivery records; filters: event, change_type, app, status."""
         return list(self.call("GET", "/callbacks", since=since, limit=limit, **filters)["callbacks"])
+
+    def resend_callbacks(self, ids: list[int]) -> Json:
+        """Send these deliveries once more, as a retry WeCom thought necessary; unknown ids are a 404."""
+        return self.post("/callbacks/resend", ids=ids)
 
     def wait_callbacks(self, seconds: float = 10.0) -> bool:
         """Wait until every callback is delivered or given up; False when time ran out."""

@@ -52,7 +52,7 @@ class Limits:
     callback_attempts: int = 3  # §2.5
     callback_retry_seconds: float = 0.5  # the pause before an attempt is repeated is not published
     callback_threads: int = 6
-    log_keep: int = 500_000  # API calls and callback records kept, oldest dropped
+    log_keep: int = 200_000  # API calls and callback records kept, oldest dropped
 
     def changed(self, values: dict[str, Any]) -> Limits:
         """Return a copy with `values`; ValueError names an unknown limit or a wrong type."""

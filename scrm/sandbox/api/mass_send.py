@@ -71,7 +71,10 @@ def remind_groupmsg_send(call: Call) -> Json:
 @api("externalcontact/cancel_groupmsg_send")
 def cancel_groupmsg_send(call: Call) -> Json:
     """Stop the senders who have not sent yet."""
-    find_task(call).cancelled = True
+    task = any_task(call)
+    if task.cancelled:
+        raise WecomError(CANCELLED, "mass send has been cancelled")
+    task.cancelled = True
     return {}
 
 
@@ -154,7 +157,10 @@ def _filtered(call: Call, tag_lists: list[set[str]], sender: str | None) -> Assi
 def _tag_lists(call: Call, tag_filter: Json) -> list[set[str]]:
     """OR inside one list, AND between lists."""
     lists: list[set[str]] = []
-    for item in tag_filter.get("group_list") or []:
+    groups = tag_filter.get("group_list") or []
+    if not isinstance(groups, list):
+        raise invalid("tag_filter.group_list", "must be a list")
+    for item in groups:
         tags = strings(item, "tag_list", TAGS_PER_LIST) if isinstance(item, dict) else []
         if not tags or any(tag not in call.world.tags for tag in tags):
             raise WecomError(BAD_TAG, "invalid tag in tag_filter")

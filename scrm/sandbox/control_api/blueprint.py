@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from scrm.sandbox.control_api import (
     console_views,
@@ -36,6 +36,7 @@ def control_blueprint(sandbox: Sandbox) -> Blueprint:
             name = f"{method}_{path}".replace("/", "_").replace("<", "").replace(">", "").replace(":", "_")
             blueprint.add_url_rule(path, name, _json_view(view), methods=[method])
     blueprint.register_error_handler(ControlError, _refused)
+    blueprint.before_request(_loopback_only)
     return blueprint
 
 
@@ -44,6 +45,14 @@ def _json_view(view: Callable[..., Json]) -> Callable[..., Response]:
         return Response(orjson.dumps(view(**values)), content_type="application/json")
 
     return call
+
+
+def _loopback_only() -> Response | None:
+    """The API may be opened to other machines with --host; acting as a person and injecting faults may not."""
+    address = request.remote_addr or "127.0.0.1"
+    if address == "::1" or address.startswith(("127.", "::ffff:127.")):
+        return None
+    return _refused(ControlError("the control API answers loopback only", 403))
 
 
 def _refused(error: ControlError) -> Response:

@@ -38,6 +38,7 @@ def routes(sandbox: Sandbox) -> dict[tuple[str, str], Callable[..., Json]]:
         ("GET", "/log/counts"): lambda: {"counts": sandbox.log.counts()},
         ("GET", "/callbacks"): lambda: _callbacks(sandbox),
         ("POST", "/callbacks/wait"): lambda: _wait(sandbox),
+        ("POST", "/callbacks/resend"): lambda: _resend(sandbox),
         ("POST", "/faults"): lambda: _fault(sandbox),
         ("GET", "/faults"): lambda: _faults(sandbox),
         ("DELETE", "/faults"): lambda: _clear_faults(sandbox),
@@ -133,6 +134,21 @@ def _wait(sandbox: Sandbox) -> Json:
     seconds = body.number("seconds", 10.0)
     body.done()
     return {"idle": sandbox.sender.wait_idle(seconds)}
+
+
+def _resend(sandbox: Sandbox) -> Json:
+    body = Body.of_request()
+    ids = body.wholes("ids")
+    body.done()
+    with sandbox.world.lock:
+        found = [sandbox.outbox.records.get(item) for item in ids]
+    for item, record in zip(ids, found, strict=True):
+        if record is None:
+            raise ControlError(f"there is no callback {item}", 404)
+    for record in found:
+        if record is not None:
+            sandbox.sender.submit(record)
+    return {"resent": ids}
 
 
 def _fault(sandbox: Sandbox) -> Json:

@@ -81,6 +81,13 @@ class Body:
             raise ControlError(f"{name} must be a list of strings")
         return value
 
+    def wholes(self, name: str) -> list[int]:
+        """A list of whole numbers."""
+        value = self._take(name, REQUIRED)
+        if not isinstance(value, list) or not all(isinstance(item, int) for item in value):
+            raise ControlError(f"{name} must be a list of whole numbers")
+        return value
+
     def record(self, name: str, default: Any = REQUIRED) -> Any:
         """An object, or `default`."""
         value = self._take(name, default)

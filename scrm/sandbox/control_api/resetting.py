@@ -15,6 +15,8 @@ KEPT = frozenset({"lock"})
 
 def reset(sandbox: Sandbox, seed: int | None) -> None:
     """Forget everything but the callback addresses; ids and population start again from the seed."""
+    for run in sandbox.traffic.values():
+        run.stopped = True
     sandbox.api_faults.clear()
     sandbox.callback_faults.clear()
     sandbox.scheduler.clear()

@@ -91,7 +91,8 @@ class Member:
     def add(self, follow: Follow) -> None:
         """Take on a customer."""
         self.follows[follow.external_userid] = follow
-        self.listing = None
+        if self.listing is not None and not follow.half:
+            self.listing.append(follow)
 
     def remove(self, external_userid: str) -> Follow | None:
         """Lose a customer; None when there was none."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scrm.sandbox.model.groups import Group
     from scrm.sandbox.model.mass_send import MassSend
     from scrm.sandbox.model.media import Media
-    from scrm.sandbox.model.tags import ContactWay, Tag, TagGroup, WelcomeCode
+    from scrm.sandbox.model.tags import ContactWay, Tag, TagGroup, WelcomeCode, WelcomeRound
 
 
 @dataclass(slots=True, eq=False)
@@ -58,6 +58,7 @@ class World:
     tags: dict[str, Tag] = field(default_factory=dict)
     contact_ways: dict[str, ContactWay] = field(default_factory=dict)
     welcome_codes: dict[str, WelcomeCode] = field(default_factory=dict)
+    welcome_rounds: dict[tuple[str, str], WelcomeRound] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     mass_sends: dict[str, MassSend] = field(default_factory=dict)
     received: dict[str, deque[float]] = field(default_factory=dict)

@@ -61,7 +61,10 @@ def find_way(world: World, config_id: str | None, state: str | None) -> ContactW
 
 def scan(sandbox: Sandbox, way: ContactWay, person: Person, half: str | None, full_after: float) -> Json:
     """Somebody scans a contact way; WeCom picks one of its members (§4.4)."""
-    userid = sandbox.world.rng.choice(way.people)
+    here = [item for item in way.people if item in sandbox.world.members]
+    if not here:
+        raise ControlError("nobody of this contact way is left in the corp", 409)
+    userid = sandbox.world.rng.choice(here)
     mode = half or (BOTH if way.settings["skip_verify"] else FULL)
     answer = add(sandbox, person, Arrival(userid, mode, way.state, SCANNED, None, full_after))
     if way.settings["is_temp"] and not answer["already"]:
@@ -78,7 +81,7 @@ def add(sandbox: Sandbox, person: Person, arrival: Arrival) -> Json:
     if follow is not None and not follow.deleted_by_customer and not follow.half:
         return _told(customer, member, [], {}, already=True)
     follow = _befriend(world, customer, member, follow, arrival)
-    welcome = _welcome_round(world, member, customer)
+    welcome = _welcome_round(world, member, customer, follow)
     if arrival.mode == FULL:
         made, codes = added_follow(sandbox, follow, "add_external_contact", welcome)
         return _told(customer, member, made, codes)
@@ -151,9 +154,9 @@ def chats(sandbox: Sandbox, userid: str, external_userid: str) -> None:
     """Customer and member talk: welcome codes become 41051, and mass sends go to this member (§4.5, §4.9)."""
     follow = _follow(sandbox.world, userid, external_userid)
     follow.last_chat = sandbox.world.clock.now()
-    for code in sandbox.world.welcome_codes.values():
-        if code.round.userid == userid and code.round.external_userid == external_userid:
-            code.round.chatted = True
+    welcome = sandbox.world.welcome_rounds.get((userid, external_userid))
+    if welcome is not None:
+        welcome.chatted = True
 
 
 def approve_archive(sandbox: Sandbox, userid: str, external_userid: str) -> list[Delivery]:
@@ -215,11 +218,13 @@ def _befriend(
     return follow
 
 
-def _welcome_round(world: World, member: Member, customer: Customer) -> WelcomeRound | None:
-    """No code for WeCom users, nor where the admin console already welcomes (§3.1)."""
-    if customer.type != WECHAT_USER or member.console_welcome:
+def _welcome_round(world: World, member: Member, customer: Customer, follow: Follow) -> WelcomeRound | None:
+    """No code for WeCom users, where the console already welcomes, nor for people who have chatted (§3.1)."""
+    if customer.type != WECHAT_USER or member.console_welcome or follow.last_chat:
         return None
-    return WelcomeRound(member.userid, customer.external_userid, world.clock.now())
+    fresh = WelcomeRound(member.userid, customer.external_userid, world.clock.now())
+    world.welcome_rounds[(member.userid, customer.external_userid)] = fresh
+    return fresh
 
 
 def _told(
