@@ -16,10 +16,14 @@ import structlog
 from redis.exceptions import RedisError
 from rq import Queue as RqQueue
 from rq.serializers import JSONSerializer
+from sqlalchemy import update
 
 from config.queues import Queue
+from config.schedule import SCHEDULE, Daily
 from scrm.kernel import metrics
-from scrm.kernel.db import db, session
+from scrm.kernel.clock import utcnow
+from scrm.kernel.db import db, session, transaction
+from scrm.kernel.models import ScheduleRun
 from scrm.kernel.redis import redis
 
 if TYPE_CHECKING:
@@ -30,6 +34,7 @@ log = structlog.get_logger(__name__)
 FLAG_SECONDS = 30  # a wake-up lost with Redis or a killed worker blocks its like at the most this long
 TIMEOUT_SECONDS = 300
 FAILURE_SECONDS = 24 * 3600
+DAILY = frozenset(entry.job for entry in SCHEDULE if isinstance(entry, Daily))
 
 Argument = int | str
 JOBS: dict[str, Job] = {}
@@ -127,6 +132,15 @@ def bind(app: Flask) -> None:
     _app[:] = [app]
 
 
+def _note_finished(name: str) -> None:
+    """Remember that a daily job got to its end, so that the clock does not wake it again today."""
+    if name in DAILY:
+        with transaction():
+            session().execute(
+                update(ScheduleRun).where(ScheduleRun.name == name).values(finished_at=utcnow())
+            )
+
+
 def perform(name: str, *args: Argument) -> None:
     """What RQ calls: app context, log fields, one clean session, metrics; errors go on to RQ after being logged."""
     with _app[0].app_context(), structlog.contextvars.bound_contextvars(job=name, job_args=list(args)):
@@ -135,6 +149,7 @@ def perform(name: str, *args: Argument) -> None:
         outcome = "failed"
         try:
             JOBS[name].func(*args)
+            _note_finished(name)
             outcome = "done"
         except Exception:
             log.exception("job failed")

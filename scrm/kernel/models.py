@@ -46,6 +46,7 @@ class ScheduleRun(Model):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     woken_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]  # earlier than woken_at: the wake-up was lost or the job failed
 
 
 class SigninLink(Model):

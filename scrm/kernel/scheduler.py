@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 from redis.exceptions import RedisError
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -41,6 +41,7 @@ log = structlog.get_logger(__name__)
 LOCK = "clock"
 RETRY_SECONDS = 1.0  # how long a clock that does not lead waits before it asks again
 QUESTION_SECONDS = 5  # a due() question that takes longer is given up: it must not stop the others
+DAILY_AGAIN = timedelta(minutes=15)  # an unfinished daily job is woken again after this
 PARTITIONS_SECONDS = 24 * 3600.0
 
 
@@ -51,6 +52,16 @@ def latest_moment(at: str, zone: ZoneInfo, now: datetime) -> datetime:
     if today <= local:
         return today
     return datetime.combine(local.date() - timedelta(days=1), wall_time.fromisoformat(at), tzinfo=zone)
+
+
+def _daily_is_due(entry: Daily) -> bool:
+    """Not woken since its last moment, or woken long ago and never finished (Redis was emptied, or the job failed)."""
+    now = utcnow()
+    run = session().get(ScheduleRun, entry.job, populate_existing=True)
+    if run is None or run.woken_at < latest_moment(entry.at, settings().corp.zone, now):
+        return True
+    finished = run.finished_at is not None and run.finished_at >= run.woken_at
+    return not finished and run.woken_at < now - DAILY_AGAIN
 
 
 @dataclass
@@ -124,9 +135,7 @@ class Scheduler:
         return question()
 
     def _wake_daily(self, entry: Daily) -> None:
-        moment = latest_moment(entry.at, settings().corp.zone, utcnow())
-        woken_at = session().scalar(select(ScheduleRun.woken_at).where(ScheduleRun.name == entry.job))
-        if woken_at is not None and woken_at >= moment:
+        if not _daily_is_due(entry):
             return
         try:
             redis().ping()  # a wake-up that Redis does not take must not count as today's run
@@ -134,9 +143,8 @@ class Scheduler:
             return
         with transaction():
             row = insert(ScheduleRun).values(name=entry.job, woken_at=utcnow())
-            session().execute(
-                row.on_conflict_do_update(index_elements=["name"], set_={"woken_at": row.excluded.woken_at})
-            )
+            newer = {"woken_at": row.excluded.woken_at}
+            session().execute(row.on_conflict_do_update(index_elements=["name"], set_=newer))
             JOBS[entry.job].wake()
 
     def _make_partitions(self) -> None:

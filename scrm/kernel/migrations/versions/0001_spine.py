@@ -229,6 +229,7 @@ def upgrade():
     op.create_table('schedule_runs',
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('woken_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),
     sa.PrimaryKeyConstraint('name', name=op.f('pk_schedule_runs'))
     )
     op.create_table('signin_links',
