@@ -68,11 +68,11 @@ def plan(intents: Iterable[Intent]) -> dict[str, int]:
     now = utcnow()
     rows = [_row(wanted[key], now) for key in sorted(wanted)]  # in one order everywhere: no deadlock
     adding = insert(Effect).on_conflict_do_nothing(index_elements=["key"]).returning(Effect.key, Effect.id)
-    ids: dict[str, int] = dict(session().execute(adding, rows).tuples().all())
+    ids: dict[str, int] = {row.key: row.id for row in session().execute(adding, rows)}
     publish(*(EffectsPlanned(queue) for queue in _lanes(rows, ids, now)))
     if missing := wanted.keys() - ids.keys():
         known = select(Effect.key, Effect.id).where(Effect.key.in_(missing))
-        ids.update(dict(session().execute(known).tuples().all()))
+        ids.update({row.key: row.id for row in session().execute(known)})
     return ids
 
 

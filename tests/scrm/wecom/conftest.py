@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+import pytest
+from sqlalchemy import select, update
+
+from scrm.kernel.db import transaction
+from scrm.wecom.effects import Intent, plan
+from scrm.wecom.jobs import LANES
+from scrm.wecom.models import Effect
+from scrm.wecom.registry import kind_named
+
+
+@dataclass
+class Corp:
+    """A small company in the sandbox: one member, customers who follow, tags."""
+
+    control: object
+    userid: str
+    people: list[str]
+
+    def tag_ids(self, *names: str, group: str = "等级") -> list[str]:
+        answer = call("externalcontact/add_corp_tag", group_name=group, tag=[{"name": n} for n in names])
+        return [tag["id"] for tag in answer["tag_group"]["tag"]]
+
+    def accepted(self, api: str) -> list[dict]:
+        """Bodies of the calls the sandbox carried out (errcode 0), whatever came of the answer."""
+        return [entry["body"] for entry in self.control.log(api=api)]
+
+    def tags_of(self, external_userid: str) -> set[str]:
+        got = wecom_get("externalcontact/get", external_userid=external_userid)
+        return {t["tag_id"] for f in got["follow_user"] for t in f["tags"] if "tag_id" in t}
+
+
+def call(path: str, **body):
+    from scrm.wecom.client import wecom
+
+    return wecom().post(path, body)
+
+
+def wecom_get(path: str, **params):
+    from scrm.wecom.client import wecom
+
+    return wecom().get(path, **params)
+
+
+@pytest.fixture
+def corp(committed, sandbox) -> Corp:
+    """A member with three customers, in the sandbox; our database is empty."""
+    sandbox.population(members=1, customers=0)
+    userid = _first_member()
+    people = [sandbox.add(userid)[0]["external_userid"] for _ in range(3)]
+    return Corp(sandbox, userid, people)
+
+
+def _first_member() -> str:
+    return wecom_get("externalcontact/get_follow_user_list")["follow_user"][0]
+
+
+def planned(kind: str, payload: dict, **more) -> int:
+    """Plan one effect and return its id."""
+    key = more.pop("key", f"{kind}:{uuid.uuid4().hex}")
+    with transaction():
+        return plan([Intent(kind=kind, key=key, payload=payload, **more)])[key]
+
+
+def carry_out(kind: str) -> None:
+    """Run the lane of ``kind`` here."""
+    LANES[kind_named(kind).queue]()
+
+
+def effect(effect_id: int) -> Effect:
+    from scrm.kernel.db import session
+
+    with transaction():
+        return session().scalars(
+            select(Effect).where(Effect.id == effect_id).execution_options(populate_existing=True)
+        ).one()
+
+
+def due_now(effect_id: int) -> None:
+    """Let the next try come at once."""
+    from scrm.kernel.db import session
+
+    with transaction():
+        session().execute(
+            update(Effect).where(Effect.id == effect_id, Effect.next_at.is_not(None)).values(next_at=Effect.created_at)
+        )
