@@ -40,7 +40,8 @@ log = structlog.get_logger(__name__)
 
 LOCK = "clock"
 RETRY_SECONDS = 1.0  # how long a clock that does not lead waits before it asks again
-QUESTION_SECONDS = 5  # a due() question that takes longer is given up: it must not stop the others
+# A due() question that takes longer is given up: it must not stop the others.
+QUESTION_LIMIT = "SET LOCAL statement_timeout = '5s'"
 DAILY_AGAIN = timedelta(minutes=15)  # an unfinished daily job is woken again after this
 PARTITIONS_SECONDS = 24 * 3600.0
 
@@ -131,7 +132,7 @@ class Scheduler:
         question = JOBS[entry.job].due
         if question is None:
             return True
-        session().execute(text(f"SET LOCAL statement_timeout = '{QUESTION_SECONDS}s'"))
+        session().execute(text(QUESTION_LIMIT))
         return question()
 
     def _wake_daily(self, entry: Daily) -> None:
