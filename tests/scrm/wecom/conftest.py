@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
 from sqlalchemy import select, update
 
-from scrm.kernel.db import transaction
+from scrm.kernel import events
+from scrm.kernel.db import session, transaction
+from scrm.wecom.client import wecom
 from scrm.wecom.effects import Intent, plan
+from scrm.wecom.events import EffectSettled
 from scrm.wecom.jobs import LANES
 from scrm.wecom.models import Effect
 from scrm.wecom.registry import kind_named
@@ -35,14 +39,10 @@ class Corp:
 
 
 def call(path: str, **body):
-    from scrm.wecom.client import wecom
-
     return wecom().post(path, body)
 
 
 def wecom_get(path: str, **params):
-    from scrm.wecom.client import wecom
-
     return wecom().get(path, **params)
 
 
@@ -72,19 +72,37 @@ def carry_out(kind: str) -> None:
 
 
 def effect(effect_id: int) -> Effect:
-    from scrm.kernel.db import session
-
     with transaction():
-        return session().scalars(
-            select(Effect).where(Effect.id == effect_id).execution_options(populate_existing=True)
-        ).one()
+        return (
+            session()
+            .scalars(select(Effect).where(Effect.id == effect_id).execution_options(populate_existing=True))
+            .one()
+        )
 
 
 def due_now(effect_id: int) -> None:
     """Let the next try come at once."""
-    from scrm.kernel.db import session
-
     with transaction():
         session().execute(
-            update(Effect).where(Effect.id == effect_id, Effect.next_at.is_not(None)).values(next_at=Effect.created_at)
+            update(Effect)
+            .where(Effect.id == effect_id, Effect.next_at.is_not(None))
+            .values(next_at=Effect.created_at)
         )
+
+
+@contextmanager
+def listening(subscriber):
+    """Subscribe to EffectSettled for a while."""
+    events._subscribers[EffectSettled].append(subscriber)
+    try:
+        yield
+    finally:
+        events._subscribers[EffectSettled].remove(subscriber)
+
+
+@pytest.fixture
+def heard():
+    """The EffectSettled events of this test."""
+    told: list[EffectSettled] = []
+    with listening(told.extend):
+        yield told

@@ -1,17 +1,26 @@
 from __future__ import annotations
 
+import uuid
+from datetime import timedelta
+
+from sqlalchemy import select, update
+
+from config.queues import Queue
+from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session, transaction
-from scrm.kernel.events import subscribe, subscribers
 from scrm.wecom.effects import Intent, cancel, plan
-from scrm.wecom.events import EffectSettled
+from scrm.wecom.jobs import forget_effects
 from scrm.wecom.models import Effect, EffectState
-from tests.scrm.wecom.conftest import carry_out, effect, planned
+from scrm.wecom.outcomes import Outcome
+from scrm.wecom.recording import claim_to_ask, claim_to_send, record
+from tests.scrm.wecom.conftest import carry_out, due_now, effect, listening, planned
 
 
 def test_a_planned_tag_reaches_wecom_once_and_is_confirmed(corp):
     vip = corp.tag_ids("VIP")
     made = planned(
-        "mark_tag", {"userid": corp.userid, "external_userid": corp.people[0], "add_tag": vip, "remove_tag": []}
+        "mark_tag",
+        {"userid": corp.userid, "external_userid": corp.people[0], "add_tag": vip, "remove_tag": []},
     )
     carry_out("mark_tag")
     carry_out("mark_tag")
@@ -21,3 +30,126 @@ def test_a_planned_tag_reaches_wecom_once_and_is_confirmed(corp):
     assert row.finished_at >= row.sent_at >= row.created_at
     assert len(corp.accepted("externalcontact/mark_tag")) == 1
     assert corp.tags_of(corp.people[0]) == set(vip)
+
+
+def test_planning_an_intent_twice_is_planning_it_once(committed):
+    first = planned("broadcast_remind", {"msgid": "msgA"}, key="remind:1")
+    assert planned("broadcast_remind", {"msgid": "other"}, key="remind:1") == first
+    with transaction():
+        both = plan([Intent("broadcast_remind", "remind:1", {}), Intent("broadcast_remind", "remind:2", {})])
+    assert both["remind:1"] == first
+    assert set(both) == {"remind:1", "remind:2"}
+    assert effect(first).payload == {"msgid": "msgA"}
+
+
+def test_a_cancelled_effect_is_told_and_never_sent(corp, heard):
+    made = planned("broadcast_remind", {"msgid": "msgA"}, key="remind:1")
+    with transaction():
+        assert cancel(["remind:1", "remind:never planned"]) == {"remind:1"}
+    carry_out("broadcast_remind")
+    assert effect(made).state == EffectState.CANCELLED
+    assert [event.state for event in heard] == [EffectState.CANCELLED]
+    assert corp.control.log(api="externalcontact/remind_groupmsg_send", everything=True) == []
+
+
+def test_what_is_confirmed_can_no_longer_be_cancelled(corp):
+    made = planned(
+        "remark", {"userid": corp.userid, "external_userid": corp.people[0], "remark": "王总"}, key="r"
+    )
+    carry_out("remark")
+    with transaction():
+        assert cancel(["r"]) == set()
+    assert effect(made).state == EffectState.CONFIRMED
+
+
+def test_the_settling_is_told_in_the_transaction_of_the_state(corp, heard):
+    def look(events):
+        states = session().execute(select(Effect.id, Effect.state)).all()
+        assert {(e.effect_id, e.state) for e in events} <= {tuple(row) for row in states}
+
+    with listening(look):
+        made = planned("delete_contact_way", {"config_id": "0" * 32}, subject="channel_code:7", key="k")
+        carry_out("delete_contact_way")
+    assert [(e.effect_id, e.kind, e.key, e.subject, e.state, e.errcode) for e in heard] == [
+        (made, "delete_contact_way", "k", "channel_code:7", EffectState.CONFIRMED, 41044)
+    ]
+
+
+def test_a_subscriber_that_fails_for_one_effect_does_not_hold_up_the_others(corp):
+    good = [planned("delete_contact_way", {"config_id": str(n) * 32}) for n in range(3)]
+    bad = planned("delete_contact_way", {"config_id": "9" * 32}, key="poison")
+
+    def trip(events):
+        if any(event.key == "poison" for event in events):
+            raise LookupError("a defect")
+
+    with listening(trip):
+        carry_out("delete_contact_way")
+    assert {effect(made).state for made in good} == {EffectState.CONFIRMED}
+    assert effect(bad).state == EffectState.SENT  # its lease ends, then it is asked about and told again
+
+
+def test_an_effect_whose_moment_passed_expires_without_a_call(corp, heard):
+    made = planned("remark", {"userid": corp.userid}, deadline_at=utcnow() - timedelta(seconds=1))
+    carry_out("remark")
+    row = effect(made)
+    assert (row.state, row.sent_at) == (EffectState.EXPIRED, None)
+    assert [event.state for event in heard] == [EffectState.EXPIRED]
+    assert corp.control.log(api="externalcontact/remark", everything=True) == []
+
+
+def test_an_effect_for_later_waits(corp):
+    made = planned("remark", {"userid": corp.userid}, not_before=utcnow() + timedelta(hours=1))
+    carry_out("remark")
+    assert (effect(made).state, effect(made).attempts) == (EffectState.PLANNED, 0)
+
+
+def test_effects_of_one_subject_are_carried_out_in_the_order_they_were_planned(corp):
+    body = {"userid": corp.userid, "external_userid": corp.people[0]}
+    corp.control.fault("errcode", api="externalcontact/remark", errcode=-1)
+    first = planned("remark", {**body, "remark": "old"}, subject="follow:1")
+    second = planned("remark", {**body, "remark": "new"}, subject="follow:1")
+    carry_out("remark")
+    assert (effect(first).state, effect(second).state) == (EffectState.PLANNED, EffectState.PLANNED)
+    due_now(first)
+    carry_out("remark")
+    assert effect(second).state == EffectState.CONFIRMED
+    assert [b["remark"] for b in corp.accepted("externalcontact/remark")] == ["old", "new"]
+
+
+def test_a_worker_without_its_lease_writes_nothing(corp):
+    made = planned("remark", {"userid": corp.userid, "external_userid": corp.people[0], "remark": "a"})
+    with transaction():
+        works = claim_to_send(Queue.EVENTS, [], 10, 60)
+    with transaction():
+        session().execute(update(Effect).values(lease_token=uuid.uuid4()))
+    record([Outcome(works[0].id, works[0].token, EffectState.FAILED)])
+    assert effect(made).state == EffectState.SENT
+
+
+def test_a_claim_keeps_other_workers_off(corp):
+    planned("remark", {"userid": corp.userid})
+    with transaction():
+        assert len(claim_to_send(Queue.EVENTS, [], 10, 60)) == 1
+    with transaction():
+        assert claim_to_send(Queue.EVENTS, [], 10, 60) == []
+        assert claim_to_ask(Queue.EVENTS, 10, 60) == []
+
+
+def test_higher_priorities_are_claimed_first(corp):
+    low = planned("remark", {}, queue=Queue.URGENT)
+    high = planned("welcome", {})
+    with transaction():
+        assert [work.id for work in claim_to_send(Queue.URGENT, [], 10, 60)] == [high, low]
+
+
+def test_old_settled_effects_are_forgotten_and_open_ones_kept(committed):
+    old, young, opened = (planned("remark", {}) for _ in range(3))
+    long_ago = utcnow() - timedelta(days=100)
+    with transaction():
+        for made, at in ((old, long_ago), (young, utcnow())):
+            session().execute(
+                update(Effect).where(Effect.id == made).values(state=EffectState.CONFIRMED, finished_at=at)
+            )
+    forget_effects()
+    assert set(session().scalars(select(Effect.id))) == {young, opened}
