@@ -20,7 +20,7 @@ from sqlalchemy import update
 
 from config.queues import Queue
 from config.schedule import SCHEDULE, Daily
-from scrm.kernel import metrics
+from scrm.kernel import crashpoints, metrics
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import db, session, transaction
 from scrm.kernel.models import ScheduleRun
@@ -144,6 +144,7 @@ def _note_finished(name: str) -> None:
 def perform(name: str, *args: Argument) -> None:
     """What RQ calls: app context, log fields, one clean session, metrics; errors go on to RQ after being logged."""
     with _app[0].app_context(), structlog.contextvars.bound_contextvars(job=name, job_args=list(args)):
+        crashpoints.reached("job_popped")
         started = time.perf_counter()
         redis().delete(_flag(name, args))
         outcome = "failed"

@@ -103,9 +103,7 @@ class Bench:
     def _intake(self, count: int, rate: float | None, seconds: float) -> Result:
         requests, digests = prepare(count, self.made)
         self.made += count
-        result = drive(
-            PORTS["intake"], requests, connections=self.connections, seconds=seconds, rate=rate
-        )
+        result = drive(PORTS["intake"], requests, connections=self.connections, seconds=seconds, rate=rate)
         self.taken += [digests[index] for index in result.ok]
         self.refused += result.refused
         return result
@@ -169,8 +167,12 @@ def deployment() -> Iterator[str]:
             "SCRM_WEB__WORKERS": str(WORKERS), "SCRM_WEB__THREADS": str(THREADS), "SCRM_LOG__LEVEL": "WARNING",
         }  # fmt: skip
         scrm = Path(sys.executable).with_name("scrm")
-        subprocess.run([str(scrm), "migrate"], env=environment, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-        stack.enter_context(process(server("tests.bench.intake:empty", PORTS["empty"], "--factory"), environment))
+        subprocess.run(
+            [str(scrm), "migrate"], env=environment, cwd=ROOT, check=True, stdout=subprocess.DEVNULL
+        )
+        stack.enter_context(
+            process(server("tests.bench.intake:empty", PORTS["empty"], "--factory"), environment)
+        )
         stack.enter_context(process(server("app:app", PORTS["intake"]), environment))
         for port in PORTS.values():
             wait_for(port)

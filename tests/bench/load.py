@@ -43,7 +43,9 @@ def complete(answer: bytes) -> bool:
         return False
     head = answer[:end].lower()
     at = head.find(b"content-length:")
-    length = int(head[at + 15 : head.find(b"\r\n", at) if head.find(b"\r\n", at) > 0 else end]) if at >= 0 else 0
+    length = (
+        int(head[at + 15 : head.find(b"\r\n", at) if head.find(b"\r\n", at) > 0 else end]) if at >= 0 else 0
+    )
     return len(answer) >= end + 4 + length
 
 

@@ -31,8 +31,10 @@ def seal(plain):
     return base64.b64encode(AES.new(key, AES.MODE_CBC, key[:16]).encrypt(plain))
 
 
-def plain(message, corp=CORP.encode(), length=None):
-    return b"r" * 16 + (len(message) if length is None else length).to_bytes(4, "big") + message + corp
+def plain(message, length=None):
+    return (
+        b"r" * 16 + (len(message) if length is None else length).to_bytes(4, "big") + message + CORP.encode()
+    )
 
 
 def test_the_official_echo_vector():
@@ -45,7 +47,9 @@ def test_the_official_echo_vector():
 def test_the_official_encryption_vector():
     sealed = crypto.encrypt(b"<xml><a>1</a></xml>", b"0123456789abcdef")
     assert sealed == SEALED
-    assert crypto.signature(b"1409735669", b"1320562132", sealed) == b"2f7f613357b8debba461a1a093e70006ca98471c"
+    assert (
+        crypto.signature(b"1409735669", b"1320562132", sealed) == b"2f7f613357b8debba461a1a093e70006ca98471c"
+    )
 
 
 @given(st.text(max_size=300))
@@ -60,9 +64,10 @@ def test_a_damaged_message_is_refused_or_at_least_no_crash(message, place, flip)
     sealed = bytearray(base64.b64decode(crypto.encrypt(message)))
     sealed[place % len(sealed)] ^= flip
     try:
-        crypto.decrypt(base64.b64encode(bytes(sealed)))
+        opened = crypto.decrypt(base64.b64encode(bytes(sealed)))
     except Refused as refused:
-        assert refused.refusal in {Refusal.BAD_PADDING, Refusal.WRONG_RECEIVER}
+        opened = refused.refusal
+    assert isinstance(opened, bytes) or opened in {Refusal.BAD_PADDING, Refusal.WRONG_RECEIVER}
 
 
 @given(st.binary(max_size=200))
@@ -70,7 +75,9 @@ def test_any_bytes_in_place_of_the_cipher_text_are_refused(junk):
     assert refusal(junk) in {Refusal.BAD_ENCRYPTION, Refusal.BAD_PADDING, Refusal.WRONG_RECEIVER}
 
 
-@pytest.mark.parametrize("encrypted", [b"", b"====", b"not base64 !", SEALED[:-1], SEALED[:-4], b"AAAA", b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "encrypted", [b"", b"====", b"not base64 !", SEALED[:-1], SEALED[:-4], b"AAAA", b"\xff\xfe"]
+)
 def test_base64_and_block_length_must_be_whole(encrypted):
     assert refusal(encrypted) is Refusal.BAD_ENCRYPTION
 

@@ -14,8 +14,12 @@ from tests.conftest import make_settings
 from tests.wecom_callbacks.conftest import Sender, xml_of
 from wecom_callbacks.models import InboxRow, InboxState, Lane
 
-WELCOME = "<ChangeType><![CDATA[add_external_contact]]></ChangeType><WelcomeCode><![CDATA[CODE]]></WelcomeCode>"
-ENTITY_BOMB = '<!DOCTYPE lolz [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><xml><A>&b;</A></xml>'
+WELCOME = (
+    "<ChangeType><![CDATA[add_external_contact]]></ChangeType><WelcomeCode><![CDATA[CODE]]></WelcomeCode>"
+)
+ENTITY_BOMB = (
+    '<!DOCTYPE lolz [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><xml><A>&b;</A></xml>'
+)
 DEEP_XML = "<a>" * 9000 + "</a>" * 9000  # the deepest that fits under the size cap
 
 
@@ -24,7 +28,9 @@ def rows(session):
 
 
 def refused(app_name, reason):
-    return REGISTRY.get_sample_value("scrm_callbacks_refused_total", {"app": app_name, "reason": reason}) or 0.0
+    return (
+        REGISTRY.get_sample_value("scrm_callbacks_refused_total", {"app": app_name, "reason": reason}) or 0.0
+    )
 
 
 def test_a_callback_becomes_one_row_before_it_is_answered(sender, committed):
@@ -57,7 +63,9 @@ def tampered(sender):
 
 
 def unsigned(sender):
-    return sender.post_raw(sender.envelope(sender.crypto.encrypt(xml_of().encode())), {"timestamp": "1", "nonce": "1"})
+    return sender.post_raw(
+        sender.envelope(sender.crypto.encrypt(xml_of().encode())), {"timestamp": "1", "nonce": "1"}
+    )
 
 
 def with_entities_outside(sender):
@@ -76,14 +84,22 @@ BAD = {
     "bad signature": (tampered, 403, "bad_signature"),
     "parameters missing": (unsigned, 400, "incomplete"),
     "stale": (lambda s: s.post_encrypted(s.crypto.encrypt(xml_of().encode()), age=3600), 403, "stale"),
-    "from the future": (lambda s: s.post_encrypted(s.crypto.encrypt(xml_of().encode()), age=-3600), 403, "stale"),
+    "from the future": (
+        lambda s: s.post_encrypted(s.crypto.encrypt(xml_of().encode()), age=-3600),
+        403,
+        "stale",
+    ),
     "wrong receive id": (
         lambda s: s.post_encrypted(Sender(s.client, receive_id="wwother").crypto.encrypt(xml_of().encode())),
         403,
         "wrong_receiver",
     ),
     "bad padding": (with_wrong_padding, 400, "bad_padding"),
-    "truncated AES": (lambda s: s.post_encrypted(s.crypto.encrypt(xml_of().encode())[:-8]), 400, "bad_encryption"),
+    "truncated AES": (
+        lambda s: s.post_encrypted(s.crypto.encrypt(xml_of().encode())[:-8]),
+        400,
+        "bad_encryption",
+    ),
     "no base64": (lambda s: s.post_encrypted(b"@@@@"), 400, "bad_encryption"),
     "not XML outside": (lambda s: s.post_raw(b"hello", {}), 400, "not_xml"),
     "empty": (lambda s: s.post_raw(b"", {}), 400, "not_xml"),
@@ -210,7 +226,12 @@ def test_an_echo_whose_plus_signs_were_not_escaped_is_understood(sender, session
 
 @pytest.mark.parametrize(
     ("changes", "status"),
-    [({"msg_signature": "0" * 40}, 403), ({"echostr": None}, 400), ({"nonce": None}, 400), ({"timestamp": "1"}, 403)],
+    [
+        ({"msg_signature": "0" * 40}, 403),
+        ({"echostr": None}, 400),
+        ({"nonce": None}, 400),
+        ({"timestamp": "1"}, 403),
+    ],
 )
 def test_a_wrong_echo_is_refused(sender, session, changes, status):
     assert echo(sender, **changes).status_code == status

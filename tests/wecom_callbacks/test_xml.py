@@ -1,6 +1,7 @@
 """Reading callback XML: every shape WeCom sends, and nothing else."""
 
 import time
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,9 @@ DEPTH = 24
 DOCTYPE = b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a "1">]>'
 BOMB = (
     b'<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY lol "lol">'
-    + b"".join(b'<!ENTITY lol%d "%s">' % (i, b"&lol%s;" % (str(i - 1).encode() if i else b"") * 10) for i in range(9))
+    + b"".join(
+        b'<!ENTITY lol%d "%s">' % (i, b"&lol%s;" % (str(i - 1).encode() if i else b"") * 10) for i in range(9)
+    )
     + b"]><xml>&lol8;</xml>"
 )
 ENVELOPE = b"<xml><ToUserName><![CDATA[wwcorp]]></ToUserName><Encrypt><![CDATA[QUJD]]></Encrypt></xml>"
@@ -125,13 +128,13 @@ def test_an_envelope_without_one_encrypt_is_refused(body):
 def test_any_bytes_are_read_or_refused(junk):
     for document in (junk, b"<xml><Encrypt>" + junk + b"</Encrypt></xml>", b"<xml>" + junk + b"</xml>"):
         for function in (xml.parse, xml.check, xml.encrypted_part):
-            try:
+            with suppress(Refused):
                 function(document, DEPTH)
-            except Refused:
-                pass
 
 
-@given(st.dictionaries(st.sampled_from("ABCDE"), st.text(st.characters(exclude_categories=("C",)), min_size=1)))
+@given(
+    st.dictionaries(st.sampled_from("ABCDE"), st.text(st.characters(exclude_categories=("C",)), min_size=1))
+)
 def test_what_was_written_is_read(fields):
     def cdata(text):
         return f"<![CDATA[{text.replace(']]>', ']]]]><![CDATA[>')}]]>"
