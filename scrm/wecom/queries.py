@@ -1,0 +1,54 @@
+"""Reading the ledger and what WeCom's limits leave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Select, select
+
+from scrm.kernel.db import session
+from scrm.kernel.errors import NotFound
+from scrm.kernel.paging import paginate
+from scrm.wecom.client import wecom
+from scrm.wecom.limits import Left
+from scrm.wecom.models import Effect
+from scrm.wecom.registry import kinds
+
+MASK = "***"
+FILTERS = {
+    "state": Effect.state,
+    "kind": Effect.kind,
+    "errcode": Effect.errcode,
+    "subject": Effect.subject,
+}
+
+
+def effect_page(query: Mapping[str, Any]) -> dict[str, Any]:
+    """A page of effects, newest first; ``query`` may hold ``state``, ``kind``, ``errcode``, ``subject``."""
+    wanted: Select[Any] = select(Effect)
+    for name, column in FILTERS.items():
+        if name in query:
+            wanted = wanted.where(column == query[name])
+    return paginate(wanted, Effect.id, query)
+
+
+def effect_by_id(effect_id: int) -> Effect:
+    """One effect; raises NotFound."""
+    effect = session().get(Effect, effect_id, populate_existing=True)
+    if effect is None:
+        raise NotFound(f"there is no effect {effect_id}")
+    return effect
+
+
+def shown_payload(effect: Effect) -> dict[str, Any]:
+    """The payload as people may see it: codes that could be used are masked."""
+    kind = kinds().get(effect.kind)
+    hidden = kind.masked if kind else frozenset(effect.payload)
+    return {key: MASK if key in hidden else value for key, value in effect.payload.items()}
+
+
+def limits_left(app_name: str | None = None) -> list[Left]:
+    """What is left of WeCom's limits for every API the ledger uses, by API."""
+    apis = sorted({kind.api for kind in kinds().values()})
+    return wecom(app_name).gateway.governor.left(apis)

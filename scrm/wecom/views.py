@@ -1,0 +1,53 @@
+"""The API of the effect ledger."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scrm.kernel.db import transaction
+from scrm.kernel.http import api_blueprint, page_schema
+from scrm.kernel.permissions import Permission, needs
+from scrm.wecom import effects, queries
+from scrm.wecom.effects import Resolution
+from scrm.wecom.models import Effect
+from scrm.wecom.schemas import EffectDetailSchema, EffectQuery, EffectSchema, ResolutionSchema
+
+blueprint = api_blueprint(
+    "effects", "副作用账本 effects: every change asked for at WeCom and what became of it"
+)
+
+
+@blueprint.route("/effects")
+@needs(Permission.EFFECTS_READ)
+@blueprint.arguments(EffectQuery, location="query")
+@blueprint.response(200, page_schema(EffectSchema))
+def list_effects(query: dict[str, Any]) -> dict[str, Any]:
+    """Effects, newest first."""
+    return queries.effect_page(query)
+
+
+@blueprint.route("/effects/<int:effect_id>")
+@needs(Permission.EFFECTS_READ)
+@blueprint.response(200, EffectDetailSchema)
+def show_effect(effect_id: int) -> Effect:
+    """One effect with payload and result."""
+    return queries.effect_by_id(effect_id)
+
+
+@blueprint.route("/effects/<int:effect_id>/resolve", methods=["POST"])
+@needs(Permission.EFFECTS_WRITE)
+@blueprint.arguments(ResolutionSchema)
+@blueprint.response(200, EffectDetailSchema)
+def resolve_effect(data: dict[str, Resolution], effect_id: int) -> Effect:
+    """Say what became of an unknown effect, or have it sent again."""
+    with transaction():
+        return effects.resolve(effect_id, data["outcome"])
+
+
+@blueprint.route("/effects/<int:effect_id>/retry", methods=["POST"])
+@needs(Permission.EFFECTS_WRITE)
+@blueprint.response(200, EffectDetailSchema)
+def retry_effect(effect_id: int) -> Effect:
+    """Send a failed effect again."""
+    with transaction():
+        return effects.retry(effect_id)

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from scrm.kernel.clock import utcnow
+from scrm.kernel.db import session as db_session
+from scrm.kernel.db import transaction
+from scrm.wecom.models import Effect, EffectState
+from tests.scrm.wecom.conftest import planned
+
+
+def _put(made: int, **values) -> int:
+    with transaction():
+        db_session().execute(update(Effect).where(Effect.id == made).values(**values))
+    db_session().expire_all()
+    return made
+
+
+def test_effects_are_listed_newest_first_and_filtered(api):
+    one = planned("remark", {"userid": "u"}, subject="follow:1")
+    two = _put(planned("welcome", {"welcome_code": "C"}), state=EffectState.FAILED, errcode=41050)
+    assert [e["id"] for e in api.get("/api/v1/effects").json["items"]] == [two, one]
+    for query, found in {
+        "state=failed": [two],
+        "kind=remark": [one],
+        "errcode=41050": [two],
+        "subject=follow:1": [one],
+        "errcode=1&kind=remark": [],
+    }.items():
+        assert [e["id"] for e in api.get(f"/api/v1/effects?{query}").json["items"]] == found, query
+    page = api.get("/api/v1/effects?limit=1").json
+    assert [e["id"] for e in page["items"]] == [two]
+    rest = api.get(f"/api/v1/effects?limit=1&cursor={page['next_cursor']}").json
+    assert ([e["id"] for e in rest["items"]], rest["next_cursor"]) == ([one], None)
+
+
+def test_an_effect_shows_its_payload_without_codes_and_explains_its_errcode(api):
+    made = planned("welcome", {"welcome_code": "SECRETCODE", "text": {"content": "你好"}})
+    shown = api.get(f"/api/v1/effects/{_put(made, state=EffectState.FAILED, errcode=60020)}")
+    assert "SECRETCODE" not in shown.text
+    assert shown.json["payload"] == {"welcome_code": "***", "text": {"content": "你好"}}
+    assert shown.json["reason"]["kind"] == "denied"
+    assert "可信IP" in shown.json["reason"]["page"]
+
+
+@pytest.mark.parametrize("path", ["state=odd", "kind=odd", "errcode=x", "colour=red"])
+def test_a_query_that_makes_no_sense_is_refused(api, path):
+    assert api.get(f"/api/v1/effects?{path}").status_code == 422
+
+
+def test_an_unknown_effect_is_settled_by_what_a_person_saw(api, heard):
+    for outcome in ("confirmed", "failed"):
+        made = _put(planned("broadcast_remind", {"msgid": "m"}), state=EffectState.UNKNOWN)
+        answer = api.post(f"/api/v1/effects/{made}/resolve", json={"outcome": outcome})
+        assert (answer.status_code, answer.json["state"]) == (200, outcome)
+        assert answer.json["finished_at"] is not None
+        assert (heard[-1].effect_id, heard[-1].state) == (made, outcome)
+        assert api.post(f"/api/v1/effects/{made}/resolve", json={"outcome": outcome}).status_code == 409
+
+
+def test_an_unknown_effect_can_be_sent_again_unless_its_moment_passed(api):
+    made = _put(planned("broadcast_remind", {"msgid": "m"}), state=EffectState.UNKNOWN, attempts=4)
+    answer = api.post(f"/api/v1/effects/{made}/resolve", json={"outcome": "again"})
+    assert (answer.json["state"], answer.json["attempts"]) == ("planned", 0)
+    late = utcnow() - timedelta(seconds=1)
+    _put(made, state=EffectState.UNKNOWN, deadline_at=late)
+    assert api.post(f"/api/v1/effects/{made}/resolve", json={"outcome": "again"}).status_code == 409
+
+
+def test_only_failed_effects_are_retried(api):
+    made = planned("remark", {"userid": "u"})
+    assert api.post(f"/api/v1/effects/{made}/retry").status_code == 409
+    _put(made, state=EffectState.FAILED, errcode=60020, attempts=5)
+    answer = api.post(f"/api/v1/effects/{made}/retry").json
+    assert (answer["state"], answer["attempts"], answer["errcode"]) == ("planned", 0, None)
+    assert db_session().scalar(select(Effect.state).where(Effect.id == made)) == EffectState.PLANNED
+
+
+def test_an_effect_in_a_workers_hands_is_left_alone(api):
+    made = _put(
+        planned("remark", {}), state=EffectState.UNKNOWN, lease_until=utcnow() + timedelta(seconds=30)
+    )
+    assert api.post(f"/api/v1/effects/{made}/resolve", json={"outcome": "failed"}).status_code == 409
+
+
+def test_bad_resolutions_and_missing_effects_are_refused(api):
+    made = _put(planned("remark", {}), state=EffectState.UNKNOWN)
+    assert api.post(f"/api/v1/effects/{made}/resolve", json={"outcome": "maybe"}).status_code == 422
+    assert api.post(f"/api/v1/effects/{made}/resolve", json={}).status_code == 422
+    for path in ("/api/v1/effects/999999", "/api/v1/effects/999999/retry"):
+        call = api.post if path.endswith("retry") else api.get
+        assert call(path).status_code == 404
+
+
+def test_reading_and_writing_need_their_permissions(session, api_with):
+    made = _put(planned("remark", {}), state=EffectState.FAILED)
+    reader = api_with("effects:read")
+    assert reader.get(f"/api/v1/effects/{made}").status_code == 200
+    assert reader.post(f"/api/v1/effects/{made}/retry").status_code == 403
+    assert api_with("tags:read").get("/api/v1/effects").status_code == 403
