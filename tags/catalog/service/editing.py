@@ -1,0 +1,239 @@
+"""Making, changing and deleting tags and tag groups: checked here, told to WeCom by the ledger, final when WeCom agreed.
+
+WeCom's limits (wecom-api.md section 4.3): names of at most 30 characters, unique within a group, group names unique; an
+order below 2^32; at most 3000 tags a corp; no group without tags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import ARRAY, BigInteger, Text, cast, func, or_, select
+
+from scrm.kernel.clock import utcnow
+from scrm.kernel.db import session
+from scrm.kernel.errors import Conflict, InvalidInput, NotFound
+from scrm.kernel.locks import hold_in_transaction
+from scrm.wecom.effects import Intent, plan
+from tags.catalog.service.refreshing import LOCK, bury_empty_groups
+from tags.models import Rule, RuleVersion, Tag, TagGroup
+
+MAX_TAGS = 3000
+Row = Tag | TagGroup
+R = TypeVar("R", Tag, TagGroup)
+
+
+def create_group(name: str, position: int, tags: Sequence[Mapping[str, Any]]) -> TagGroup:
+    """A new group with its tags (``name``, ``position``), pending until WeCom accepts them.
+
+    :raises InvalidInput: a name is taken, or there would be more than 3000 tags
+    """
+    hold_in_transaction(LOCK)
+    _refuse_taken_group(name)
+    group = TagGroup(name=name, position=position)
+    session().add(group)
+    session().flush()
+    _plan_creation(group, _new_tags(group, tags))
+    return group
+
+
+def add_tags(group_id: int, tags: Sequence[Mapping[str, Any]]) -> list[Tag]:
+    """New tags (``name``, ``position``) in a group, pending until WeCom accepts them.
+
+    :raises NotFound: no such group
+    :raises InvalidInput: a name is taken, or there would be more than 3000 tags
+    """
+    hold_in_transaction(LOCK)
+    group = _one(TagGroup, group_id)
+    made = _new_tags(group, tags)
+    _plan_creation(group, made)
+    return made
+
+
+def edit_group(group_id: int, change: Mapping[str, Any]) -> TagGroup:
+    """Another ``name`` or ``position`` for a group; what we show stays as WeCom has it until WeCom accepts."""
+    hold_in_transaction(LOCK)
+    group = _changeable(TagGroup, group_id)
+    if "name" in change and change["name"] != group.name:
+        _refuse_taken_group(change["name"])
+    if group.wecom_id is None:
+        _apply(group, change)
+        _plan_creation(group, _tags_of(group))
+        return group
+    return _plan_edit(group, change)
+
+
+def edit_tag(tag_id: int, change: Mapping[str, Any]) -> Tag:
+    """Another ``name`` or ``position`` for a tag; what we show stays as WeCom has it until WeCom accepts."""
+    hold_in_transaction(LOCK)
+    tag = _changeable(Tag, tag_id)
+    if "name" in change and change["name"] != tag.name:
+        _refuse_taken_tags(tag.group_id, [change["name"]], "name")
+    if tag.wecom_id is None:
+        _apply(tag, change)
+        _plan_creation(_one(TagGroup, tag.group_id), [tag])
+        return tag
+    return _plan_edit(tag, change)
+
+
+def delete_tag(tag_id: int) -> Tag:
+    """Delete a tag at WeCom; it stays until WeCom agreed. The last tag takes its group with it.
+
+    :raises Conflict: a rule uses it, or a change of it is on its way
+    """
+    hold_in_transaction(LOCK)
+    tag = _changeable(Tag, tag_id)
+    _refuse_used([tag.id])
+    return _plan_deletion(tag, {"tag_id": [tag.wecom_id]})
+
+
+def delete_group(group_id: int) -> TagGroup:
+    """Delete a group with all its tags at WeCom; it stays until WeCom agreed.
+
+    :raises Conflict: a rule uses one of its tags, or a change of it is on its way
+    """
+    hold_in_transaction(LOCK)
+    group = _changeable(TagGroup, group_id)
+    tags = _tags_of(group)
+    _refuse_used([tag.id for tag in tags])
+    if group.wecom_id is None:
+        for tag in tags:
+            tag.deleted_at = utcnow()
+    return _plan_deletion(group, {"group_id": [group.wecom_id]})
+
+
+def _one(model: type[R], id_: int) -> R:
+    row = session().get(model, id_, populate_existing=True)
+    if row is None or row.deleted_at is not None:
+        raise NotFound(f"there is no {subject(model, id_)}")
+    return row
+
+
+def _changeable(model: type[R], id_: int) -> R:
+    row = _one(model, id_)
+    if row.pending is not None or (row.wecom_id is None and row.failed is None):
+        raise Conflict(f"a change of {subject(model, id_)} is on its way to WeCom; ask again in a moment")
+    return row
+
+
+def subject(model: type[Any], id_: int) -> str:
+    """How an effect names the row it is about: ``tag:5``, ``tag_group:2``."""
+    return f"{'tag' if model is Tag else 'tag_group'}:{id_}"
+
+
+def _tags_of(group: TagGroup) -> list[Tag]:
+    found = select(Tag).where(Tag.group_id == group.id, Tag.deleted_at.is_(None)).order_by(Tag.id)
+    return list(session().scalars(found))
+
+
+def _new_tags(group: TagGroup, tags: Sequence[Mapping[str, Any]]) -> list[Tag]:
+    names = [tag["name"] for tag in tags]
+    _refuse_taken_tags(group.id, names, "tags")
+    alive = session().scalar(select(func.count()).select_from(Tag).where(Tag.deleted_at.is_(None))) or 0
+    if alive + len(tags) > MAX_TAGS:
+        raise InvalidInput.field("tags", f"there are {alive} tags; WeCom allows {MAX_TAGS} in all")
+    made = [Tag(group_id=group.id, name=tag["name"], position=tag["position"]) for tag in tags]
+    session().add_all(made)
+    session().flush()
+    return made
+
+
+def _refuse_taken_group(name: str) -> None:
+    taken = select(TagGroup.id).where(
+        TagGroup.deleted_at.is_(None),
+        or_(TagGroup.name == name, TagGroup.pending["name"].astext == name),
+    )
+    if (other := session().scalar(taken)) is not None:
+        raise InvalidInput.field("name", f"is the name of tag group {other}; group names are unique")
+
+
+def _refuse_taken_tags(group_id: int, names: Sequence[str], field: str) -> None:
+    seen: set[str] = set()
+    for i, name in enumerate(names):
+        where = field if field == "name" else f"{field}.{i}.name"
+        if name in seen:
+            raise InvalidInput.field(where, "is given twice; names are unique within a group")
+        seen.add(name)
+    taken = select(Tag.id, Tag.name, Tag.pending["name"].astext.label("pending_name")).where(
+        Tag.group_id == group_id,
+        Tag.deleted_at.is_(None),
+        or_(Tag.name.in_(names), Tag.pending["name"].astext.in_(names)),
+    )
+    row = session().execute(taken).first()
+    if row is not None:
+        name = row.name if row.name in seen else row.pending_name
+        where = field if field == "name" else f"{field}.{names.index(name)}.name"
+        raise InvalidInput.field(
+            where, f"is the name of tag {row.id} of this group; names are unique within a group"
+        )
+
+
+def _refuse_used(tag_ids: Sequence[int]) -> None:
+    ids = cast(list(tag_ids), ARRAY(BigInteger))
+    facts = cast([f"tag:{id_}" for id_ in tag_ids], ARRAY(Text))
+    using = (
+        select(Rule.id)
+        .join(RuleVersion, (RuleVersion.rule_id == Rule.id) & (RuleVersion.version == Rule.version))
+        .where(
+            Rule.deleted_at.is_(None),
+            or_(
+                RuleVersion.add_tag_ids.overlap(ids),
+                RuleVersion.remove_tag_ids.overlap(ids),
+                RuleVersion.reads.overlap(facts),
+            ),
+        )
+        .order_by(Rule.id)
+    )
+    if rules := session().scalars(using).all():
+        raise Conflict(f"used by rule {', '.join(map(str, rules))}; take it out there first")
+
+
+def _apply(row: Row, change: Mapping[str, Any]) -> None:
+    for key, value in change.items():
+        setattr(row, key, value)
+    session().flush()
+
+
+def _plan_creation(group: TagGroup, tags: Sequence[Tag]) -> None:
+    """One call for the group (when it is new) and the tags; the same name at WeCom means the same group."""
+    where: dict[str, Any] = (
+        {"group_id": group.wecom_id}
+        if group.wecom_id
+        else {"group_name": group.name, "order": group.position}
+    )
+    payload = {**where, "tag": [{"name": tag.name, "order": tag.position} for tag in tags]}
+    key = f"add_tag:tag:{tags[0].id}:after:{tags[0].effect_id or 0}"
+    effect_id = plan([Intent("add_tag", key, payload, subject(TagGroup, group.id))])[key]
+    rows: list[Row] = [*tags, *([] if group.wecom_id else [group])]
+    for row in rows:
+        row.effect_id, row.failed = effect_id, None
+    session().flush()
+
+
+def _plan_edit(row: R, change: Mapping[str, Any]) -> R:
+    differing = {key: value for key, value in change.items() if getattr(row, key) != value}
+    if not differing:
+        return row
+    names = {"name": "name", "position": "order"}
+    payload = {"id": row.wecom_id, **{names[key]: value for key, value in differing.items()}}
+    _plan_change(row, "edit_tag", payload, differing)
+    return row
+
+
+def _plan_deletion(row: R, payload: dict[str, Any]) -> R:
+    if row.wecom_id is None:
+        row.deleted_at = utcnow()
+        session().flush()
+        bury_empty_groups()
+        return row
+    _plan_change(row, "delete_tag", payload, {"deleted": True})
+    return row
+
+
+def _plan_change(row: Any, kind: str, payload: dict[str, Any], pending: dict[str, Any]) -> None:
+    about = subject(type(row), row.id)
+    key = f"{kind}:{about}:after:{row.effect_id or 0}"
+    row.effect_id = plan([Intent(kind, key, payload, about)])[key]
+    row.pending, row.failed = pending, None
+    session().flush()

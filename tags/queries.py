@@ -1,0 +1,118 @@
+"""Reading which customer has which tag, and why."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, exists, or_, select, true
+
+from scrm.customers.models import Customer, Follow, FollowStatus
+from scrm.kernel.db import session
+from scrm.kernel.errors import NotFound
+from scrm.kernel.permissions import Scope
+from tags.arrays import is_one_of
+from tags.models import AssignmentState, Tag, TagAssignment, TagGroup, TagHistory, TagSource
+
+HISTORY_LINES = 200
+LIVE = (FollowStatus.ACTIVE, FollowStatus.HALF)
+
+
+def visible(scope: Scope) -> ColumnElement[bool]:
+    """The customer lies inside a data scope: one of the staff follows it, or did."""
+    if scope.everyone:
+        return true()
+    return exists().where(Follow.customer_id == Customer.id, is_one_of(Follow.staff_id, scope.staff_ids))
+
+
+def own_follow(scope: Scope) -> ColumnElement[bool]:
+    """The relation lies inside a data scope."""
+    return true() if scope.everyone else is_one_of(Follow.staff_id, scope.staff_ids)
+
+
+def require_customer(scope: Scope, customer_id: int) -> None:
+    """Raise NotFound unless the customer exists inside the scope."""
+    found = select(Customer.id).where(Customer.id == customer_id, visible(scope))
+    if session().scalar(found) is None:
+        raise NotFound(f"there is no customer {customer_id}, or it lies outside this key's data scope")
+
+
+def live_follow_ids(scope: Scope, customer_id: int, staff_id: int | None) -> list[int]:
+    """The present relations of a customer inside the scope, of one member or of all."""
+    statement = select(Follow.id).where(
+        Follow.customer_id == customer_id, Follow.status.in_(LIVE), own_follow(scope)
+    )
+    if staff_id is not None:
+        statement = statement.where(Follow.staff_id == staff_id)
+    return list(session().scalars(statement.order_by(Follow.id)))
+
+
+def tagged_follow_ids(scope: Scope, customer_id: int, staff_id: int | None) -> list[int]:
+    """All relations of a customer inside the scope, past ones too: tags can be taken off these as well."""
+    statement = select(Follow.id).where(Follow.customer_id == customer_id, own_follow(scope))
+    if staff_id is not None:
+        statement = statement.where(Follow.staff_id == staff_id)
+    return list(session().scalars(statement.order_by(Follow.id)))
+
+
+def unknown_tags(tag_ids: Iterable[int]) -> list[int]:
+    """Those of ``tag_ids`` that do not exist or were deleted, in order."""
+    wanted = list(tag_ids)
+    known = select(Tag.id).where(is_one_of(Tag.id, wanted), Tag.deleted_at.is_(None))
+    found = set(session().scalars(known))
+    return [tag_id for tag_id in wanted if tag_id not in found]
+
+
+def customer_tags(scope: Scope, customer_id: int) -> dict[str, Any]:
+    """Every tag of a customer with state and sources, and the newest history; raises NotFound.
+
+    Removed assignments are shown when a rule still wants them (somebody overruled it).
+    """
+    require_customer(scope, customer_id)
+    sourced = exists().where(TagSource.assignment_id == TagAssignment.id)
+    a = TagAssignment
+    rows = session().execute(
+        select(
+            a.id, a.tag_id, a.state, a.error, a.effect_id, a.changed_at,
+            Tag.name.label("tag"), TagGroup.name.label("group"), Follow.staff_id,
+        )
+        .join(Tag, Tag.id == a.tag_id)
+        .join(TagGroup, TagGroup.id == Tag.group_id)
+        .join(Follow, Follow.id == a.follow_id)
+        .where(a.customer_id == customer_id, or_(a.state != AssignmentState.REMOVED, sourced), own_follow(scope))
+        .order_by(a.tag_id, a.follow_id)
+    ).all()  # fmt: skip
+    sources = _sources(row.id for row in rows)
+    shown = [
+        {
+            **row._mapping,
+            "sources": sources[row.id],
+            "overruled": row.state == AssignmentState.REMOVED and bool(sources[row.id]),
+        }
+        for row in rows
+    ]
+    return {"tags": shown, "history": _history(scope, customer_id)}
+
+
+def _sources(assignment_ids: Iterable[int]) -> dict[int, list[Any]]:
+    found: dict[int, list[Any]] = defaultdict(list)
+    statement = select(TagSource).where(is_one_of(TagSource.assignment_id, assignment_ids))
+    for source in session().scalars(statement.order_by(TagSource.since, TagSource.source)):
+        found[source.assignment_id].append(source)
+    return found
+
+
+def _history(scope: Scope, customer_id: int) -> Sequence[Any]:
+    h = TagHistory
+    return (
+        session()
+        .execute(
+            select(h.at, h.tag_id, h.change, h.source, h.by, h.error, h.run_id, Follow.staff_id)
+            .join(Follow, Follow.id == h.follow_id)
+            .where(h.customer_id == customer_id, own_follow(scope))
+            .order_by(h.at.desc(), h.id.desc())
+            .limit(HISTORY_LINES)
+        )
+        .all()
+    )

@@ -1,0 +1,302 @@
+"""Who has which tag and why: sources, history and the state towards WeCom.
+
+Everything works on batches: a handful of statements whatever the number of wishes. WeCom is told later, by the jobs of
+this package; until it accepted, an assignment is pending (docs/adr/0006-one-condition-compiler.md tells how rules use
+this).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Text, delete, exists, insert, literal, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from scrm.customers.models import Follow
+from scrm.kernel.clock import utcnow
+from scrm.kernel.db import session
+from scrm.kernel.events import publish
+from tags.arrays import is_one_of, row_table
+from tags.events import AssignmentMoved, AssignmentsPending, TagsChanged
+from tags.models import AssignmentState, Tag, TagAssignment, TagChange, TagHistory, TagSource
+
+S = AssignmentState
+HELD = {S.PENDING_ADD, S.ACTIVE}
+PENDING = {S.PENDING_ADD, S.PENDING_REMOVE}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Somebody wants a relation to carry a tag, or no longer wants it.
+
+    :param source: on whose behalf: ``wecom``, ``manual:<actor>``, ``rule:<id>``, ``channel:<id>``
+    :param add: False takes only this source away; the tag goes with the last source
+    :param run_id: the backfill this belongs to, so that it can be undone
+    :param by: who did it, when that is not the source itself
+    """
+
+    follow_id: int
+    tag_id: int
+    source: str
+    add: bool
+    run_id: int | None = None
+    by: str | None = None
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """The assignment it is about."""
+        return self.follow_id, self.tag_id
+
+    @property
+    def of_person(self) -> bool:
+        """Whether a person asked: people may ask again for what WeCom refused, and overrule rules."""
+        return self.source.startswith("manual:")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How many sources were added and taken away."""
+
+    added: int = 0
+    removed: int = 0
+
+
+@dataclass(frozen=True)
+class Move:
+    """An assignment goes to another state because of a source."""
+
+    row: Any
+    state: AssignmentState
+    source: str
+
+
+def assign(wishes: Sequence[Wish]) -> Changes:
+    """Carry out wishes: the last one per relation, tag and source counts; what is already so changes nothing.
+
+    Unknown relations and deleted tags are passed over. Publishes :class:`TagsChanged`.
+    """
+    wanted = list({(*wish.key, wish.source): wish for wish in wishes}.values())
+    if not wanted:
+        return Changes()
+    ensure_rows({wish.key for wish in wanted if wish.add})
+    rows = _locked_rows({wish.key for wish in wanted})
+    known = [wish for wish in wanted if wish.key in rows and not (wish.add and rows[wish.key].deleted_at)]
+    gained = _add_sources([wish for wish in known if wish.add], rows)
+    lost = _drop_sources([wish for wish in known if not wish.add], rows)
+    write_history([(rows[wish.key], wish) for wish in gained + lost])
+    move(_moves(known, gained, lost, rows))
+    return Changes(len(gained), len(lost))
+
+
+def overrule(keys: Iterable[tuple[int, int]], actor: str) -> Changes:
+    """A person takes tags away, whoever set them.
+
+    Sources go, except those of rules: they stay on the removed assignment, so that a rule does not set the tag again
+    until its condition stopped holding and holds anew.
+
+    :param keys: (follow id, tag id)
+    """
+    rows = _locked_rows(set(keys))
+    by_id = {row.id: row for row in rows.values()}
+    others = (
+        delete(TagSource)
+        .where(is_one_of(TagSource.assignment_id, by_id), TagSource.source.not_like("rule:%"))
+        .returning(TagSource.assignment_id, TagSource.source)
+    )
+    dropped = [(by_id[row.assignment_id], row.source) for row in session().execute(others)]
+    going = [
+        Move(row, after_wish(row, wanted=False), actor) for row in rows.values() if row.state != S.REMOVED
+    ]
+    lines = [(row, Wish(*_key(row), source, add=False, by=actor)) for row, source in dropped]
+    told = {row.id for row, _ in dropped}
+    lines += [(m.row, Wish(*_key(m.row), actor, add=False)) for m in going if m.row.id not in told]
+    write_history(lines)
+    move(going)
+    return Changes(0, len(lines))
+
+
+def after_wish(row: Any, *, wanted: bool) -> AssignmentState:
+    """The state of an assignment that is now wanted, or no longer wanted.
+
+    While a call is on its way its outcome is open, so the opposite must be asked for after it; otherwise a change
+    that WeCom never heard of is simply taken back.
+    """
+    in_flight = row.effect_id is not None
+    if wanted:
+        waiting = S.PENDING_ADD if in_flight else S.ACTIVE
+        to = {S.REMOVED: S.PENDING_ADD, S.FAILED: S.PENDING_ADD, S.PENDING_REMOVE: waiting}
+    else:
+        waiting = S.PENDING_REMOVE if in_flight else S.REMOVED
+        refused = S.REMOVED if row.effect_adds else S.PENDING_REMOVE
+        to = {S.ACTIVE: S.PENDING_REMOVE, S.PENDING_ADD: waiting, S.FAILED: refused}
+    state: AssignmentState = row.state
+    return to.get(state, state)
+
+
+def move(moves: Sequence[Move]) -> None:
+    """Write new states of locked assignments, and tell who listens."""
+    moves = [each for each in moves if each.state != each.row.state]
+    if not moves:
+        return
+    now = utcnow()
+    types = {"id": BigInteger, "state": Text}
+    new = row_table("new", types, [(each.row.id, each.state.value) for each in moves])
+    session().execute(
+        update(TagAssignment)
+        .where(TagAssignment.id == new.c.id)
+        .values(state=new.c.state, version=TagAssignment.version + 1, changed_at=now, error=None)
+        .execution_options(synchronize_session=False)
+    )
+    announce(moves, now)
+    if any(each.state in PENDING for each in moves):
+        publish(AssignmentsPending())
+
+
+def announce(moves: Sequence[Move], now: datetime) -> None:
+    """Publish which tags were gained or lost by moves from ``row.state`` to ``state``."""
+    added: dict[tuple[int, str], set[int]] = defaultdict(set)
+    removed: dict[tuple[int, str], set[int]] = defaultdict(set)
+    for each in moves:
+        row, held = each.row, each.state in HELD
+        if held == (row.state in HELD):
+            continue
+        (added if held else removed)[row.customer_id, each.source].add(row.tag_id)
+        publish(
+            AssignmentMoved(
+                row.id, row.version + 1, row.customer_id, row.follow_id, row.tag_id, held, each.source, now
+            )
+        )
+    for customer_id, source in sorted(added.keys() | removed.keys()):
+        gained, lost = added[customer_id, source], removed[customer_id, source]
+        publish(TagsChanged(customer_id, tuple(sorted(gained)), tuple(sorted(lost)), source))
+
+
+def write_history(lines: Sequence[tuple[Any, Wish]]) -> None:
+    """A line of history for each (assignment, wish that was carried out)."""
+    if not lines:
+        return
+    now = utcnow()
+    values = [
+        {
+            "customer_id": row.customer_id,
+            "follow_id": row.follow_id,
+            "tag_id": row.tag_id,
+            "change": TagChange.ADDED if wish.add else TagChange.REMOVED,
+            "source": wish.source,
+            "by": wish.by,
+            "run_id": wish.run_id,
+            "at": now,
+        }
+        for row, wish in lines
+    ]
+    session().execute(insert(TagHistory), values)
+
+
+def _key(row: Any) -> tuple[int, int]:
+    return row.follow_id, row.tag_id
+
+
+def ensure_rows(keys: set[tuple[int, int]], changed_at: datetime | None = None) -> None:
+    """Make the missing assignments, as removed ones; sorted, so that two batches never wait for each other in a ring.
+
+    :param keys: (follow id, tag id); unknown relations and deleted tags are passed over
+    """
+    if not keys:
+        return
+    wanted = row_table("wanted", {"follow_id": BigInteger, "tag_id": BigInteger}, sorted(keys))
+    fresh = (
+        select(
+            Follow.customer_id,
+            Follow.id,
+            Tag.id,
+            literal(S.REMOVED.value, Text),
+            literal(changed_at or utcnow()),
+        )
+        .join(wanted, wanted.c.follow_id == Follow.id)
+        .join(Tag, Tag.id == wanted.c.tag_id)
+        .where(
+            Tag.deleted_at.is_(None),
+            ~exists().where(TagAssignment.follow_id == Follow.id, TagAssignment.tag_id == Tag.id),
+        )
+        .order_by(Follow.id, Tag.id)
+    )
+    columns = ["customer_id", "follow_id", "tag_id", "state", "changed_at"]
+    session().execute(upsert(TagAssignment).from_select(columns, fresh).on_conflict_do_nothing())
+
+
+def _locked_rows(keys: set[tuple[int, int]]) -> dict[tuple[int, int], Any]:
+    """The assignments of ``keys`` as they are now, locked in the order of their ids until the transaction ends."""
+    wanted = row_table("wanted", {"follow_id": BigInteger, "tag_id": BigInteger}, sorted(keys))
+    statement = (
+        locked_columns()
+        .join(
+            wanted,
+            (wanted.c.follow_id == TagAssignment.follow_id) & (wanted.c.tag_id == TagAssignment.tag_id),
+        )
+        .order_by(TagAssignment.id)
+    )
+    return {(row.follow_id, row.tag_id): row for row in session().execute(statement)}
+
+
+def locked_columns() -> Any:
+    """A select of what moves need to know of assignments, with their row locks; the caller orders by id."""
+    a = TagAssignment
+    columns = (
+        a.id, a.customer_id, a.follow_id, a.tag_id, a.state, a.version, a.effect_id, a.effect_adds, a.changed_at,
+        Tag.deleted_at,
+    )  # fmt: skip
+    return select(*columns).join(Tag, Tag.id == a.tag_id).with_for_update(of=a)
+
+
+def _add_sources(wishes: Sequence[Wish], rows: dict[tuple[int, int], Any]) -> list[Wish]:
+    """Write the sources that are new; returns the wishes that made a difference."""
+    if not wishes:
+        return []
+    now = utcnow()
+    by_source = {(rows[wish.key].id, wish.source): wish for wish in wishes}
+    values = [{"assignment_id": id_, "source": source, "since": now} for id_, source in sorted(by_source)]
+    made = upsert(TagSource).on_conflict_do_nothing().returning(TagSource.assignment_id, TagSource.source)
+    return [by_source[row.assignment_id, row.source] for row in session().execute(made, values)]
+
+
+def _drop_sources(wishes: Sequence[Wish], rows: dict[tuple[int, int], Any]) -> list[Wish]:
+    """Delete sources; returns the wishes that made a difference."""
+    if not wishes:
+        return []
+    by_source = {(rows[wish.key].id, wish.source): wish for wish in wishes}
+    going = row_table("going", {"assignment_id": BigInteger, "source": Text}, sorted(by_source))
+    gone = (
+        delete(TagSource)
+        .where(TagSource.assignment_id == going.c.assignment_id, TagSource.source == going.c.source)
+        .returning(TagSource.assignment_id, TagSource.source)
+        .execution_options(synchronize_session=False)
+    )
+    return [by_source[row.assignment_id, row.source] for row in session().execute(gone)]
+
+
+def _moves(
+    known: Sequence[Wish], gained: Sequence[Wish], lost: Sequence[Wish], rows: dict[tuple[int, int], Any]
+) -> list[Move]:
+    """Which assignments change state: those wanted anew, and those that nobody wants any more."""
+    again = [w for w in known if w.add and w.of_person and rows[w.key].state in {S.FAILED, S.REMOVED}]
+    wanted = {wish.key: wish for wish in [*gained, *again]}
+    unwanted = {wish.key: wish for wish in lost if wish.key not in wanted}
+    kept = _with_sources(rows[key].id for key in unwanted)
+    moves = [Move(rows[key], after_wish(rows[key], wanted=True), wish.source) for key, wish in wanted.items()]
+    moves += [
+        Move(rows[key], after_wish(rows[key], wanted=False), wish.source)
+        for key, wish in unwanted.items()
+        if rows[key].id not in kept
+    ]
+    return moves
+
+
+def _with_sources(assignment_ids: Iterable[int]) -> set[int]:
+    statement = (
+        select(TagSource.assignment_id).where(is_one_of(TagSource.assignment_id, assignment_ids)).distinct()
+    )
+    return set(session().scalars(statement))

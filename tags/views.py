@@ -1,0 +1,39 @@
+"""Tags of customers in the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scrm.kernel.db import transaction
+from scrm.kernel.http import api_blueprint
+from scrm.kernel.permissions import Permission, current_actor, needs
+from tags import queries
+from tags.schemas import CustomerTagsIn, CustomerTagsOut
+from tags.tagging.service import TaggingRequest, tag_customer
+
+blueprint = api_blueprint("customer-tags", "客户标签 tags of customers, with their reasons")
+
+
+@blueprint.route("/customers/<int:customer_id>/tags")
+@needs(Permission.CUSTOMERS_READ)
+@blueprint.response(200, CustomerTagsOut)
+def get_customer_tags(customer_id: int) -> dict[str, Any]:
+    """Which tags a customer has, why, and what WeCom said to each."""
+    return queries.customer_tags(current_actor().scope, customer_id)
+
+
+@blueprint.route("/customers/<int:customer_id>/tags", methods=["POST"])
+@needs(Permission.CUSTOMERS_WRITE)
+@blueprint.arguments(CustomerTagsIn)
+@blueprint.response(200, CustomerTagsOut)
+def change_customer_tags(data: dict[str, Any], customer_id: int) -> dict[str, Any]:
+    """Set tags and take tags away by hand; pending until WeCom accepts. Taking away overrules rules."""
+    actor = current_actor()
+    with transaction():
+        tag_customer(
+            actor.scope,
+            TaggingRequest(
+                customer_id, data["staff_id"], data["add"], data["remove"], f"manual:{actor.name}"
+            ),
+        )
+    return queries.customer_tags(actor.scope, customer_id)
