@@ -139,3 +139,16 @@ def test_every_call_answers_json_with_an_errcode(corner, data):
         answer = client.post(f"/cgi-bin/{found.path}?access_token={token}", data=json.dumps(body))
     assert answer.status_code == 200
     assert isinstance(answer.get_json()["errcode"], int)
+
+
+def test_the_control_api_answers_this_machine_only(corner):
+    client = corner[0]
+    for address, status in (("127.0.0.1", 200), ("::1", 200), ("10.1.2.3", 403)):
+        answer = client.get("/control/", environ_base={"REMOTE_ADDR": address})
+        assert answer.status_code == status
+
+
+def test_unknown_control_paths_and_methods_are_json_too(corner):
+    client = corner[0]
+    assert client.get("/control/nowhere").get_json()["error"].startswith("Not Found")
+    assert client.get("/control/reset").get_json()["error"].startswith("Method Not Allowed")

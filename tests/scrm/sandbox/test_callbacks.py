@@ -196,3 +196,14 @@ def test_what_a_reorder_holds_is_sent_when_faults_are_cleared(inbox, corp, contr
     control.clear_faults()
     control.wait_callbacks()
     assert len(inbox.bodies) == 3
+
+
+def test_a_callback_can_be_sent_again(inbox, corp, control):
+    ids = control.add("staff0001")[0]["callbacks"]
+    control.wait_callbacks()
+    control.resend_callbacks(ids)
+    control.wait_callbacks()
+    assert len(inbox.bodies) == 2
+    assert len(set(inbox.bodies)) == 1
+    with pytest.raises(SandboxControlError, match="there is no callback 999"):
+        control.resend_callbacks([999])

@@ -7,7 +7,9 @@ import time
 
 import pytest
 import requests
+from click.testing import CliRunner
 
+from scrm.sandbox.__main__ import command
 from scrm.sandbox.config import ConfigError, SandboxConfig
 from scrm.sandbox.defaults import DEFAULT_AES_KEY
 from scrm.sandbox.testing import free_port, running_sandbox
@@ -21,8 +23,8 @@ def start():
     begun = []
 
     def run(*arguments):
-        command = [sys.executable, "-m", "scrm.sandbox", *arguments]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        program = [sys.executable, "-m", "scrm.sandbox", *arguments]
+        process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         begun.append(process)
         return process
 
@@ -67,24 +69,24 @@ def no_longer_answers(port):
     return False
 
 
-def test_a_taken_port_is_one_sentence_and_exit_code_2(start, process):
+def refused(*arguments):
+    """The one sentence the program ends with, run in this process."""
+    result = CliRunner().invoke(command, [str(item) for item in arguments])
+    assert result.exit_code == 2
+    assert len(result.output.strip().splitlines()) == 1
+    return result.output
+
+
+def test_a_taken_port_is_one_sentence_and_exit_code_2(process):
     port = process.base_url.rsplit(":", 1)[1]
-    second = start("--port", port)
-    assert second.wait(10) == 2
-    errors = second.stderr.read()
-    assert f"port {port} is taken" in errors
-    assert len(errors.strip().splitlines()) == 1
+    assert f"port {port} is taken" in refused("--port", port)
 
 
-def test_a_bad_configuration_is_one_sentence_and_exit_code_2(start, tmp_path):
+def test_a_bad_configuration_is_one_sentence_and_exit_code_2(tmp_path):
     path = tmp_path / "config.json"
     path.write_text('{"colour": "red"}')
-    failed = start("--config", str(path))
-    assert failed.wait(10) == 2
-    assert "unknown key 'colour'" in failed.stderr.read()
-    missing = start("--config", str(tmp_path / "none.json"))
-    assert missing.wait(10) == 2
-    assert "No such file" in missing.stderr.read()
+    assert "unknown key 'colour'" in refused("--config", path)
+    assert "No such file" in refused("--config", tmp_path / "none.json")
 
 
 @pytest.mark.parametrize(
@@ -117,10 +119,8 @@ def test_the_corp_survives_a_restart_in_its_state_file(tmp_path):
         assert added not in people
 
 
-def test_a_state_file_that_is_something_else_is_left_alone(start, tmp_path):
+def test_a_state_file_that_is_something_else_is_left_alone(tmp_path):
     path = tmp_path / "state"
     path.write_text("rubbish")
-    failed = start("--state-file", str(path), "--port", str(free_port()))
-    assert failed.wait(10) == 2
-    assert "is not a sandbox state file" in failed.stderr.read()
+    assert "is not a sandbox state file" in refused("--state-file", path)
     assert path.read_text() == "rubbish"

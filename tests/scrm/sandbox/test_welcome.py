@@ -134,3 +134,10 @@ def test_bad_messages_are_refused_and_the_chance_is_kept(wecom, newcomer, more, 
     welcome_code = newcomer["welcome_codes"]["main"]
     assert code(send(wecom, welcome_code, **more)) == expected
     assert code(send(wecom, welcome_code)) == 0
+
+
+def test_people_who_chatted_before_get_no_code_when_they_add_again(inbox, corp, control, newcomer):
+    external = newcomer["external_userid"]
+    control.talk("staff0001", external)
+    control.delete_follow("staff0001", external)
+    assert control.add("staff0001", external_userid=external)[0]["welcome_codes"] == {}
