@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any
 
 from config.queues import Queue
 from scrm.acquisition import queries
 from scrm.acquisition.service import greeting
 from scrm.kernel.db import transaction
 from scrm.kernel.jobs import job
-from scrm.wecom.client import wecom
-from scrm.wecom.errors import WecomError
+from scrm.wecom.client import Client, wecom
 from scrm.wecom.models import Priority
 from scrm.wecom.parallel import run_parallel
 
-RUN_SECONDS = 20.0
-NAME_TIMEOUT = 4.0  # seconds a question for a name may take; the welcome needs the rest of its 20
+RUN_SECONDS = 2.0  # the urgent worker has other welcomes to plan
+NAME_TIMEOUT = 2.0  # seconds one question for a name may take
+NAMES_SECONDS = 3.0  # and all questions of a round; the welcomes need the rest of their 20
 
 
 @job(Queue.URGENT, due=queries.names_wanted)
@@ -41,8 +40,16 @@ def _names(external_userids: list[str]) -> dict[str, str]:
     if not external_userids:
         return {}
     client = wecom(priority=Priority.WELCOME, patience=1.0).with_options(read_timeout=NAME_TIMEOUT)
-    calls = [partial(client.get, "externalcontact/get", external_userid=one) for one in external_userids]
-    answers: list[dict[str, Any] | WecomError] = run_parallel(calls)
-    found = [answer for answer in answers if not isinstance(answer, WecomError)]
-    contacts = [answer["external_contact"] for answer in found]
-    return {contact["external_userid"]: contact["name"] for contact in contacts if contact.get("name")}
+    until = time.monotonic() + NAMES_SECONDS
+    answers = run_parallel([partial(_name, client, one, until) for one in external_userids])
+    found = zip(external_userids, answers, strict=True)
+    return {one: name for one, name in found if isinstance(name, str)}
+
+
+def _name(client: Client, external_userid: str, until: float) -> str | None:
+    """What WeCom calls this person; None when the round has no time left to ask."""
+    if time.monotonic() > until:
+        return None
+    answer = client.get("externalcontact/get", external_userid=external_userid)
+    name: str | None = (answer.get("external_contact") or {}).get("name")
+    return name or None

@@ -13,6 +13,7 @@ from config.queues import Queue
 from config.settings import SettingsError
 from scrm.conversations import queries
 from scrm.conversations.service import kf, kf_sessions, messages, replies
+from scrm.kernel.crashpoints import reached
 from scrm.kernel.db import transaction
 from scrm.kernel.jobs import job
 from scrm.wecom.client import Client, wecom
@@ -22,7 +23,9 @@ from scrm.wecom.parallel import run_parallel
 
 log = structlog.get_logger(__name__)
 
-RUN_SECONDS = 20.0
+RUN_SECONDS = 2.0  # the urgent worker has welcomes to plan: no job of its may hold it for long
+READ_TIMEOUT = 3.0  # nor may one hanging answer
+PATIENCE = 0.5  # nor waiting for a turn
 ACCOUNT_PAGE = 100  # kf/account/list gives at most this many
 BAD_TOKEN = 95007  # the callback's token is spent; reading goes on without it
 
@@ -67,6 +70,8 @@ def _take(reading: kf.Reading, answer: dict[str, Any] | WecomError) -> bool:
         more = kf.store_page(reading, answer)
         if not more:
             kf.finish_reading(reading)
+        reached("kf.page-written")
+    reached("kf.page-committed")
     return more
 
 
@@ -101,7 +106,9 @@ def _ask_states(questions: Sequence[replies.Question]) -> set[int]:
 
 
 def _client() -> Client:
-    return wecom(priority=Priority.REPLY, feature="kf")
+    return wecom(priority=Priority.REPLY, feature="kf", patience=PATIENCE).with_options(
+        read_timeout=READ_TIMEOUT
+    )
 
 
 @job(Queue.BACKGROUND)

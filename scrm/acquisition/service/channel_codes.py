@@ -166,7 +166,7 @@ def _comparable(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 def _userids(staff_ids: set[int]) -> dict[int, str]:
     found = select(Staff.id, Staff.userid).where(Staff.id.in_(staff_ids))
-    return dict(session().execute(found).tuples().all())
+    return dict(session().execute(found).all())
 
 
 def _get(code_id: int) -> ChannelCode:

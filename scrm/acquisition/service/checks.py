@@ -19,7 +19,7 @@ def check_staff(staff_ids: Sequence[int], field: str = "staff_ids") -> dict[int,
     :raises InvalidInput: naming the place of one who does not exist or has left
     """
     found = select(Staff.id, Staff.userid).where(Staff.id.in_(staff_ids), Staff.left_at.is_(None))
-    known = dict(session().execute(found).tuples().all())
+    known = dict(session().execute(found).all())
     _refuse_unknown(field, staff_ids, known, "member of staff")
     return known
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import case, func, or_, update
+from sqlalchemy import and_, case, func, or_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from scrm.conversations.events import KfPullWanted
@@ -24,7 +24,7 @@ from scrm.kernel.leases import RELEASED, Claim, claim, held
 TOKEN_LIFE = timedelta(minutes=10)  # wecom-api.md section 7.2
 IDLE_PULL = timedelta(hours=6)
 """An account nobody called back for is read anyway: callbacks may be lost, and WeCom keeps messages 3 days."""
-LEASE_SECONDS = 60.0  # a page takes a call of at most 10 s and one transaction
+LEASE_SECONDS = 30.0  # a page takes a call of at most 3 s and one transaction; each page renews it
 ACCOUNTS_AT_ONCE = 8
 BACKOFF_SECONDS = (2, 5, 15, 60, 300)
 GONE = frozenset({95000, 95004, 48007})  # no such account, or it was taken from our app: wait for a callback
@@ -60,7 +60,8 @@ def want_pull(wishes: Sequence[PullWish]) -> None:
         for _, wish in sorted(newest.items())
     ]
     new = insert(KfAccount).values(rows)
-    fresher = new.excluded.pull_token_at >= func.coalesce(KfAccount.pull_token_at, "-infinity")
+    since = new.excluded.pull_token_at
+    fresher = and_(since.is_not(None), or_(KfAccount.pull_token_at.is_(None), since >= KfAccount.pull_token_at))
     session().execute(
         new.on_conflict_do_update(
             index_elements=["open_kfid"],

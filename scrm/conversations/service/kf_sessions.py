@@ -107,7 +107,7 @@ def note_states(answers: Mapping[int, Mapping[str, Any]]) -> None:
 def _locked(account_id: int, people: Sequence[str]) -> Sequence[KfSession]:
     """The sessions of these people in this account, made where missing, locked in the order of their ids."""
     known = select(Customer.external_userid, Customer.id).where(Customer.external_userid.in_(people))
-    customers = dict(session().execute(known).tuples().all())
+    customers = dict(session().execute(known).all())
     rows = [
         {"kf_account_id": account_id, "external_userid": one, "customer_id": customers.get(one)}
         for one in people

@@ -101,7 +101,7 @@ def _customer_ids(external_userids: set[str]) -> dict[str, int]:
     wanted = select(Customer.external_userid, Customer.id).where(
         Customer.external_userid.in_(external_userids)
     )
-    return dict(session().execute(wanted).tuples().all())
+    return dict(session().execute(wanted).all())
 
 
 def _row(message: NewMessage, staff: dict[str, int], customers: dict[str, int]) -> dict[str, Any]:
