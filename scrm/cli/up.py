@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from scrm.cli.supervision.deployment import Deployment
+    from scrm.cli.supervision.screen import Screen
 
 
 @click.command()
@@ -19,7 +25,56 @@ def up(port_base: int | None, quiet_company: bool) -> None:
     \b
     Example: scrm up --port-base 9000
     """
-    from config.settings import current_settings
-    from scrm.cli.supervision.deployment import Deployment
+    from rich.console import Console
 
-    Deployment(current_settings(), port_base, company=not quiet_company).run()
+    from config.settings import current_settings
+    from scrm.cli.stopping import Stopping
+    from scrm.cli.supervision.deployment import Deployment, Wishes
+    from scrm.cli.supervision.leftovers import end_leftovers
+    from scrm.cli.supervision.screen import Screen
+
+    settings = current_settings()
+    port = port_base or settings.web.port
+    screen, stopping = Screen(Console()), Stopping()
+    wishes = Wishes(port, port + 1, company=not quiet_company)
+    deployment = Deployment(settings, wishes, screen.say, stopping.asked)
+    with deployment.folder.held():
+        stopping.listen()
+        end_leftovers(deployment.folder, screen.say)
+        deployment.check_ports()
+        try:
+            _start_and_watch(deployment, screen)
+        finally:
+            screen.say("stopping …")
+            deployment.end(stopping.hurry)
+            screen.say("stopped")
+
+
+def _start_and_watch(deployment: Deployment, screen: Screen) -> None:
+    import time
+
+    started = time.monotonic()
+    with screen.steps() as done:
+        deployment.start(done)
+    if not deployment.stop.is_set():
+        _welcome(deployment, screen, time.monotonic() - started)
+        deployment.supervisor.watch()
+
+
+def _welcome(deployment: Deployment, screen: Screen, seconds: float) -> None:
+    from scrm.cli.signin import signin_link
+
+    settings, web = deployment.settings, deployment.web_url
+    screen.addresses(
+        {
+            "overview": web,
+            "API documentation": f"{web}/api/v1/docs",
+            "callbacks": f"{settings.web.public_url or web}/wecom/callbacks/<app>",
+            "simulated WeCom": deployment.sandbox_url if settings.sandboxed else "",
+            "logs": str(deployment.folder.logs),
+            "an API key": "scrm apikey create NAME --scope '*'",
+            "check-up": "scrm doctor",
+        },
+        seconds,
+    )
+    screen.link("sign in to the overview (works once, within 12 hours):", signin_link(deployment.app(), web))

@@ -30,22 +30,24 @@ class Parts:
 
     :param environment: the ``SCRM_*`` variables that all of them get; filled while starting
     :param sandbox_url: address of the simulated WeCom
+    :param durable: whether the embedded stores survive a power cut
     """
 
     folder: Folder
     web_url: str
     sandbox_url: str
     environment: dict[str, str]
+    durable: bool = True
 
     def stores(self) -> list[Child]:
         """Embedded stores for those addresses that are not configured; their addresses join the environment."""
         found = []
         if not self.environment.get("SCRM_DATABASE_URL"):
-            postgres = Postgres(self.folder.path / "postgres")
+            postgres = Postgres(self.folder.path / "postgres", self.durable)
             self.environment["SCRM_DATABASE_URL"] = postgres.url
             found.append(_store("PostgreSQL", postgres))
         if not self.environment.get("SCRM_REDIS_URL"):
-            valkey = Valkey(self.folder.path / "valkey")
+            valkey = Valkey(self.folder.path / "valkey", self.durable)
             self.environment["SCRM_REDIS_URL"] = valkey.url
             found.append(_store("Valkey", valkey))
         return found

@@ -19,14 +19,17 @@ AGENT_ID = 1000002
 LETTERS = string.ascii_letters + string.digits
 
 
-def sandbox_corp(folder: Folder, callback_base: str) -> dict[str, Any]:
+def sandbox_corp(folder: Folder, callback_base: str, limits: dict[str, float]) -> dict[str, Any]:
     """The sandbox's configuration, kept as ``sandbox.json`` (0600) in ``folder``; made when there is none.
 
     :param callback_base: address at which the simulated WeCom reaches our callbacks
+    :param limits: figures of :mod:`scrm.sandbox.limits_config` that differ from the usual ones
     """
     path = folder.path / "sandbox.json"
     corp = _kept(folder) or _invented()
     corp["apps"][0]["callback_url"] = f"{callback_base.rstrip('/')}/wecom/callbacks/{APP}"
+    if limits:
+        corp["limits"] = limits
     write_private(path, orjson.dumps(corp, option=orjson.OPT_INDENT_2))
     return corp
 

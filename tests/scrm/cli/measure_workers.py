@@ -7,6 +7,7 @@ empty wake-ups to one queue and lets each kind of worker of RQ empty it; prints 
 from __future__ import annotations
 
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -46,7 +47,7 @@ def main() -> None:
                 for kind, found in figures.items():
                     found.append(jobs_a_second(kind, store))
     for kind, found in figures.items():
-        print(f"{kind.__name__:14} {statistics.median(found):7.0f} jobs/s")
+        sys.stdout.write(f"{kind.__name__:14} {statistics.median(found):7.0f} jobs/s\n")
 
 
 if __name__ == "__main__":
