@@ -243,6 +243,10 @@ class ServiceControl(ControlClient):
         """Any event of wecom-api.md §7.4 into the account's log."""
         return self.post("/kf/event", event=event, open_kfid=open_kfid)
 
+    def kf_grant(self, apps: list[str] | None, open_kfid: str | None = None) -> Json:
+        """Grant a kf account to these apps only (None: to all)."""
+        return self.call("POST", "/kf/grant", {"apps": apps, "open_kfid": open_kfid})
+
     def staff_message(self, userid: str, content: str | None = None, **more: Any) -> Json:
         """A member writes to the app; more: app, msgtype, fields {field of §3.7: text}."""
         return self.post("/staff/message", userid=userid, content=content, **more)

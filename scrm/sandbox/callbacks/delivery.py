@@ -33,7 +33,6 @@ class Delivery:
     change_type: str
     created: float
     plaintext: str
-    copies: int = 1
     status: str = PENDING
     attempts: list[dict[str, Any]] = field(default_factory=list)
     delivered_at: float | None = None

@@ -31,6 +31,7 @@ def routes(sandbox: Sandbox) -> dict[tuple[str, str], Callable[..., Json]]:
         ("POST", "/kf/servicer_end"): lambda: _end(sandbox),
         ("POST", "/kf/servicer_status"): lambda: _status(sandbox),
         ("POST", "/kf/event"): lambda: _event(sandbox),
+        ("POST", "/kf/grant"): lambda: _grant(sandbox),
         ("POST", "/staff/message"): lambda: _message(sandbox),
         ("POST", "/staff/event"): lambda: _member_event(sandbox),
     }
@@ -138,6 +139,15 @@ def _event(sandbox: Sandbox) -> Json:
         if not isinstance(event.get("event_type"), str):
             raise ControlError("event.event_type is missing")
         return told(kf_life.add_event(sandbox, account, event))
+
+
+def _grant(sandbox: Sandbox) -> Json:
+    body = Body.of_request()
+    with sandbox.world.lock:
+        account = kf_life.account_of(sandbox.world, body.string("open_kfid", None))
+        apps = body.strings("apps", None)
+        body.done()
+        return told(kf_life.grant(sandbox, account, apps))
 
 
 def _message(sandbox: Sandbox) -> Json:

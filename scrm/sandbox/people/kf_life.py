@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scrm.sandbox.callbacks.bodies import kf_event
+from scrm.sandbox.callbacks.bodies import cdata, kf_event
 from scrm.sandbox.errors import ControlError
 from scrm.sandbox.model.kf import ENDED, HUMAN, UNHANDLED, EventCode, KfAccount, Session
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scrm.sandbox.callbacks.delivery import Delivery
-    from scrm.sandbox.model.world import World
+    from scrm.sandbox.model.world import App, World
     from scrm.sandbox.runtime import Sandbox
 
 Json = dict[str, Any]
 EVENT = "kf_msg_or_event"
+AUTH_EVENT = "kf_account_auth_change"
 FEATURE = "kf"
 FROM_CUSTOMER, SYSTEM_EVENT, FROM_SERVICER = 3, 4, 5
 WELCOME_SECONDS, ENDED_SECONDS = 20, 20
@@ -144,6 +147,28 @@ def servicer_ends(sandbox: Sandbox, account: KfAccount, external_userid: str) ->
 def add_event(sandbox: Sandbox, account: KfAccount, event: Json) -> list[Delivery]:
     """Any other event of §7.4, as given."""
     return _append_event(sandbox, account, {"open_kfid": account.open_kfid, **event})
+
+
+def grant(sandbox: Sandbox, account: KfAccount, apps: list[str] | None) -> list[Delivery]:
+    """Grant the account to these apps only (None: to all); apps that gain or lose it hear of it (§3.5)."""
+    world = sandbox.world
+    every = set(world.apps)
+    for name in apps or ():
+        world.app(name)
+    before = every if account.granted_to is None else set(account.granted_to)
+    account.granted_to = None if apps is None else frozenset(apps)
+    after = every if apps is None else set(apps)
+    made: list[Delivery] = []
+    for element, names in (("AuthAddOpenKfId", after - before), ("AuthDelOpenKfId", before - after)):
+        for name in sorted(names):
+            plaintext = sandbox.outbox.envelope().event(AUTH_EVENT, cdata(element, account.open_kfid))
+            chosen = sandbox.outbox.apps(FEATURE, only=name)
+            made += sandbox.outbox.emit(AUTH_EVENT, "", chosen, _same(plaintext))
+    return made
+
+
+def _same(plaintext: str) -> Callable[[App], str]:
+    return lambda _: plaintext
 
 
 def new_code(

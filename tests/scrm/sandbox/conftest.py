@@ -157,9 +157,9 @@ def process():
 
 @pytest.fixture
 def control(process):
-    process.control.reset(seed=7)
-    for app in CONFIG["apps"]:
-        process.control.set_callback(None, app["name"])
+    for app in process.control.reset(seed=7)["apps"]:
+        if app["callback_url"]:
+            process.control.set_callback(None, app["name"])
     return process.control
 
 

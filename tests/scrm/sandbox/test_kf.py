@@ -240,3 +240,17 @@ def test_batchget_names_customers(wecom, account, customer):
 
 def test_a_kf_customer_is_no_contact(wecom, customer):
     assert code(wecom.get("externalcontact/get", external_userid=customer)) == 84061
+
+
+def test_an_account_can_be_granted_to_some_apps_only(wecom, account, control, inbox, as_app, second_inbox):
+    second = as_app("second")
+    control.kf_grant(["second"])
+    assert control.wait_callbacks()
+    assert inbox.events()[0]["AuthDelOpenKfId"] == account
+    assert second_inbox.events() == []
+    assert code(sync(wecom, account)) == 48007
+    assert wecom.post("kf/account/list")["account_list"] == []
+    assert code(sync(second, account)) == 0
+    control.kf_grant(None)
+    assert control.wait_callbacks()
+    assert inbox.events()[1]["AuthAddOpenKfId"] == account
