@@ -80,6 +80,7 @@ def _configure(app: Flask, settings: Settings) -> None:
         SQLALCHEMY_DATABASE_URI=url.set(drivername="postgresql+psycopg"),
         SQLALCHEMY_ENGINE_OPTIONS={
             "pool_pre_ping": False,
+            "hide_parameters": True,  # errors reach the log, and parameters hold what customers wrote
             "pool_size": 5,
             "max_overflow": 40,
             "pool_recycle": 1800,
