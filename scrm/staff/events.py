@@ -18,3 +18,10 @@ class StaffMerged:
 
     kept_id: int
     gone_id: int
+
+
+@dataclass(frozen=True)
+class FollowUsersFound:
+    """Members turned out to serve customers (they have WeCom's customer-contact feature)."""
+
+    staff_ids: tuple[int, ...]

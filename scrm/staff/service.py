@@ -13,7 +13,7 @@ from sqlalchemy import text
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.events import publish
-from scrm.staff.events import StaffFound, StaffMerged
+from scrm.staff.events import FollowUsersFound, StaffFound, StaffMerged
 
 LEFT = 5  # WeCom's member status
 SAME_MOMENT = timedelta(seconds=1)  # event times are whole seconds
@@ -195,13 +195,15 @@ UPDATE staff SET left_at = :asked_at, status = :left, updated_at = now() FROM he
 def set_follow_users(userids: Iterable[str]) -> None:
     """Say who may serve customers: exactly these members (``get_follow_user_list``, complete)."""
     ids = sorted(ensure_staff(userids).values())
-    session().execute(
-        text("""
-        UPDATE staff SET follows_customers = id = ANY(CAST(:ids AS bigint[])), updated_at = now()
-        WHERE follows_customers <> (id = ANY(CAST(:ids AS bigint[])))
-        """),
-        {"ids": ids},
-    )
+    changed = session().execute(_SET_FOLLOW_USERS, {"ids": ids}).all()
+    if new := tuple(row.id for row in changed if row.follows_customers):
+        publish(FollowUsersFound(new))
+
+
+_SET_FOLLOW_USERS = text("""
+UPDATE staff SET follows_customers = id = ANY(CAST(:ids AS bigint[])), updated_at = now()
+WHERE follows_customers <> (id = ANY(CAST(:ids AS bigint[]))) RETURNING id, follows_customers
+""")
 
 
 def apply_departments(
@@ -309,10 +311,11 @@ WHERE staff.id = r.id AND (staff.told_at IS NULL OR staff.told_at < r.at) RETURN
 
 def _doubt(ids: Sequence[int]) -> None:
     if ids:
-        session().execute(
-            text("UPDATE staff SET refreshed_at = NULL WHERE id = ANY(CAST(:ids AS bigint[]))"), {"ids": ids}
-        )
+        session().execute(_DOUBT, {"ids": ids})
         publish(StaffFound(tuple(ids)))
+
+
+_DOUBT = text("UPDATE staff SET refreshed_at = NULL WHERE id = ANY(CAST(:ids AS bigint[]))")
 
 
 def _rename(events: Sequence[MemberEvent]) -> None:
@@ -345,10 +348,7 @@ def _write_renames(kept: Mapping[int, str], merged: Mapping[int, int], aliases: 
             """),  # '#' is not allowed in a userid: nobody else can ever be called so
             {"ids": sorted(merged), "now": utcnow(), "left": LEFT},
         )
-        current.execute(
-            text("DELETE FROM staff_departments WHERE staff_id = ANY(CAST(:ids AS bigint[]))"),
-            {"ids": sorted(merged)},
-        )
+        _replace_departments(dict.fromkeys(merged, ()))
         publish(*(StaffMerged(kept_id, gone_id) for gone_id, kept_id in merged.items()))
     if kept:
         current.execute(
