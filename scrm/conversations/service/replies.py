@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, and_, func, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from scrm.conversations.models import (
     AutoReply,
@@ -130,7 +131,7 @@ def _next_messages() -> Sequence[Row[Any]]:
             ),
         )
         .where(unanswered())
-        .distinct(Message.channel, person, Message.kf_account_id)
+        .ext(distinct_on(Message.channel, person, Message.kf_account_id))
         .order_by(Message.channel, person, Message.kf_account_id, Message.sent_at, Message.id)
         .limit(BATCH)
     )  # fmt: skip
