@@ -26,17 +26,21 @@ def _attachments(message: Json) -> list[tuple[str, Json]]:
     return found
 
 
-def same_recipients(client: Client, msgid: str, payload: Json) -> bool:
-    """Whether the task has the payload's sender and nobody the payload does not name."""
+def recipients_if_ours(client: Client, msgid: str, payload: Json) -> set[str] | None:
+    """Recipients of a task with the payload's sender and nobody the payload does not name; None: not our task."""
     senders = _senders(client, msgid)
     wanted = payload.get("sender")
     if wanted and {userid.casefold() for userid in senders} != {wanted.casefold()}:
-        return False
-    named = set(payload.get("external_userid") or payload.get("chat_id_list") or [])
-    if not named:
-        return True
+        return None
     key = "chat_id" if payload.get("chat_type") == "group" else "external_userid"
-    return all(_recipients(client, msgid, userid, key) <= named for userid in senders)
+    found: set[str] = set().union(*(_recipients(client, msgid, userid, key) for userid in senders))
+    named = named_recipients(payload)
+    return found if found <= named or not named else None
+
+
+def named_recipients(payload: Json) -> set[str]:
+    """Customers or groups the payload names; empty when the sender's all are meant."""
+    return set(payload.get("external_userid") or payload.get("chat_id_list") or [])
 
 
 def _senders(client: Client, msgid: str) -> list[str]:

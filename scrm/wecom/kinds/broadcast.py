@@ -8,7 +8,7 @@ from datetime import timedelta
 from config.queues import Queue
 from scrm.kernel.clock import utcnow
 from scrm.wecom.asking import NOT_DONE, pages, posting
-from scrm.wecom.broadcast_match import same_message, same_recipients
+from scrm.wecom.broadcast_match import named_recipients, recipients_if_ours, same_message
 from scrm.wecom.client import Client
 from scrm.wecom.models import Priority
 from scrm.wecom.registry import Answer, Asked, Json, Kind, Verdict
@@ -27,14 +27,22 @@ def ask(client: Client, asked: Asked) -> Answer:
     """
     if asked.sent_at is None:
         return NOT_DONE
-    fitting = [msgid for msgid in _candidates(client, asked) if same_recipients(client, msgid, asked.payload)]
+    found = {msgid: recipients_if_ours(client, msgid, asked.payload) for msgid in _candidates(client, asked)}
+    fitting = [(msgid, people) for msgid, people in found.items() if people is not None]
     if len(fitting) == 1:
-        return Answer(Verdict.DONE, result={"msgid": fitting[0], "fail_list": []})
+        return Answer(Verdict.DONE, result=_made(*fitting[0], asked.payload))
     if fitting:
         return Answer(Verdict.PERSON, reason=f"{len(fitting)} tasks at WeCom fit")
     if utcnow() < asked.sent_at + DISPATCHED_AFTER:
         return Answer(Verdict.OPEN, reason="not in WeCom's list yet")
     return NOT_DONE
+
+
+def _made(msgid: str, people: set[str], payload: Json) -> Json:
+    """What the lost answer said. Of groups only those that were sent are shown, so nothing can be said of the others."""
+    group = payload.get("chat_type") == "group"
+    failed = [] if group else sorted(named_recipients(payload) - people)
+    return {"msgid": msgid, "fail_list": failed}
 
 
 def _candidates(client: Client, asked: Asked) -> Iterator[str]:

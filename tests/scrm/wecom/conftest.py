@@ -29,6 +29,10 @@ class Corp:
         answer = call("externalcontact/add_corp_tag", group_name=group, tag=[{"name": n} for n in names])
         return [tag["id"] for tag in answer["tag_group"]["tag"]]
 
+    def group(self) -> str:
+        """A customer group of the member with all customers."""
+        return self.control.create_group(self.userid, self.people)["chat_id"]
+
     def accepted(self, api: str) -> list[dict]:
         """Bodies of the calls the sandbox carried out (errcode 0), whatever came of the answer."""
         return [entry["body"] for entry in self.control.log(api=api)]
