@@ -77,4 +77,4 @@ def _welcome(deployment: Deployment, screen: Screen, seconds: float) -> None:
         },
         seconds,
     )
-    screen.link("sign in to the overview (works once, within 12 hours):", signin_link(deployment.app(), web))
+    screen.link("sign in to the overview (works once, within 12 hours):", signin_link(deployment.app, web))

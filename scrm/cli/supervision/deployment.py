@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -102,8 +103,9 @@ class Deployment:
         self.supervisor.stop_all(hurry)
         self.folder.environment.unlink(missing_ok=True)
 
+    @cached_property
     def app(self) -> Flask:
-        """The application with the settings of this deployment."""
+        """The application with the settings of this deployment; ask for it once the stores run."""
         from scrm.cli.application import application
 
         return application("up")
@@ -140,7 +142,7 @@ class Deployment:
         os.environ.update(self.parts.environment)  # from here on this process is one of the deployment
         current_settings.cache_clear()
         self.folder.keep_environment(self.parts.environment)
-        migrated(self.app())
+        migrated(self.app)
 
     def _found_corp(self) -> None:
         """Give a new simulated corp its people, before anything of ours looks at it."""

@@ -1,0 +1,185 @@
+"""`scrm up` as people use it: starts, serves, mends, stops, and cleans up after its own violent death."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from scrm.cli.ports import free_port
+from scrm.cli.supervision.folder import MARKER
+from tests.scrm.cli.conftest import Run, clean_environment
+from tests.stack import SCRM, wait_until
+
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(240), pytest.mark.xdist_group("up")]
+START_SECONDS = 90.0
+
+
+def free_pair() -> int:
+    """A port that is free together with the next one."""
+    while True:
+        port = free_port()
+        try:
+            import socket
+
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port + 1))
+        except OSError:
+            continue
+        return port
+
+
+class Up:
+    """One `scrm up` on a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_pair()
+        self.output = folder.parent / "up.out"
+        self.process: subprocess.Popen[bytes]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"SCRM_VAR_DIR": str(self.folder), "COLUMNS": "200"}
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        with self.output.open("wb") as out:
+            self.process = subprocess.Popen(
+                [SCRM, "up", "--quiet-company", "--port-base", str(self.port)],
+                env={**clean_environment(), **self.environment},
+                stdout=out,
+                stderr=out,
+                cwd="/",
+            )
+        wait_until(lambda: "/signin#" in self.shown() or self.ended(), START_SECONDS, self.shown)
+        assert not self.ended(), self.shown()
+
+    def shown(self) -> str:
+        return self.output.read_text(errors="replace")
+
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def wait_shown(self, pattern: str, seconds: float = 30.0) -> None:
+        wait_until(lambda: re.search(pattern, self.shown()) is not None, seconds, self.shown)
+
+    def family(self) -> list[psutil.Process]:
+        """Everything that belongs to it: by the mark in the environment, and the stores by their folder."""
+        return [
+            process
+            for process in psutil.process_iter(["environ", "cmdline"])
+            if (process.info["environ"] or {}).get(MARKER) == str(self.folder)
+            or str(self.folder) in " ".join(process.info["cmdline"] or [])
+        ]
+
+    def child(self, *words: str) -> psutil.Process:
+        """The running command `scrm <words>`."""
+        return next(p for p in self.family() if p.info["cmdline"][-len(words) :] == list(words))
+
+    def end(self) -> None:
+        if not self.ended():
+            self.process.terminate()
+            self.process.wait(60)
+        for process in self.family():
+            process.kill()
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Up]:
+    made = Up(tmp_path / "var")
+    made.start()
+    yield made
+    made.end()
+
+
+def readiness(up: Up) -> Callable[[], bool]:
+    def question() -> bool:
+        try:
+            return requests.get(f"{up.url}/readyz", timeout=2).ok
+        except requests.ConnectionError:
+            return False
+
+    return question
+
+
+def test_it_serves_refuses_a_second_mends_what_dies_and_leaves_nothing(up: Up, run: Run) -> None:
+    assert readiness(up)()
+    link = re.search(r"http://\S+/signin#\S+", up.shown())
+    assert link
+    browser = requests.Session()
+    token = link.group().partition("#")[2]
+    assert browser.post(f"{up.url}/signin", data={"token": token}).ok
+    assert browser.get(f"{up.url}/overview.json").ok
+    assert requests.post(f"{up.url}/signin", data={"token": token}, timeout=5).status_code == 401
+
+    found = json.loads(run("doctor", "--json", **up.environment).stdout)
+    assert [one for one in found["findings"] if not one["well"]] == []
+
+    made = json.loads(
+        run("apikey", "create", "t", "--scope", "staff:read", "--json", **up.environment).stdout
+    )
+    bearer = {"Authorization": f"Bearer {made['token']}"}
+    assert requests.get(f"{up.url}/api/v1/staff", headers=bearer, timeout=5).ok
+    assert run("apikey", "revoke", made["prefix"], **up.environment).returncode == 0
+    assert requests.get(f"{up.url}/api/v1/staff", headers=bearer, timeout=5).status_code == 401
+
+    second = run("up", "--port-base", str(free_pair()), **up.environment)
+    assert second.returncode == 2
+    assert f"process {up.process.pid} (`scrm up`) holds the folder {up.folder}" in second.stderr
+
+    for words, name in ((("worker", "events"), "worker:events"), (("clock",), "clock"), (("web",), "web")):
+        up.child(*words).kill()
+        up.wait_shown(rf"{name} ended \(signal 9\); starting it again in 0\.5 s")
+        up.wait_shown(rf"{name} was started again")
+    postmaster = int((up.folder / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
+    os.kill(postmaster, signal.SIGKILL)
+    up.wait_shown(r"PostgreSQL was started again")
+    wait_until(readiness(up), 30)
+    wait_until(lambda: run("doctor", **up.environment).returncode == 0, 60)
+
+    up.process.terminate()
+    assert up.process.wait(60) == 0
+    assert up.family() == []
+    assert "stopped" in up.shown()
+    assert "was killed" not in up.shown()
+
+
+def test_after_its_violent_death_everything_ends_and_the_next_one_cleans_up(up: Up) -> None:
+    frozen = up.child("worker", "urgent")
+    frozen.send_signal(signal.SIGSTOP)
+    up.process.kill()
+    up.process.wait()
+    wait_until(lambda: [p.pid for p in up.family()] == [frozen.pid], 30, lambda: str(up.family()))
+    up.start()
+    assert not frozen.is_running()
+    assert "left 1 processes; ending them" in up.shown()
+    assert readiness(up)()
+
+
+def test_ctrl_c_while_starting_leaves_nothing(tmp_path: Path) -> None:
+    up = Up(tmp_path / "var")
+    with up.output.open("wb") as out:
+        up.process = subprocess.Popen(
+            [SCRM, "up", "--port-base", str(up.port)],
+            env={**clean_environment(), **up.environment},
+            stdout=out,
+            stderr=out,
+        )
+    up.wait_shown("PostgreSQL")
+    time.sleep(0.5)
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(60) == 0, up.shown()
+    assert up.family() == []
