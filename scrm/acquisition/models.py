@@ -83,6 +83,7 @@ class WelcomeOutcome(StrEnum):
     PLANNED = "planned"
     SENT = "sent"
     MISSED = "missed"
+    SPARE = "spare"  # another code of the same add carries the welcome: the half add's, or another app's
 
 
 class Welcome(Leased, Model):

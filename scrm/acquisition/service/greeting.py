@@ -85,7 +85,8 @@ Choice = tuple[Greeted, WelcomeMessage]
 def greet(newcomers: Sequence[Newcomer]) -> None:
     """Plan a welcome for each newcomer, or record why there is none; a code that was seen before does nothing."""
     by_digest = {digest(n.welcome_code): n for n in newcomers}
-    greeted = _greeted(_owe(by_digest))
+    owed = _owe(by_digest)
+    greeted = _greeted(sorted(set(owed) - _set_aside_spares(owed)))
     if not greeted:
         return
     messages = session().scalars(select(WelcomeMessage)).all()
@@ -143,12 +144,33 @@ def _owe(by_digest: Mapping[str, Newcomer]) -> list[int]:
             "event_at": one.event_at,
             "deadline_at": one.event_at + life,
         }
-        for key, one in sorted(by_digest.items())
+        for key, one in sorted(by_digest.items(), key=lambda item: (item[1].event_at, item[0]))
     ]
     if not rows:
         return []
     owed = insert(Welcome).on_conflict_do_nothing(index_elements=["code_digest"])
     return list(session().scalars(owed.returning(Welcome.id), rows))
+
+
+def _set_aside_spares(ids: Sequence[int]) -> set[int]:
+    """Of one add several codes may come (half then full add, several apps); the first one is used, others are spare.
+
+    The follow's row is locked by whoever recorded the add, so two codes of one relation are never looked at at once.
+    """
+    if not ids:
+        return set()
+    spare = session().scalars(
+        text("""
+        UPDATE welcomes w SET outcome = 'spare', pending_code = NULL, finished_at = :now
+        WHERE w.id = ANY(CAST(:ids AS bigint[])) AND EXISTS (
+          SELECT FROM welcomes first
+          WHERE first.follow_id = w.follow_id AND first.id < w.id AND first.outcome IN ('planned', 'sent')
+            AND first.event_at BETWEEN w.event_at - :window AND w.event_at + :window)
+        RETURNING w.id
+        """),
+        {"ids": list(ids), "now": utcnow(), "window": timedelta(seconds=settings().welcome.window_seconds)},
+    )
+    return set(spare)
 
 
 def _codes_welcomes(states: set[str]) -> dict[str, int]:

@@ -7,7 +7,9 @@ from scrm.acquisition.service.wording import VARIABLES, cut, fill, split
 
 AWKWARD = st.one_of(
     st.text(max_size=40),
-    st.sampled_from(["$1", "\\1", "\\g<0>", "{staff}", "{customer}", "{0}", "{}", "}{", "%s", "%(corp)s", "${corp}"]),
+    st.sampled_from(
+        ["$1", "\\1", "\\g<0>", "{staff}", "{customer}", "{0}", "{}", "}{", "%s", "%(corp)s", "${corp}"]
+    ),
 )
 
 
