@@ -32,6 +32,7 @@ THREADS = 32
 CONNECTIONS = 64
 ROUNDS = 5
 SECONDS = 3.0
+PACE = 0.7
 PORTS = {"empty": 18761, "intake": 18762}
 CORP = "wwbench0000000001"
 TOKEN = "benchToken0123456789"
@@ -50,18 +51,19 @@ def empty() -> Flask:
 
 
 def run(options: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Measure; ``options`` may hold rounds, seconds (a round) and connections.
+    """Measure; ``options`` may hold quick, rounds, seconds (of one run) and connections.
 
     :returns: one line for throughput, one for the 99th percentile at 70 % of it
     """
-    rounds, seconds = int(options.get("rounds", ROUNDS)), float(options.get("seconds", SECONDS))
+    quick = bool(options.get("quick"))
+    rounds = int(options.get("rounds", 1 if quick else ROUNDS))
+    seconds = float(options.get("seconds", 0.5 if quick else SECONDS))
     connections = int(options.get("connections", CONNECTIONS))
     with deployment() as dsn:
         bench = Bench(dsn, seconds, connections)
         bench.warm_up()
         for _ in range(rounds):
             bench.one_round()
-        bench.paced()
         return bench.lines()
 
 
@@ -75,7 +77,7 @@ class Bench:
         self.sent = 0
         self.refused = 0
         self.rates: dict[str, list[float]] = {"empty": [], "intake": []}
-        self.p99_ms = 0.0
+        self.p99_ms: list[float] = []
         self.guess = 8000.0
 
     def warm_up(self) -> None:
@@ -84,17 +86,14 @@ class Bench:
         self._intake(2000, None, 10)
 
     def one_round(self) -> None:
-        """Baseline and intake, one after the other."""
+        """Baseline, intake as fast as it goes, and at 70 % of that speed on a fixed plan, one after the other."""
         self.rates["empty"].append(self._empty(self.seconds).rate)
-        result = self._intake(int(self.guess * self.seconds * 1.2), None, self.seconds)
+        result = self._intake(int(self.guess * self.seconds * 1.5), None, self.seconds)
         self.guess = result.rate
         self.rates["intake"].append(result.rate)
-
-    def paced(self) -> None:
-        """Latency at 70 % of the maximum."""
-        rate = 0.7 * statistics.median(self.rates["intake"])
-        count = int(rate * self.seconds * 2)
-        self.p99_ms = self._intake(count, rate, self.seconds * 4).percentile(0.99) * 1000
+        pace = PACE * result.rate
+        paced = self._intake(int(pace * self.seconds), pace, self.seconds * 2)
+        self.p99_ms.append(paced.percentile(0.99) * 1000)
 
     def _empty(self, seconds: float) -> Result:
         requests, _ = prepare(500, 0)
@@ -114,7 +113,7 @@ class Bench:
             stored = [bytes(row[0]) for row in connection.execute("SELECT digest FROM callback_inbox")]
         lost, doubled = len(set(self.taken) - set(stored)), len(stored) - len(set(stored))
         value, baseline = (statistics.median(self.rates[name]) for name in ("intake", "empty"))
-        ratio = value / baseline
+        ratio, p99_ms = value / baseline, statistics.median(self.p99_ms)
         sound = lost == 0 and doubled == 0 and self.refused == 0
         return [
             {
@@ -124,9 +123,9 @@ class Bench:
                 "rounds": {name: [round(rate) for rate in rates] for name, rates in self.rates.items()},
             },
             {
-                "name": "intake.p99", "value": round(self.p99_ms, 2), "unit": "ms at 70 % of the maximum",
+                "name": "intake.p99", "value": round(p99_ms, 2), "unit": "ms at 70 % of the maximum",
                 "baseline": None, "ratio": None, "target": f"<= {TARGET_P99_MS} ms",
-                "pass": self.p99_ms <= TARGET_P99_MS and sound,
+                "pass": p99_ms <= TARGET_P99_MS and sound, "rounds": [round(one, 1) for one in self.p99_ms],
             },
         ]  # fmt: skip
 
@@ -182,8 +181,8 @@ def deployment() -> Iterator[str]:
 def server(target: str, port: int, *flags: str) -> list[str]:
     """The command that serves ``target``, the same for both sides."""
     return [
-        sys.executable, "-m", "granian", "--interface", "wsgi", "--http", "1", "--workers", str(WORKERS),
-        "--blocking-threads", str(THREADS), "--port", str(port), "--no-ws", "--log-level", "warning", *flags, target,
+        sys.executable, "-m", "granian", "--interface", "wsgi", "--http", "1", "--log-level", "error", "--workers", str(WORKERS),
+        "--blocking-threads", str(THREADS), "--port", str(port), "--no-ws", *flags, target,
     ]  # fmt: skip
 
 
