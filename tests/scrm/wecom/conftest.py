@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -110,3 +111,21 @@ def heard():
     told: list[EffectSettled] = []
     with listening(told.extend):
         yield told
+
+
+@pytest.fixture
+def process_env(settings) -> dict[str, str]:
+    """The environment of another process of the same deployment."""
+    main = settings.apps["main"]
+    return {
+        **os.environ,
+        "SCRM_DATABASE_URL": settings.database_url.get_secret_value(),
+        "SCRM_REDIS_URL": settings.redis_url.get_secret_value(),
+        "SCRM_VAR_DIR": str(settings.var_dir),
+        "SCRM_CORP__ID": settings.corp.id,
+        "SCRM_WECOM__BASE_URL": settings.wecom.base_url,
+        "SCRM_APPS__MAIN__AGENT_ID": str(main.agent_id),
+        "SCRM_APPS__MAIN__SECRET": main.secret.get_secret_value(),
+        "SCRM_APPS__MAIN__TOKEN": main.token.get_secret_value(),
+        "SCRM_APPS__MAIN__AES_KEY": main.aes_key.get_secret_value(),
+    }
