@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,11 @@ class ChunksSettled:
 
 @dataclass(frozen=True)
 class BroadcastDelivered:
-    """WeCom reported that customers received a broadcast from one member."""
+    """WeCom reported that customers received a broadcast from one member: (customer id, when) each."""
 
     broadcast_id: int
     staff_id: int
-    customer_ids: tuple[int, ...]
+    customers: tuple[tuple[int, datetime], ...]
 
 
 @dataclass(frozen=True)

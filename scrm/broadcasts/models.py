@@ -50,6 +50,11 @@ class TargetState(StrEnum):
     SKIPPED = "skipped"  # nobody may send to it; ``reason`` says why
 
 
+SENDER_CONFIRMED = 2
+"""``sender_status`` of a member who has sent (wecom-api.md section 4.9, get_groupmsg_task); before that it is 0."""
+REASON_CANCELLED = "cancelled"
+
+
 class Broadcast(Model):
     """One broadcast, from draft to result."""
 
@@ -67,8 +72,12 @@ class Broadcast(Model):
     )
     text: Mapped[str | None]
     attachments: Mapped[list[Any]]
-    audience: Mapped[dict[str, Any]]  # {"condition": tree} | {"customer_ids": [..]} | {"group_ids": [..]} | {"all": true}
-    scope_staff_ids: Mapped[list[int] | None]  # data scope of who made it; empty column: everybody's customers
+    audience: Mapped[
+        dict[str, Any]
+    ]  # {"condition": tree} | {"customer_ids": [..]} | {"group_ids": [..]} | {"all": true}
+    scope_staff_ids: Mapped[
+        list[int] | None
+    ]  # data scope of who made it; empty column: everybody's customers
     send_at: Mapped[datetime | None]  # empty: as soon as it is started
     started_at: Mapped[datetime | None]
     frozen_at: Mapped[datetime | None]
@@ -102,7 +111,9 @@ class BroadcastChunk(Leased, Model):
     sender_staff_id: Mapped[int] = mapped_column(ForeignKey("staff.id"))
     number: Mapped[int]  # 1, 2, … per sender
     recipients: Mapped[int]
-    submission: Mapped[int] = mapped_column(default=1, server_default="1")  # raised when a pause took the call back
+    submission: Mapped[int] = mapped_column(
+        default=1, server_default="1"
+    )  # raised when a pause took the call back
     effect_id: Mapped[int | None]  # the call that makes the task
     msgid: Mapped[str | None] = mapped_column(unique=True)
     accepted_at: Mapped[datetime | None]
@@ -124,13 +135,17 @@ class BroadcastTarget(Model):
     __table_args__ = (
         Index("ix_broadcast_targets_chunk_id", "chunk_id"),
         Index(
-            "ix_broadcast_targets_customer_id", "customer_id", postgresql_where=text("customer_id IS NOT NULL")
+            "ix_broadcast_targets_customer_id",
+            "customer_id",
+            postgresql_where=text("customer_id IS NOT NULL"),
         ),
         # every row changes two or three times and no index covers what changes: leave room for HOT updates
         {"postgresql_with": {"fillfactor": 70}},
     )
 
-    broadcast_id: Mapped[int] = mapped_column(ForeignKey("broadcasts.id", ondelete="CASCADE"), primary_key=True)
+    broadcast_id: Mapped[int] = mapped_column(
+        ForeignKey("broadcasts.id", ondelete="CASCADE"), primary_key=True
+    )
     recipient: Mapped[str] = mapped_column(primary_key=True)  # external_userid or chat_id
     customer_id: Mapped[int | None]
     group_id: Mapped[int | None]

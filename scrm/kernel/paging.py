@@ -14,15 +14,15 @@ from scrm.kernel.errors import InvalidInput
 from scrm.kernel.schemas import LIMIT_DEFAULT
 
 
-def encode_cursor(key: int) -> str:
+def encode_cursor(key: int | str) -> str:
     """An opaque cursor for "after this key"."""
     return base64.urlsafe_b64encode(str(key).encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str) -> int:
+def decode_cursor(cursor: str, kind: type[int] | type[str] = int) -> int | str:
     """The key inside a cursor; raises InvalidInput when we did not make it."""
     try:
-        return int(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode())
+        return kind(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode())
     except (ValueError, binascii.Error):
         raise InvalidInput.field(
             "cursor", "is not one of ours; give next_cursor of the page before"
@@ -32,16 +32,16 @@ def decode_cursor(cursor: str) -> int:
 def paginate(
     statement: Select[Any], key: Any, query: Mapping[str, Any], *, descending: bool = True
 ) -> dict[str, Any]:
-    """One page of a select, ordered by a unique integer column.
+    """One page of a select, ordered by a unique column.
 
     :param statement: what to list, without order and limit
-    :param key: the unique integer column to page by
+    :param key: the unique column to page by, of whole numbers or text
     :param query: the loaded :class:`~scrm.kernel.schemas.PageQuery` (``cursor``, ``limit``)
     :returns: ``{"items": [...], "next_cursor": str | None}``; an item is the entity, or a mapping of several columns
     """
     limit = query.get("limit", LIMIT_DEFAULT)
     if cursor := query.get("cursor"):
-        after = decode_cursor(cursor)
+        after = decode_cursor(cursor, key.type.python_type)
         statement = statement.where(key < after if descending else key > after)
     order = key.desc() if descending else key.asc()
     rows = (

@@ -1,0 +1,143 @@
+"""Submitting: chunks become `broadcast` effects, a few at a time, so that a pause or a cancel still finds some left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+from sqlalchemy import Row, func, select, update
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+
+from scrm.broadcasts.events import BroadcastFinished
+from scrm.broadcasts.models import Broadcast, BroadcastChunk, BroadcastKind, BroadcastState, BroadcastTarget
+from scrm.broadcasts.queries.arrays import bigints
+from scrm.broadcasts.service.states import move
+from scrm.kernel.clock import utcnow
+from scrm.kernel.db import session
+from scrm.kernel.events import publish
+from scrm.staff.models import Staff
+from scrm.wecom.effects import Intent, plan
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE = 8  # chunks handed over and not yet answered; a full one is about 400 kB
+AT_ONCE_FIRST = 3  # until WeCom accepted one: a wrong text or media id should not burn the whole audience
+UNREACHABLE = 41048  # nobody of this chunk can receive: says nothing about the other chunks
+SUBJECT = "broadcast_chunk:"
+
+
+def submit_next_chunks(broadcast_id: int) -> int:
+    """Plan effects for the next chunks of a broadcast in SUBMITTING; returns how many.
+
+    The broadcast's row is held until the commit, so that a pause or cancel comes wholly before or after. When every
+    chunk has been answered the broadcast goes on to OPEN (or FAILED if WeCom refused all).
+    """
+    broadcast = _held(broadcast_id)
+    if broadcast is None:
+        return 0
+    waiting, in_flight, accepted = _counts(broadcast_id)
+    if not waiting and not in_flight:
+        _complete(broadcast_id, accepted)
+        return 0
+    room = (AT_ONCE if accepted else AT_ONCE_FIRST) - in_flight
+    if not waiting or room <= 0:
+        return 0
+    chunks = _next_chunks(broadcast_id, room)
+    effects = plan([_intent(broadcast, chunk) for chunk in chunks])
+    keep_effects("effect_id", {chunk.id: effects[_key(broadcast_id, chunk)] for chunk in chunks})
+    return len(chunks)
+
+
+def keep_effects(column: str, effects: Mapping[int, int]) -> None:
+    """Write ``{chunk id: effect id}`` into a column of the chunks by one statement."""
+    pairs = func.unnest(bigints(list(effects)), bigints(list(effects.values()))).table_valued(
+        "chunk", "effect"
+    )
+    changed = update(BroadcastChunk).where(BroadcastChunk.id == pairs.c.chunk)
+    session().execute(changed.values({column: pairs.c.effect}))
+
+
+def _held(broadcast_id: int) -> Broadcast | None:
+    statement = (
+        select(Broadcast)
+        .where(Broadcast.id == broadcast_id, Broadcast.state == BroadcastState.SUBMITTING)
+        .with_for_update(skip_locked=True, key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    return session().scalars(statement).one_or_none()
+
+
+def _counts(broadcast_id: int) -> tuple[int, int, int]:
+    """How many chunks are (waiting, in flight, accepted)."""
+    chunk = BroadcastChunk
+    unanswered = chunk.closed_at.is_(None) & chunk.msgid.is_(None)
+    row = (
+        session()
+        .execute(
+            select(
+                func.count().filter(unanswered & chunk.effect_id.is_(None)),
+                func.count().filter(unanswered & chunk.effect_id.is_not(None)),
+                func.count().filter(chunk.msgid.is_not(None)),
+            ).where(chunk.broadcast_id == broadcast_id)
+        )
+        .one()
+    )
+    return row[0], row[1], row[2]
+
+
+def _next_chunks(broadcast_id: int, limit: int) -> Sequence[Row[Any]]:
+    """The next waiting chunks in order, each with its sender's userid and its recipients (only these few are read)."""
+    picked = (
+        select(
+            BroadcastChunk.id, BroadcastChunk.number, BroadcastChunk.submission, Staff.userid.label("sender")
+        )
+        .join(Staff, Staff.id == BroadcastChunk.sender_staff_id)
+        .where(
+            BroadcastChunk.broadcast_id == broadcast_id,
+            BroadcastChunk.effect_id.is_(None),
+            BroadcastChunk.closed_at.is_(None),
+        )
+        .order_by(BroadcastChunk.id)
+        .limit(limit)
+        .subquery()
+    )
+    names = func.array_agg(aggregate_order_by(BroadcastTarget.recipient, BroadcastTarget.recipient))
+    recipients = (
+        select(names).where(BroadcastTarget.chunk_id == picked.c.id).correlate(picked).scalar_subquery()
+    )
+    statement = select(picked, recipients.label("recipients")).order_by(picked.c.id)
+    return session().execute(statement).all()
+
+
+def _key(broadcast_id: int, chunk: Row[Any]) -> str:
+    """The intent key. A call that a pause took back was certainly never made, so the next one gets a key of its own."""
+    again = f":{chunk.submission}" if chunk.submission > 1 else ""
+    return f"broadcast:{broadcast_id}:chunk:{chunk.id}{again}"
+
+
+def _intent(broadcast: Broadcast, chunk: Row[Any]) -> Intent:
+    to_customers = broadcast.kind is BroadcastKind.CUSTOMERS
+    body: dict[str, Any] = {
+        "chat_type": "single" if to_customers else "group",
+        "external_userid" if to_customers else "chat_id_list": chunk.recipients,
+        "sender": chunk.sender,
+    }
+    if broadcast.text:
+        body["text"] = {"content": broadcast.text}
+    if broadcast.attachments:
+        body["attachments"] = broadcast.attachments
+    return Intent(
+        kind="broadcast", key=_key(broadcast.id, chunk), payload=body, subject=f"{SUBJECT}{chunk.id}"
+    )
+
+
+def _complete(broadcast_id: int, accepted: int) -> None:
+    now = utcnow()
+    if accepted:
+        move([broadcast_id], BroadcastState.OPEN, submitted_at=now)
+        log.info("broadcast submitted", broadcast=broadcast_id, tasks=accepted)
+        return
+    reason = "WeCom refused every task; the results say why for each sender"
+    if move([broadcast_id], BroadcastState.FAILED, submitted_at=now, finished_at=now, error=reason):
+        publish(BroadcastFinished(broadcast_id))

@@ -1,0 +1,54 @@
+"""Reactions: WeCom's answers are written into chunks, people's decisions wake jobs, deliveries go on timelines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scrm.broadcasts import jobs
+from scrm.broadcasts.events import (
+    BroadcastCancelled,
+    BroadcastFrozen,
+    BroadcastStarted,
+    ChunksSettled,
+)
+from scrm.broadcasts.service.settlement import record_submissions
+from scrm.broadcasts.service.task_stops import record_cancellations
+from scrm.kernel.events import subscribe
+from scrm.wecom.events import EffectSettled
+
+
+@subscribe(EffectSettled)
+def settle(events: Sequence[EffectSettled]) -> None:
+    """WeCom answered calls of ours."""
+    if submissions := [event for event in events if event.kind == "broadcast"]:
+        record_submissions(submissions)
+    if cancellations := [event for event in events if event.kind == "broadcast_cancel"]:
+        record_cancellations(cancellations)
+        jobs.poll_results.wake()
+
+
+@subscribe(BroadcastStarted)
+def freeze_and_submit(events: Sequence[BroadcastStarted]) -> None:
+    """A broadcast starts or goes on."""
+    jobs.freeze_audiences.wake()
+    jobs.submit_chunks.wake()
+
+
+@subscribe(BroadcastFrozen)
+def submit(events: Sequence[BroadcastFrozen]) -> None:
+    """The chunks are there."""
+    jobs.submit_chunks.wake()
+
+
+@subscribe(ChunksSettled)
+def go_on(events: Sequence[ChunksSettled]) -> None:
+    """There is room for further chunks; new tasks have results, or are to be stopped."""
+    jobs.submit_chunks.wake()
+    jobs.stop_tasks.wake()
+    jobs.poll_results.wake()
+
+
+@subscribe(BroadcastCancelled)
+def stop(events: Sequence[BroadcastCancelled]) -> None:
+    """WeCom has to be told."""
+    jobs.stop_tasks.wake()

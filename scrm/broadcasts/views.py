@@ -1,0 +1,150 @@
+"""Broadcasts in the API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from scrm.broadcasts.models import Broadcast
+from scrm.broadcasts.queries import broadcasts as queries
+from scrm.broadcasts.queries.visibility import broadcast_for
+from scrm.broadcasts.schemas import (
+    BroadcastIn,
+    BroadcastOut,
+    BroadcastPatch,
+    BroadcastQuery,
+    PlanOut,
+    RemindedOut,
+    ResultsOut,
+    ResultsQuery,
+    ScheduleIn,
+)
+from scrm.broadcasts.service import drafts, states, stopping
+from scrm.broadcasts.service.reminding import Reminded, remind_senders
+from scrm.kernel.db import transaction
+from scrm.kernel.http import api_blueprint, idempotent, page_schema
+from scrm.kernel.permissions import Permission, Scope, current_actor, needs
+
+blueprint = api_blueprint("broadcasts", "群发 broadcasts to customers and groups")
+
+
+@blueprint.route("/broadcasts")
+@needs(Permission.BROADCASTS_READ)
+@blueprint.arguments(BroadcastQuery, location="query")
+@blueprint.response(200, page_schema(BroadcastOut))
+def list_broadcasts(query: dict[str, Any]) -> dict[str, Any]:
+    """List broadcasts, newest first."""
+    return queries.broadcast_page(current_actor().scope, query)
+
+
+@blueprint.route("/broadcasts", methods=["POST"])
+@needs(Permission.BROADCASTS_SEND)
+@idempotent
+@blueprint.arguments(BroadcastIn)
+@blueprint.response(201, BroadcastOut)
+def create_broadcast(data: dict[str, Any]) -> Broadcast:
+    """Make a draft, or with ``send_at`` a scheduled broadcast."""
+    return drafts.create_broadcast(data, current_actor())
+
+
+@blueprint.route("/broadcasts/<int:broadcast_id>")
+@needs(Permission.BROADCASTS_READ)
+@blueprint.response(200, BroadcastOut)
+def get_broadcast(broadcast_id: int) -> Broadcast:
+    """Show one broadcast."""
+    return broadcast_for(broadcast_id, current_actor().scope)
+
+
+@blueprint.route("/broadcasts/<int:broadcast_id>", methods=["PATCH"])
+@needs(Permission.BROADCASTS_SEND)
+@blueprint.arguments(BroadcastPatch)
+@blueprint.response(200, BroadcastOut)
+def edit_broadcast(data: dict[str, Any], broadcast_id: int) -> Broadcast:
+    """Change a broadcast that has not started."""
+    with transaction():
+        return drafts.edit_broadcast(broadcast_id, data, current_actor().scope)
+
+
+@blueprint.route("/broadcasts/<int:broadcast_id>", methods=["DELETE"])
+@needs(Permission.BROADCASTS_SEND)
+@blueprint.response(204)
+def delete_broadcast(broadcast_id: int) -> None:
+    """Forget a broadcast that has not started."""
+    with transaction():
+        drafts.delete_broadcast(broadcast_id, current_actor().scope)
+
+
+@blueprint.route("/broadcasts/<int:broadcast_id>/plan")
+@needs(Permission.BROADCASTS_READ)
+@blueprint.response(200, PlanOut)
+def get_plan(broadcast_id: int) -> dict[str, Any]:
+    """Say who would receive it from whom, in how many tasks, and who not and why; changes nothing."""
+    return queries.broadcast_plan(broadcast_id, current_actor().scope)
+
+
+@blueprint.route("/broadcasts/<int:broadcast_id>/results")
+@needs(Permission.BROADCASTS_READ)
+@blueprint.arguments(ResultsQuery, location="query")
+@blueprint.response(200, ResultsOut)
+def get_results(query: dict[str, Any], broadcast_id: int) -> dict[str, Any]:
+    """Totals by state, senders with confirmed or not, and the recipients page by page."""
+    return queries.broadcast_results(broadcast_id, current_actor().scope, query)
+
+
+@blueprint.route("/broadcasts/<int:broadcast_id>/schedule", methods=["POST"])
+@needs(Permission.BROADCASTS_SEND)
+@blueprint.arguments(ScheduleIn)
+@blueprint.response(200, BroadcastOut)
+def schedule_broadcast(data: dict[str, Any], broadcast_id: int) -> Broadcast:
+    """Give it the time at which it starts by itself."""
+    with transaction():
+        return drafts.schedule_broadcast(broadcast_id, data["send_at"], current_actor().scope)
+
+
+@blueprint.route("/broadcasts/<int:broadcast_id>/start", methods=["POST"])
+@needs(Permission.BROADCASTS_SEND)
+@blueprint.response(200, BroadcastOut)
+def start_broadcast(broadcast_id: int) -> Broadcast:
+    """Start now."""
+    return _changed(states.start_broadcast, broadcast_id)
+
+
+@blueprint.route("/broadcasts/<int:broadcast_id>/pause", methods=["POST"])
+@needs(Permission.BROADCASTS_SEND)
+@blueprint.response(200, BroadcastOut)
+def pause_broadcast(broadcast_id: int) -> Broadcast:
+    """Hand no further task to WeCom."""
+    return _changed(stopping.pause_broadcast, broadcast_id)
+
+
+@blueprint.route("/broadcasts/<int:broadcast_id>/resume", methods=["POST"])
+@needs(Permission.BROADCASTS_SEND)
+@blueprint.response(200, BroadcastOut)
+def resume_broadcast(broadcast_id: int) -> Broadcast:
+    """Go on after a pause."""
+    return _changed(states.resume_broadcast, broadcast_id)
+
+
+@blueprint.route("/broadcasts/<int:broadcast_id>/cancel", methods=["POST"])
+@needs(Permission.BROADCASTS_SEND)
+@blueprint.response(200, BroadcastOut)
+def cancel_broadcast(broadcast_id: int) -> Broadcast:
+    """Stop for good, here and at WeCom; what members sent already stays sent and is still counted."""
+    return _changed(stopping.cancel_broadcast, broadcast_id)
+
+
+@blueprint.route("/broadcasts/<int:broadcast_id>/remind", methods=["POST"])
+@needs(Permission.BROADCASTS_SEND)
+@blueprint.response(200, RemindedOut)
+def remind(broadcast_id: int) -> Reminded:
+    """Remind the members who have not confirmed; WeCom allows 3 reminders per task in 24 hours."""
+    with transaction():
+        return remind_senders(broadcast_id, current_actor().scope)
+
+
+def _changed(change: Callable[[int, Scope], Broadcast], broadcast_id: int) -> Broadcast:
+    """The broadcast after the change and everything that reacts to it."""
+    scope = current_actor().scope
+    with transaction():
+        change(broadcast_id, scope)
+    return broadcast_for(broadcast_id, scope)
