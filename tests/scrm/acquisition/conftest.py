@@ -12,7 +12,9 @@ from sqlalchemy import select
 from scrm.acquisition.jobs import plan_nameless_welcomes
 from scrm.acquisition.models import Welcome, WelcomeMessage
 from scrm.acquisition.service.greeting import Newcomer, greet
-from scrm.customers.service.recording import Add, record_adds
+from scrm.customers.events import LostBy
+from scrm.customers.models import Customer, Follow
+from scrm.customers.service.recording import Add, Deletion, record_adds, record_deletions
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session as current_session
 from scrm.kernel.db import transaction
@@ -32,6 +34,22 @@ class Door:
         """Somebody adds the member; the callback is handled ``ago`` seconds after the event."""
         [told] = self.sandbox.add(self.userid, state=state, **person)
         return self.callback(told, state, utcnow() - timedelta(seconds=ago))
+
+    def callback_again(self, newcomer: Newcomer, at: datetime | None = None) -> None:
+        """The same person's add callback once more, or a later add."""
+        follow = current_session().get(Follow, newcomer.follow_id)
+        customer = current_session().get(Customer, follow.customer_id)
+        with transaction():
+            record_adds(
+                [Add(self.userid, customer.external_userid, at or newcomer.event_at, False, newcomer.state)]
+            )
+
+    def lose(self, newcomer: Newcomer, at: datetime) -> None:
+        """The member deleted this person."""
+        follow = current_session().get(Follow, newcomer.follow_id)
+        customer = current_session().get(Customer, follow.customer_id)
+        with transaction():
+            record_deletions([Deletion(self.userid, customer.external_userid, at, LostBy.STAFF)])
 
     def callback(self, told: Any, state: str | None, at: datetime) -> Newcomer:
         """Handle one add callback."""
