@@ -57,3 +57,10 @@ class TagsDeleted:
 @dataclass(frozen=True)
 class TagRefreshWanted:
     """The present state of tags or groups must be fetched from WeCom."""
+
+
+@dataclass(frozen=True)
+class RuleRunWanted:
+    """A backfill, an undo or the retirement of a rule waits."""
+
+    run_id: int

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, exists, or_, select, true
 
-from scrm.customers.models import Customer, Follow, FollowStatus
+from scrm.customers.models import Follow, FollowStatus
+from scrm.customers.queries import customer_by_id
 from scrm.kernel.db import session
-from scrm.kernel.errors import NotFound
 from scrm.kernel.permissions import Scope
 from tags.arrays import is_one_of
 from tags.models import AssignmentState, Tag, TagAssignment, TagGroup, TagHistory, TagSource
@@ -19,23 +19,9 @@ HISTORY_LINES = 200
 LIVE = (FollowStatus.ACTIVE, FollowStatus.HALF)
 
 
-def visible(scope: Scope) -> ColumnElement[bool]:
-    """The customer lies inside a data scope: one of the staff follows it, or did."""
-    if scope.everyone:
-        return true()
-    return exists().where(Follow.customer_id == Customer.id, is_one_of(Follow.staff_id, scope.staff_ids))
-
-
 def own_follow(scope: Scope) -> ColumnElement[bool]:
     """The relation lies inside a data scope."""
     return true() if scope.everyone else is_one_of(Follow.staff_id, scope.staff_ids)
-
-
-def require_customer(scope: Scope, customer_id: int) -> None:
-    """Raise NotFound unless the customer exists inside the scope."""
-    found = select(Customer.id).where(Customer.id == customer_id, visible(scope))
-    if session().scalar(found) is None:
-        raise NotFound(f"there is no customer {customer_id}, or it lies outside this key's data scope")
 
 
 def live_follow_ids(scope: Scope, customer_id: int, staff_id: int | None) -> list[int]:
@@ -69,7 +55,7 @@ def customer_tags(scope: Scope, customer_id: int) -> dict[str, Any]:
 
     Removed assignments are shown when a rule still wants them (somebody overruled it).
     """
-    require_customer(scope, customer_id)
+    customer_by_id(scope, customer_id)
     sourced = exists().where(TagSource.assignment_id == TagAssignment.id)
     a = TagAssignment
     rows = session().execute(

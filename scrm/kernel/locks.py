@@ -21,6 +21,11 @@ def hold_in_transaction(name: str) -> None:
     session().execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key(name)})
 
 
+def share_in_transaction(name: str) -> None:
+    """Like :func:`hold_in_transaction`, together with others who share; whoever holds it alone waits for all of us."""
+    session().execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": lock_key(name)})
+
+
 @contextmanager
 def leader(name: str) -> Iterator[Connection | None]:
     """Try to become the only holder of ``name`` in the whole deployment.

@@ -37,6 +37,7 @@ from tags.rules.tree import SCHEMA_VERSION, Node, parse_tree
 CALLED = {
     "tags": "tag", "staff": "member of staff", "customer_groups": "customer group", "channel_codes": "channel code",
 }  # fmt: skip
+TIME = "time"
 # Where referenced rows live, and what they are called there. By name: some of them are packages further down.
 NAMED = {
     table_name: table(table_name, column("id", BigInteger), column("name"), column("deleted_at"))
@@ -71,8 +72,10 @@ def compile_condition(tree: Mapping[str, Any], *, now: datetime | None = None) -
 
 
 def condition_reads(tree: Mapping[str, Any]) -> list[str]:
-    """The facts whose change can change the answer, sorted."""
-    return sorted({fact for leaf, node in parse_tree(tree).leaves() for fact in leaf.reads(node.args)})
+    """The facts whose change can change the answer, sorted; ``time`` among them when the clock alone can."""
+    now = utcnow()
+    facts = {fact for leaf, node in parse_tree(tree).leaves() for fact in leaf.reads(node.args)}
+    return sorted(facts | ({TIME} if condition_expires(tree, now, now) is not None else set()))
 
 
 def condition_expires(tree: Mapping[str, Any], since: datetime, until: datetime) -> Select[Any] | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scrm.customers.queries import customer_by_id
 from scrm.kernel.errors import InvalidInput
 from scrm.kernel.permissions import Scope
-from tags.queries import live_follow_ids, require_customer, tagged_follow_ids, unknown_tags
+from tags.queries import live_follow_ids, tagged_follow_ids, unknown_tags
 from tags.service import Wish, assign, overrule
 
 
@@ -32,7 +33,7 @@ def tag_customer(scope: Scope, request: TaggingRequest) -> None:
     :raises NotFound: the customer does not exist inside the scope
     :raises InvalidInput: a tag does not exist, or nobody in the scope follows the customer now
     """
-    require_customer(scope, request.customer_id)
+    customer_by_id(scope, request.customer_id)
     _refuse_unknown("add", request.add)
     _refuse_unknown("remove", request.remove)
     if request.add:

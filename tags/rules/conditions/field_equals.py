@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
 from marshmallow.validate import OneOf
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, any_, literal
 
 from scrm.kernel.schemas import Schema
 from tags.rules.fields import FIELDS
@@ -45,7 +45,7 @@ def _clause(args: Args, now: datetime) -> ColumnElement[bool]:
     field = FIELDS[args["field"]]
     if field.kind in (str, int):
         return field.where(field.column == args["value"])
-    return field.where(field.column.any(args["value"]))
+    return field.where(literal(args["value"]) == any_(field.column))
 
 
 def _words(args: Args, language: Language, names: Names) -> str:

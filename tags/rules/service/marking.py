@@ -1,0 +1,137 @@
+"""Facts changed: the rules that read them get the customers on their to-do list, in the transaction of the change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Select,
+    Text,
+    and_,
+    cast,
+    distinct,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+
+from scrm.customers.models import Customer
+from scrm.kernel.clock import utcnow
+from scrm.kernel.db import session
+from scrm.kernel.errors import ScrmError
+from scrm.kernel.locks import hold_in_transaction, share_in_transaction
+from tags.arrays import row_table
+from tags.models import Rule, RuleDue, RuleState, RuleVersion
+from tags.rules.compiler import TIME, condition_expires
+from tags.rules.leaves import EVERYTHING
+from tags.rules.service.evaluating import pause
+
+ACTIVATION = "rules.activation"  # shared by whoever changes facts, held alone by whoever makes a rule active
+SWEEP_EVERY = timedelta(hours=1)
+
+
+@dataclass(frozen=True, order=True)
+class Fact:
+    """Something about a customer changed.
+
+    :param fact: as the leaves' ``reads`` name it; ``*`` wakes every rule
+    :param by_rule: the rule that did it, which is not woken by it; 0: no rule
+    """
+
+    customer_id: int
+    fact: str
+    by_rule: int = 0
+
+
+def mark(facts: Iterable[Fact]) -> bool:
+    """Put customers on the to-do list of the active rules that read these facts; says whether there were any.
+
+    The shared lock makes an activation wait for running changes, so that a backfill after it sees them.
+    """
+    changed = sorted(set(facts))
+    if not changed:
+        return False
+    share_in_transaction(ACTIVATION)
+    types = {"customer_id": BigInteger, "fact": Text, "by_rule": BigInteger}
+    rows = row_table("changed", types, [(f.customer_id, f.fact, f.by_rule) for f in changed])
+    readers = (
+        select(Rule.id, func.unnest(RuleVersion.reads).label("fact"))
+        .join(RuleVersion, and_(RuleVersion.rule_id == Rule.id, RuleVersion.version == Rule.version))
+        .where(Rule.state == RuleState.ACTIVE, Rule.deleted_at.is_(None))
+        .subquery("readers")
+    )
+    due = (
+        select(rows.c.customer_id, func.array_agg(distinct(readers.c.id)), literal(utcnow()))
+        .join(readers, or_(readers.c.fact == rows.c.fact, rows.c.fact == EVERYTHING))
+        .join(Customer, Customer.id == rows.c.customer_id)
+        .where(readers.c.id != rows.c.by_rule)
+        .group_by(rows.c.customer_id)
+    )
+    return _add(due)
+
+
+def _add(due: Select[Any]) -> bool:
+    adding = insert(RuleDue).from_select(["customer_id", "rule_ids", "since"], due)
+    return session().execute(adding.returning(RuleDue.id)).first() is not None
+
+
+def sweep_due() -> bool:
+    """Whether an active rule with a condition on time was not looked at for an hour."""
+    return session().execute(_timed_rules(utcnow() - SWEEP_EVERY).limit(1)).first() is not None
+
+
+def sweep() -> bool:
+    """Put the customers whose answer time alone can have changed since the last sweep on the to-do list.
+
+    :returns: whether there were any
+    """
+    share_in_transaction(ACTIVATION)
+    hold_in_transaction("rules.sweep")
+    now = utcnow()
+    rules = session().execute(_timed_rules(now)).all()
+    found = [_owe(rule, now) for rule in rules]
+    session().execute(
+        update(Rule)
+        .where(Rule.id.in_([rule.id for rule in rules]))
+        .values(swept_until=now)
+        .execution_options(synchronize_session=False)
+    )
+    return any(found)
+
+
+def _owe(rule: Any, now: datetime) -> bool:
+    try:
+        expired = condition_expires(rule.condition, rule.swept_until or now, now)
+    except ScrmError as error:
+        pause(rule.id, f"its condition cannot be read: {error}")
+        return False
+    if expired is None:
+        return False
+    rows = expired.subquery("expired")
+    only = cast([rule.id], ARRAY(BigInteger))
+    return _add(
+        select(rows.c.customer_id, only, literal(now)).join(Customer, Customer.id == rows.c.customer_id)
+    )
+
+
+def _timed_rules(before: datetime) -> Select[Any]:
+    """Active rules with a condition on time that were last swept before ``before``."""
+    return (
+        select(Rule.id, Rule.swept_until, RuleVersion.condition)
+        .join(RuleVersion, and_(RuleVersion.rule_id == Rule.id, RuleVersion.version == Rule.version))
+        .where(
+            literal(TIME) == func.any(RuleVersion.reads),
+            Rule.state == RuleState.ACTIVE,
+            Rule.deleted_at.is_(None),
+            or_(Rule.swept_until.is_(None), Rule.swept_until <= before),
+        )
+        .order_by(Rule.id)
+    )

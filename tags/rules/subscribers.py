@@ -1,0 +1,96 @@
+"""Which happenings change which facts; rules that read them get the customer on their to-do list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from scrm.conversations.events import MessageStored
+from scrm.conversations.models import Direction
+from scrm.customers.events import CustomerChanged, FollowAdded, FollowChanged, FollowLost
+from scrm.groups.events import GroupJoined, GroupLeft
+from scrm.kernel.events import subscribe
+from tags.events import RuleRunWanted, TagsChanged
+from tags.rules import jobs
+from tags.rules.leaves import EVERYTHING
+from tags.rules.service.marking import Fact, mark
+
+
+def _note(facts: Iterable[Fact]) -> None:
+    if mark(facts):
+        jobs.evaluate_rules.wake()
+
+
+@subscribe(FollowAdded)
+def on_follow_added(events: Sequence[FollowAdded]) -> None:
+    """A new relation gets the tags of every rule that holds."""
+    _note(Fact(event.customer_id, EVERYTHING) for event in events)
+
+
+@subscribe(FollowChanged)
+def on_follow_changed(events: Sequence[FollowChanged]) -> None:
+    """It may have been seen for the first time, so every rule looks at it."""
+    _note(Fact(event.customer_id, EVERYTHING) for event in events)
+
+
+@subscribe(FollowLost)
+def on_follow_lost(events: Sequence[FollowLost]) -> None:
+    """Its rules' tags go or stay; conditions on relations change."""
+    _note(Fact(event.customer_id, EVERYTHING) for event in events)
+
+
+@subscribe(CustomerChanged)
+def on_customer_changed(events: Sequence[CustomerChanged]) -> None:
+    """Fields of the customer changed."""
+    _note(Fact(event.customer_id, f"customer.{name}") for event in events for name in event.fields)
+
+
+@subscribe(GroupJoined)
+def on_group_joined(events: Sequence[GroupJoined]) -> None:
+    """A customer came into a group."""
+    _note_groups(events)
+
+
+@subscribe(GroupLeft)
+def on_group_left(events: Sequence[GroupLeft]) -> None:
+    """A customer left a group."""
+    _note_groups(events)
+
+
+def _note_groups(events: Sequence[GroupJoined | GroupLeft]) -> None:
+    _note(
+        Fact(event.customer_id, fact)
+        for event in events
+        if event.customer_id is not None
+        for fact in ("groups", f"group:{event.group_id}")
+    )
+
+
+@subscribe(MessageStored)
+def on_message_stored(events: Sequence[MessageStored]) -> None:
+    """A customer said something."""
+    _note(
+        Fact(event.customer_id, "messages")
+        for event in events
+        if event.customer_id is not None and event.direction == Direction.IN
+    )
+
+
+@subscribe(TagsChanged)
+def on_tags_changed(events: Sequence[TagsChanged]) -> None:
+    """A customer's tags changed; the rule that did it is not woken by it."""
+    _note(
+        Fact(event.customer_id, f"tag:{tag_id}", _rule_of(event.source))
+        for event in events
+        for tag_id in (*event.added, *event.removed)
+    )
+
+
+def _rule_of(source: str) -> int:
+    kind, _, number = source.partition(":")
+    return int(number) if kind == "rule" else 0
+
+
+@subscribe(RuleRunWanted)
+def on_run_wanted(events: Sequence[RuleRunWanted]) -> None:
+    """Begin soon."""
+    jobs.backfill_rules.wake()

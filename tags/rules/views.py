@@ -1,0 +1,158 @@
+"""Rules in the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import request
+
+from scrm.kernel.db import transaction
+from scrm.kernel.errors import InvalidInput
+from scrm.kernel.http import PageQuery, api_blueprint, idempotent, page_schema
+from scrm.kernel.permissions import Permission, current_actor, needs
+from tags.rules import queries
+from tags.rules.compiler import validate_condition
+from tags.rules.condition_schema import condition_schema
+from tags.rules.schemas import (
+    ExplainIn,
+    ExplainOut,
+    PreviewIn,
+    PreviewOut,
+    RuleChange,
+    RuleIn,
+    RuleOut,
+    RuleQuery,
+    RuleVersionList,
+    RunOut,
+)
+from tags.rules.service import saving
+
+blueprint = api_blueprint("rules", "标签规则 rules that set and take away tags")
+
+
+@blueprint.route("/rules")
+@needs(Permission.RULES_READ)
+@blueprint.arguments(RuleQuery, location="query")
+@blueprint.response(200, page_schema(RuleOut))
+def list_rules(query: dict[str, Any]) -> dict[str, Any]:
+    """Rules, newest first."""
+    return queries.rule_page(query)
+
+
+@blueprint.route("/rules", methods=["POST"])
+@needs(Permission.RULES_WRITE)
+@idempotent
+@blueprint.arguments(RuleIn)
+@blueprint.response(201, RuleOut)
+def create_rule(data: dict[str, Any]) -> dict[str, Any]:
+    """Make a rule. Active, it follows every change from now on; a backfill applies it to customers there are."""
+    return queries.rule_detail(saving.create_rule(data, current_actor().name).id)
+
+
+@blueprint.route("/rules/condition-schema")
+@needs(Permission.RULES_READ)
+@blueprint.response(200)
+def get_condition_schema() -> dict[str, Any]:
+    """The condition language as JSON Schema."""
+    return condition_schema()
+
+
+@blueprint.route("/rules/preview", methods=["POST"])
+@needs(Permission.RULES_READ)
+@blueprint.arguments(PreviewIn)
+@blueprint.response(200, PreviewOut)
+def preview_rule(data: dict[str, Any]) -> dict[str, Any]:
+    """What a rule would do now to the customers this key may see, without doing it."""
+    with transaction():
+        validate_condition(data["condition"])
+        return queries.preview(current_actor().scope, data)
+
+
+@blueprint.route("/rules/<int:rule_id>")
+@needs(Permission.RULES_READ)
+@blueprint.response(200, RuleOut)
+def get_rule(rule_id: int) -> dict[str, Any]:
+    """One rule."""
+    return queries.rule_detail(rule_id)
+
+
+@blueprint.route("/rules/<int:rule_id>", methods=["PATCH"])
+@needs(Permission.RULES_WRITE)
+@blueprint.arguments(RuleChange)
+@blueprint.response(200, RuleOut)
+def change_rule(data: dict[str, Any], rule_id: int) -> dict[str, Any]:
+    """Change a rule; another text is a new version. ``If-Match: <version>`` refuses what overtook you."""
+    with transaction():
+        saving.change_rule(rule_id, data, current_actor().name, _expected_version())
+    return queries.rule_detail(rule_id)
+
+
+@blueprint.route("/rules/<int:rule_id>", methods=["DELETE"])
+@needs(Permission.RULES_WRITE)
+@blueprint.response(204)
+def delete_rule(rule_id: int) -> None:
+    """Delete a rule; the tags it set go in the background, unless it keeps them."""
+    with transaction():
+        saving.delete_rule(rule_id)
+
+
+@blueprint.route("/rules/<int:rule_id>/versions")
+@needs(Permission.RULES_READ)
+@blueprint.response(200, RuleVersionList)
+def list_rule_versions(rule_id: int) -> dict[str, Any]:
+    """What the rule said at each version."""
+    return {"items": queries.rule_versions(rule_id)}
+
+
+@blueprint.route("/rules/<int:rule_id>/explain", methods=["POST"])
+@needs(Permission.RULES_READ)
+@blueprint.arguments(ExplainIn)
+@blueprint.response(200, ExplainOut)
+def explain_rule(data: dict[str, Any], rule_id: int) -> dict[str, Any]:
+    """Whether the rule holds for one customer, and which part of it does not."""
+    return queries.explanation(current_actor().scope, rule_id, data["customer_id"], data["language"])
+
+
+@blueprint.route("/rules/<int:rule_id>/backfill", methods=["POST"])
+@needs(Permission.RULES_WRITE)
+@idempotent
+@blueprint.response(202, RunOut)
+def backfill_rule(rule_id: int) -> dict[str, Any]:
+    """Apply an active rule to all customers, in the background; follow it under ``runs``."""
+    return queries.run_shown(saving.start_backfill(rule_id))
+
+
+@blueprint.route("/rules/<int:rule_id>/runs")
+@needs(Permission.RULES_READ)
+@blueprint.arguments(PageQuery, location="query")
+@blueprint.response(200, page_schema(RunOut))
+def list_rule_runs(query: dict[str, Any], rule_id: int) -> dict[str, Any]:
+    """Backfills of a rule, newest first."""
+    return queries.run_page(rule_id, query)
+
+
+@blueprint.route("/rules/<int:rule_id>/runs/<int:run_id>")
+@needs(Permission.RULES_READ)
+@blueprint.response(200, RunOut)
+def get_rule_run(rule_id: int, run_id: int) -> dict[str, Any]:
+    """How far a backfill is and what it changed."""
+    return queries.run_detail(rule_id, run_id)
+
+
+@blueprint.route("/rules/<int:rule_id>/runs/<int:run_id>/undo", methods=["POST"])
+@needs(Permission.RULES_WRITE)
+@blueprint.response(202, RunOut)
+def undo_rule_run(rule_id: int, run_id: int) -> dict[str, Any]:
+    """Restore what a backfill changed. The rule is paused, or it would do it again."""
+    with transaction():
+        run = saving.start_undo(rule_id, run_id)
+    return queries.run_shown(run)
+
+
+def _expected_version() -> int | None:
+    given = request.headers.get("If-Match", "").strip().removeprefix("W/").strip('"')
+    if not given or given == "*":
+        return None
+    if not given.isdecimal():
+        raise InvalidInput.field("If-Match", "must be the rule's version, such as 3")
+    return int(given)

@@ -1,0 +1,140 @@
+"""Every kind of leaf, and the tree around them."""
+
+import pytest
+from sqlalchemy import not_, select
+
+from scrm.customers.models import Customer
+from scrm.kernel.errors import InvalidInput
+from tags.rules.compiler import compile_condition, condition_reads, explain, validate_condition, words
+from tags.rules.condition_schema import condition_schema
+from tags.rules.leaves import leaves
+from tests.tags.cases import CASES, WRONG
+
+ALL = [(kind, *case) for kind, cases in CASES.items() for case in cases]
+ALL_WRONG = [(kind, *case) for kind, cases in WRONG.items() for case in cases]
+IN_GROUP = {"kind": "in_group"}
+NAMED_VIP = {"kind": "field_equals", "field": "customer.name", "value": "vip"}
+
+
+def customers(session, condition):
+    return set(session.scalars(select(Customer.id).where(compile_condition(condition))))
+
+
+@pytest.mark.parametrize("kind", sorted(leaves()))
+def test_every_kind_of_leaf_has_cases_of_both_answers_and_of_refusals(kind):
+    assert {case[-1] for case in CASES[kind]} == {True, False}
+    assert WRONG[kind]
+
+
+@pytest.mark.parametrize(("kind", "name", "args", "make", "holds"), ALL, ids=[f"{c[0]}: {c[1]}" for c in ALL])
+def test_leaf(session, world, kind, name, args, make, holds):
+    customer, bystander = world.customer(), world.customer()
+    leaf = {"kind": kind, **args, **(make(world, customer, world.staff()) or {})}
+    session.flush()
+    validate_condition(leaf)
+    assert (customer.id in customers(session, leaf)) is holds
+    assert (customer.id in customers(session, {"not": leaf})) is not holds, "true or false, never NULL"
+    assert (bystander.id in customers(session, leaf)) is (kind == "has_not_tag")
+    told = explain(leaf, customer.id)
+    assert told["holds"] is holds
+    assert told["words"] == words(leaf, "zh")
+    assert words(leaf, "en").isprintable()
+
+
+@pytest.mark.parametrize(("kind", "args", "path"), ALL_WRONG, ids=[f"{c[0]}: {c[2]}" for c in ALL_WRONG])
+def test_a_wrong_leaf_is_refused_with_its_path_inside_the_tree(session, kind, args, path):
+    with pytest.raises(InvalidInput) as caught:
+        validate_condition({"all": [IN_GROUP, {"kind": kind, **args}]})
+    assert list(caught.value.fields) == [f"condition.all.1.{path}"]
+
+
+@pytest.mark.parametrize(
+    ("tree", "path"),
+    [
+        (None, "condition"),
+        ([], "condition"),
+        ({}, "condition"),
+        ({"all": []}, "condition.all"),
+        ({"all": {}}, "condition.all"),
+        ({"all": [IN_GROUP], "any": [IN_GROUP]}, "condition"),
+        ({"not": [IN_GROUP]}, "condition.not"),
+        ({"any": [IN_GROUP, "x"]}, "condition.any.1"),
+        ({"not": {"kind": "nonsense"}}, "condition.not.kind"),
+        ({"kind": []}, "condition.kind"),
+        ({"schema_version": 2, **IN_GROUP}, "condition.schema_version"),
+        ({"all": [{"schema_version": 1, **IN_GROUP}]}, "condition.all.0.schema_version"),
+        ({"all": [IN_GROUP] * 100}, "condition"),
+    ],
+)
+def test_a_malformed_tree_is_refused_with_its_path(tree, path):
+    with pytest.raises(InvalidInput) as caught:
+        validate_condition(tree)
+    assert list(caught.value.fields) == [path]
+
+
+def test_a_tree_of_any_depth_is_refused_without_falling_over():
+    tree = IN_GROUP
+    for _ in range(900):
+        tree = {"not": tree}
+    with pytest.raises(InvalidInput, match="deeper than 10"):
+        validate_condition(tree)
+
+
+@pytest.mark.parametrize(
+    ("leaf", "path"),
+    [
+        ({"kind": "has_tag", "tag_ids": [987654]}, "condition.not.tag_ids.0"),
+        ({"kind": "added_by_staff", "staff_ids": [987654]}, "condition.not.staff_ids.0"),
+        ({"kind": "in_group", "group_ids": [987654]}, "condition.not.group_ids.0"),
+        ({"kind": "added_through_channel", "channel_code_ids": [987654]}, "condition.not.channel_code_ids.0"),
+    ],
+)
+def test_rows_that_do_not_exist_are_named(session, leaf, path):
+    with pytest.raises(InvalidInput, match="987654") as caught:
+        validate_condition({"not": leaf})
+    assert list(caught.value.fields) == [path]
+
+
+def test_branches_combine_leaves(session, world):
+    vip, plain = world.followed(name="vip"), world.followed(name="x")
+    both = {"any": [NAMED_VIP, {"not": NAMED_VIP}]}
+    none = {"all": [NAMED_VIP, {"not": NAMED_VIP}]}
+    assert customers(session, both) == {vip.customer_id, plain.customer_id}
+    assert customers(session, none) == set()
+    assert customers(session, {"not": {"not": NAMED_VIP}}) == {vip.customer_id}
+    negated = select(Customer.id).where(not_(compile_condition(both)))
+    assert session.scalars(negated).all() == []
+
+
+def test_reads_name_the_facts_and_time():
+    tree = {"all": [
+        {"kind": "has_tag", "tag_ids": [7]}, NAMED_VIP, {"kind": "in_group", "group_ids": [2]},
+        {"not": {"kind": "said_keyword", "keywords": ["x"], "within_days": 3}},
+    ]}  # fmt: skip
+    assert condition_reads(tree) == ["customer.name", "group:2", "messages", "tag:7", "time"]
+
+
+def test_words_name_what_ids_mean(session, world):
+    tag = world.tag("黄金会员")
+    tree = {"all": [{"kind": "has_tag", "tag_ids": [tag.id]}, {"not": IN_GROUP}]}
+    assert words(tree, "zh") == "（有标签黄金会员（任一） 且 不是（在任一客户群中））"
+    assert words(tree, "en") == "(has any of the tags 黄金会员 and not (is in a customer group))"
+
+
+def test_explain_tells_every_node(session, world):
+    follow = world.followed(name="vip")
+    told = explain({"all": [NAMED_VIP, {"not": IN_GROUP}, IN_GROUP]}, follow.customer_id, "en")
+    assert told["holds"] is False
+    assert [(each["path"], each["holds"]) for each in told["all"]] == [
+        ("condition.all.0", True), ("condition.all.1", True), ("condition.all.2", False),
+    ]  # fmt: skip
+    assert told["all"][1]["not"]["holds"] is False
+
+
+def test_the_json_schema_knows_every_leaf():
+    schema = condition_schema()
+    assert set(leaves()) < set(schema["$defs"])
+    said = schema["$defs"]["said_keyword"]
+    assert said["properties"]["kind"] == {"const": "said_keyword"}
+    assert said["required"] == ["kind", "keywords"]
+    assert said["additionalProperties"] is False
