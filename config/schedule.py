@@ -35,6 +35,8 @@ SCHEDULE: tuple[Every | Daily, ...] = (
     Every("scrm.staff.jobs.complete_staff", 20),
     Every("scrm.customers.jobs.refresh_customers", 1),
     Daily("scrm.customers.jobs.pull_customers", "03:30"),
+    Every("scrm.groups.jobs.refresh_groups", 1),
+    Daily("scrm.groups.jobs.pull_groups", "03:35"),
     Every("scrm.conversations.jobs.pull_kf", 1),
     Every("scrm.conversations.jobs.reply", 1),
     Daily("scrm.conversations.jobs.refresh_kf_accounts", "04:10"),

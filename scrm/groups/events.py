@@ -33,10 +33,3 @@ class GroupLeft:
     stay_id: int
     customer_id: int | None
     at: datetime
-
-
-@dataclass(frozen=True)
-class GroupDetailsWanted:
-    """What we know of these groups is out of date."""
-
-    group_ids: tuple[int, ...]
