@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from scrm.acquisition import jobs
 from scrm.acquisition.events import NameWanted
-from scrm.acquisition.service import arrivals, channel_codes, welcome_outcomes
+from scrm.acquisition.service import arrivals, channel_codes, members, welcome_outcomes
 from scrm.customers.events import FollowAdded, FollowChanged
 from scrm.kernel.events import subscribe
+from scrm.staff.events import StaffMerged
 from scrm.wecom.events import EffectSettled
 
 
@@ -39,3 +40,9 @@ def settle_calls(events: Sequence[EffectSettled]) -> None:
         channel_codes.settle(codes)
     if welcomes:
         welcome_outcomes.settle(welcomes)
+
+
+@subscribe(StaffMerged)
+def rename_members(events: Sequence[StaffMerged]) -> None:
+    """A member turned out to be one we knew by another userid."""
+    members.move_staff({event.gone_id: event.kept_id for event in events})

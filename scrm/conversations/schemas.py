@@ -80,7 +80,7 @@ class OfficeHours(Schema):
             raise ValidationError(f"must differ from `from`; a whole day is 00:00 to {END_OF_DAY}", "to")
 
 
-def _keyword(value: str) -> str:
+def _not_blank(value: str) -> str:
     if not normal(value):
         raise ValidationError("may not be empty")
     return value
@@ -93,11 +93,11 @@ class AutoReplyFields(Schema):
     channel = fields.Enum(Channel, by_value=True)
     match = fields.Enum(MatchKind, by_value=True)
     keywords = fields.List(
-        fields.String(validate=[Length(max=KEYWORD_LENGTH), _keyword]), validate=Length(1, KEYWORDS_MAX)
+        fields.String(validate=[Length(max=KEYWORD_LENGTH), _not_blank]), validate=Length(1, KEYWORDS_MAX)
     )
     priority = fields.Integer(validate=Range(-1000, 1000), metadata={"description": "higher decides first"})
     enabled = fields.Boolean()
-    reply_text = fields.String(allow_none=True, validate=Utf8Length(REPLY_BYTES, 1))
+    reply_text = fields.String(allow_none=True, validate=[Utf8Length(REPLY_BYTES), _not_blank])
     office_hours = fields.Nested(OfficeHours, allow_none=True)
     outside_office_hours = fields.Boolean()
     cooldown_seconds = fields.Integer(validate=Range(0, COOLDOWN_MAX))
@@ -115,7 +115,7 @@ class AutoReplyIn(AutoReplyFields):
     channel = fields.Enum(Channel, by_value=True, required=True)
     match = fields.Enum(MatchKind, by_value=True, required=True)
     keywords = fields.List(
-        fields.String(validate=[Length(max=KEYWORD_LENGTH), _keyword]),
+        fields.String(validate=[Length(max=KEYWORD_LENGTH), _not_blank]),
         required=True,
         validate=Length(1, KEYWORDS_MAX),
     )

@@ -10,6 +10,7 @@ from scrm.conversations.models import Direction
 from scrm.conversations.service import messages, outgoing
 from scrm.customers.events import FollowAdded
 from scrm.kernel.events import subscribe
+from scrm.staff.events import StaffMerged
 from scrm.wecom.events import EffectSettled
 
 
@@ -38,3 +39,9 @@ def settle_answers(events: Sequence[EffectSettled]) -> None:
 def link_former_strangers(events: Sequence[FollowAdded]) -> None:
     """Who wrote to customer service as a stranger is a customer now."""
     messages.link_customers({event.customer_id for event in events})
+
+
+@subscribe(StaffMerged)
+def move_words_of_members(events: Sequence[StaffMerged]) -> None:
+    """A member turned out to be one we knew by another userid."""
+    messages.move_staff({event.gone_id: event.kept_id for event in events})

@@ -151,7 +151,7 @@ def _fields(code: ChannelCode, userids: Mapping[int, str]) -> dict[str, Any]:
         "remark": code.remark or "",
         "skip_verify": code.skip_verify,
         "state": code.state,
-        "user": [userids[id_] for id_ in code.staff_ids if id_ in userids],
+        "user": list(dict.fromkeys(userids[id_] for id_ in code.staff_ids if id_ in userids)),
     }
 
 

@@ -61,7 +61,9 @@ def want_pull(wishes: Sequence[PullWish]) -> None:
     ]
     new = insert(KfAccount).values(rows)
     since = new.excluded.pull_token_at
-    fresher = and_(since.is_not(None), or_(KfAccount.pull_token_at.is_(None), since >= KfAccount.pull_token_at))
+    fresher = and_(
+        since.is_not(None), or_(KfAccount.pull_token_at.is_(None), since >= KfAccount.pull_token_at)
+    )
     session().execute(
         new.on_conflict_do_update(
             index_elements=["open_kfid"],

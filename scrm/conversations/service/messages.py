@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -93,6 +93,26 @@ def link_customers(customer_ids: Iterable[int] | None = None) -> int:
         .execution_options(synchronize_session=False)
     )
     return len(linked)
+
+
+def move_staff(moves: Mapping[int, int]) -> None:
+    """Two rows were the same member: what one said and serves belongs to the other.
+
+    :param moves: {id that is gone: id that stays}
+    """
+    for gone, kept in sorted(moves.items()):
+        session().execute(
+            update(Message)
+            .where(Message.staff_id == gone)
+            .values(staff_id=kept)
+            .execution_options(synchronize_session=False)
+        )
+        session().execute(
+            update(KfSession)
+            .where(KfSession.servicer_staff_id == gone)
+            .values(servicer_staff_id=kept)
+            .execution_options(synchronize_session=False)
+        )
 
 
 def _customer_ids(external_userids: set[str]) -> dict[str, int]:

@@ -11,6 +11,7 @@ from scrm.customers.models import Follow
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import transaction
 from scrm.kernel.events import publish
+from scrm.staff.events import StaffMerged
 from scrm.staff.service import ensure_staff
 from scrm.wecom.jobs import carry_out_background, carry_out_events, carry_out_urgent
 from scrm.wecom.models import Effect
@@ -242,3 +243,13 @@ def test_the_codes_own_welcome_goes_before_the_default(code, door, message):
     newcomer = door.comes_in(code(welcome_id=own.id)["state"])
     door.work()
     assert door.delivered(newcomer)["text"] == "展会见"
+
+
+def test_a_member_known_by_two_names_stays_in_codes_and_messages(code, message, staff, session):
+    made = code()
+    own = message(staff_ids=[staff[0]])
+    with transaction():
+        publish(StaffMerged(kept_id=staff[1], gone_id=staff[0]))
+    session.expire_all()
+    assert session.get(ChannelCode, made["id"]).staff_ids == [staff[1]]
+    assert own.staff_ids == [staff[1]]

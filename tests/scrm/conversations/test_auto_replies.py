@@ -1,5 +1,6 @@
 """Automatic replies end to end: from WeCom's log to what the sandbox accepted."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -8,6 +9,7 @@ from sqlalchemy import select, update
 from scrm.conversations.jobs import reply
 from scrm.conversations.models import AutoReplyFiring, Channel, Direction, KfSession, Message
 from scrm.conversations.queries import replies_due
+from scrm.conversations.service.messages import NewMessage, store_app_messages
 from scrm.conversations.service.replies import reply_msgid
 from scrm.kernel import clock
 from scrm.kernel.clock import utcnow
@@ -232,8 +234,6 @@ def test_a_failure_reported_before_our_answer_is_stored_is_not_lost(desk, rule, 
 
 
 def test_a_member_of_staff_is_answered_by_the_app_they_wrote_to(session, sandbox, rule):
-    from scrm.conversations.service.messages import NewMessage, store_app_messages
-
     sandbox.population(members=1)
     [userid] = sandbox.state_ids("member")
     rule(channel=Channel.APP, keywords=["帮助"], match="exact", reply_text="请看手册")
@@ -269,3 +269,27 @@ def test_an_answer_that_is_lost_after_wecom_took_the_message_send_it_twice(desk,
     with clock.shifted(timedelta(seconds=30)):
         carry_out_urgent()
     assert desk.received() == ["99 元"]
+
+
+def test_two_planners_at_once_answer_once(committed, app, rule):
+    rule(channel=Channel.APP, keywords=["帮助"], cooldown_seconds=600)
+    with transaction():
+        store_app_messages(
+            [
+                NewMessage(
+                    Channel.APP, f"m{n}", utcnow(), Direction.IN, "text", "帮助", app="main", userid="zhang"
+                )
+                for n in range(6)
+            ]
+        )
+
+    def plan() -> None:
+        with app.app_context():
+            reply()
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(plan) for _ in range(4)]:
+            done.result()
+    assert len(committed.scalars(select(AutoReplyFiring)).all()) == 1
+    assert len(committed.scalars(select(Effect)).all()) == 1
+    assert not replies_due()
