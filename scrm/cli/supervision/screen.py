@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -38,6 +39,20 @@ class Screen:
                 status.update(f"starting … {escape(name)} is ready")
 
             yield done
+
+    @contextmanager
+    def bars(self) -> Iterator[Callable[[str, int, int], None]]:
+        """While the block runs, one bar per activity; the given function moves one (name, done, wanted)."""
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        with Progress(*columns, console=self.console) as shown:
+            known: dict[str, TaskID] = {}
+
+            def progress(name: str, done: int, wanted: int) -> None:
+                if name not in known:
+                    known[name] = shown.add_task(escape(name), total=wanted)
+                shown.update(known[name], completed=done, total=wanted)
+
+            yield progress
 
     def addresses(self, rows: dict[str, str], seconds: float) -> None:
         """Where everything is; empty rows are left out."""
