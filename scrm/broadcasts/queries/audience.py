@@ -32,7 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from scrm.broadcasts.models import Broadcast, BroadcastKind, BroadcastTarget, TargetState
-from scrm.broadcasts.queries.arrays import in_list
+from scrm.broadcasts.queries.bulk import in_list
 from scrm.conversations.models import Message
 from scrm.customers.models import Customer, Follow, FollowStatus
 from scrm.groups.models import CustomerGroup, GroupStatus

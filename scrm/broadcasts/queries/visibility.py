@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, and_, select, true
 
 from scrm.broadcasts.models import Broadcast
-from scrm.broadcasts.queries.arrays import bigints
+from scrm.broadcasts.queries.bulk import bigints
 from scrm.kernel.db import session
 from scrm.kernel.errors import NotFound
 from scrm.kernel.permissions import Scope

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import select
 
 from scrm.broadcasts.models import Broadcast, BroadcastKind, BroadcastState
-from scrm.broadcasts.queries.arrays import in_list
 from scrm.broadcasts.queries.audience import customers_in_scope, groups_in_scope
+from scrm.broadcasts.queries.bulk import in_list
 from scrm.broadcasts.queries.visibility import broadcast_for
 from scrm.broadcasts.service.states import EDITABLE
 from scrm.customers.models import Customer

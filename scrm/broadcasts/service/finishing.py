@@ -8,9 +8,9 @@ from sqlalchemy import exists, update
 
 from scrm.broadcasts.events import BroadcastFinished
 from scrm.broadcasts.models import Broadcast, BroadcastChunk, BroadcastState
+from scrm.broadcasts.queries.bulk import change
 from scrm.broadcasts.service.states import move
 from scrm.kernel.clock import utcnow
-from scrm.kernel.db import session
 from scrm.kernel.events import publish
 
 
@@ -33,8 +33,7 @@ def finish_broadcasts(ids: Iterable[int]) -> list[int]:
         )
         .values(finished_at=now)
         .returning(Broadcast.id)
-        .execution_options(synchronize_session=False)
     )
-    done = sorted([*finished, *session().scalars(stopped)])
+    done = sorted([*finished, *change(stopped).scalars()])
     publish(*map(BroadcastFinished, done))
     return done

@@ -32,7 +32,7 @@ class ClaimedChunk:
     broadcast_id: int
     staff_id: int
     userid: str
-    app: str  # the app that made the task; WeCom shows it to no other
+    app: str | None  # the app that made the task; WeCom shows it to no other
     msgid: str
     to_groups: bool
     cursor: str | None  # None: ask for the task; otherwise: ask for recipients from here
@@ -61,7 +61,7 @@ def claimed_chunks(ids: Iterable[int]) -> list[ClaimedChunk]:
     statement = (
         select(chunk, Staff.userid, Broadcast.kind, Effect.app)
         .join(Staff, Staff.id == chunk.sender_staff_id)
-        .join(Effect, Effect.id == chunk.effect_id)
+        .outerjoin(Effect, Effect.id == chunk.effect_id)  # settled effects are forgotten after a while
         .join(Broadcast, Broadcast.id == chunk.broadcast_id)
         .where(chunk.id.in_(list(ids)))
         .order_by(chunk.id)

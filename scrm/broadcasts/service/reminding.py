@@ -82,7 +82,7 @@ def _tasks_at_wecom(broadcast_id: int) -> Sequence[Row[Any]]:
             func.coalesce(reminders.c.ever, 0).label("ever"),
             func.coalesce(reminders.c.recent, 0).label("recent"),
         )
-        .join(made, made.id == chunk.effect_id)
+        .outerjoin(made, made.id == chunk.effect_id)
         .outerjoin(reminders, reminders.c.subject == func.concat(SUBJECT, chunk.id))
         .where(chunk.broadcast_id == broadcast_id, chunk.msgid.is_not(None), chunk.closed_at.is_(None))
         .order_by(chunk.id)

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Text, cast, exists, func, select, update
 
 from scrm.broadcasts.events import BroadcastDelivered
 from scrm.broadcasts.models import REASON_CANCELLED, BroadcastChunk, BroadcastTarget, TargetState
-from scrm.broadcasts.queries.arrays import bigints, texts, times
+from scrm.broadcasts.queries.bulk import bigints, change, rows_of, texts, times
 from scrm.broadcasts.service.finishing import finish_broadcasts
 from scrm.broadcasts.service.pages import ClaimedChunk, Page
 from scrm.broadcasts.service.states import lock_broadcasts
@@ -78,14 +78,14 @@ def _step(chunk: ClaimedChunk, page: Page | WecomError) -> Step:
 
 
 def _write_steps(steps: list[Step]) -> None:
-    told = func.unnest(
-        bigints([step.chunk_id for step in steps]),
-        texts([step.cursor for step in steps]),
-        times([step.next_at for step in steps]),
-        bigints([step.status for step in steps]),
-        times([step.sent_at for step in steps]),
-        texts([step.error for step in steps]),
-    ).table_valued("chunk", "cursor", "next_at", "status", "sent_at", "error")
+    told = rows_of(
+        chunk=bigints([step.chunk_id for step in steps]),
+        cursor=texts([step.cursor for step in steps]),
+        next_at=times([step.next_at for step in steps]),
+        status=bigints([step.status for step in steps]),
+        sent_at=times([step.sent_at for step in steps]),
+        error=texts([step.error for step in steps]),
+    )
     chunk = BroadcastChunk
     values = {
         "poll_cursor": told.c.cursor,
@@ -95,8 +95,7 @@ def _write_steps(steps: list[Step]) -> None:
         "error": told.c.error,
         "polled_at": utcnow(),
     }
-    changed = update(chunk).where(chunk.id == told.c.chunk).values(**values, **RELEASED)
-    session().execute(changed.execution_options(synchronize_session=False))
+    change(update(chunk).where(chunk.id == told.c.chunk).values(**values, **RELEASED))
 
 
 def _merge_recipients(pages: Sequence[tuple[ClaimedChunk, Page]]) -> None:
@@ -104,13 +103,13 @@ def _merge_recipients(pages: Sequence[tuple[ClaimedChunk, Page]]) -> None:
     rows = [(chunk, *recipient) for chunk, page in pages for recipient in page.recipients]
     if not rows:
         return
-    told = func.unnest(
-        bigints([row[0].id for row in rows]),
-        bigints([row[0].broadcast_id for row in rows]),
-        texts([row[1] for row in rows]),
-        texts([row[2].value for row in rows]),
-        times([row[3] for row in rows]),
-    ).table_valued("chunk", "broadcast", "recipient", "state", "sent_at")
+    told = rows_of(
+        chunk=bigints([row[0].id for row in rows]),
+        broadcast=bigints([row[0].broadcast_id for row in rows]),
+        recipient=texts([row[1] for row in rows]),
+        state=texts([row[2].value for row in rows]),
+        sent_at=times([row[3] for row in rows]),
+    )
     target = BroadcastTarget
     moved = (
         update(target)
@@ -122,10 +121,9 @@ def _merge_recipients(pages: Sequence[tuple[ClaimedChunk, Page]]) -> None:
         )
         .values(state=cast(told.c.state, Text), sent_at=told.c.sent_at, reason=None)
         .returning(target.chunk_id, target.customer_id, target.state, target.sent_at)
-        .execution_options(synchronize_session=False)
     )
     received: dict[int, list[tuple[int, datetime]]] = defaultdict(list)
-    for row in session().execute(moved):
+    for row in change(moved):
         if row.customer_id is not None and row.state == TargetState.SENT:
             received[row.chunk_id].append((row.customer_id, row.sent_at or utcnow()))
     for chunk, _ in pages:
@@ -148,7 +146,7 @@ def _close_finished(pages: Sequence[tuple[ClaimedChunk, Page | WecomError]]) -> 
         remaining = update(BroadcastTarget).where(
             BroadcastTarget.chunk_id.in_(ids), BroadcastTarget.state.in_(OPEN_TARGETS)
         )
-        session().execute(remaining.values(state=TargetState.NOT_SENT, reason=reason))
+        change(remaining.values(state=TargetState.NOT_SENT, reason=reason))
     still_open = exists().where(
         BroadcastTarget.chunk_id == BroadcastChunk.id, BroadcastTarget.state.in_(OPEN_TARGETS)
     )
@@ -172,4 +170,4 @@ def _given_up(chunk: ClaimedChunk, page: Page | WecomError, overdue: datetime) -
 
 def _close(which: ColumnElement[bool]) -> None:
     closed = update(BroadcastChunk).where(which, BroadcastChunk.closed_at.is_(None))
-    session().execute(closed.values(closed_at=utcnow()).execution_options(synchronize_session=False))
+    change(closed.values(closed_at=utcnow()))

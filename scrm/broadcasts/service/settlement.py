@@ -11,7 +11,7 @@ from sqlalchemy import Row, func, select, update
 
 from scrm.broadcasts.events import ChunksSettled
 from scrm.broadcasts.models import Broadcast, BroadcastChunk, BroadcastState, BroadcastTarget, TargetState
-from scrm.broadcasts.queries.arrays import bigints, texts
+from scrm.broadcasts.queries.bulk import bigints, change, rows_of, texts
 from scrm.broadcasts.service.finishing import finish_broadcasts
 from scrm.broadcasts.service.states import lock_broadcasts, move
 from scrm.broadcasts.service.submission import AT_ONCE_FIRST, SUBJECT, UNREACHABLE
@@ -76,14 +76,13 @@ def _accept(rows: Sequence[Row[Any]]) -> None:
     if not rows:
         return
     now, ids = utcnow(), [row.chunk_id for row in rows]
-    answers = func.unnest(bigints(ids), texts([row.result["msgid"] for row in rows]))
-    answer = answers.table_valued("chunk", "msgid")
+    answer = rows_of(chunk=bigints(ids), msgid=texts([row.result["msgid"] for row in rows]))
     accepted = (
         update(BroadcastChunk)
         .where(BroadcastChunk.id == answer.c.chunk)
         .values(msgid=answer.c.msgid, accepted_at=now, next_at=now, closed_at=None, error=None)
     )
-    session().execute(accepted)
+    change(accepted)
     failed = [(row.chunk_id, name) for row in rows for name in row.result.get("fail_list") or []]
     change_targets(ids, TargetState.SUBMITTED)
     _refuse_named(failed)
@@ -93,8 +92,9 @@ def _refuse_named(failed: list[tuple[int, str]]) -> None:
     """WeCom's fail_list: these recipients of an accepted chunk get nothing."""
     if not failed:
         return
-    pairs = func.unnest(bigints([chunk for chunk, _ in failed]), texts([name for _, name in failed]))
-    pair = pairs.table_valued("chunk", "recipient")
+    pair = rows_of(
+        chunk=bigints([chunk for chunk, _ in failed]), recipient=texts([name for _, name in failed])
+    )
     refused = (
         update(BroadcastTarget)
         .where(
@@ -104,7 +104,7 @@ def _refuse_named(failed: list[tuple[int, str]]) -> None:
         )
         .values(state=TargetState.REFUSED, reason=IN_FAIL_LIST)
     )
-    session().execute(refused)
+    change(refused)
 
 
 def _refuse(rows: Sequence[Row[Any]]) -> None:
@@ -158,7 +158,7 @@ def _take_back(rows: Sequence[Row[Any]]) -> None:
         .values(effect_id=None, submission=BroadcastChunk.submission + 1)
     )
     if paused:
-        session().execute(release)
+        change(release)
     ended = [row.chunk_id for row in rows if row.broadcast_state is not BroadcastState.PAUSED]
     if ended:
         _close(ended, error=TAKEN_BACK)
@@ -167,7 +167,7 @@ def _take_back(rows: Sequence[Row[Any]]) -> None:
 
 def _close(chunk_ids: list[int], **values: Any) -> None:
     closed = update(BroadcastChunk).where(BroadcastChunk.id.in_(chunk_ids))
-    session().execute(closed.values(closed_at=utcnow(), **values))
+    change(closed.values(closed_at=utcnow(), **values))
 
 
 def change_targets(chunk_ids: list[int], state: TargetState, reason: str | None = None) -> None:
@@ -178,4 +178,4 @@ def change_targets(chunk_ids: list[int], state: TargetState, reason: str | None 
         .where(BroadcastTarget.chunk_id.in_(chunk_ids), untaken)
         .values(state=state, reason=reason)
     )
-    session().execute(changed)
+    change(changed)

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Select, select, true, update
 
 from scrm.broadcasts.events import BroadcastStarted
 from scrm.broadcasts.models import Broadcast, BroadcastState
+from scrm.broadcasts.queries.bulk import change
 from scrm.broadcasts.queries.visibility import broadcast_for
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
@@ -55,9 +56,8 @@ def move(
         .where(Broadcast.id.in_(list(ids)), Broadcast.state.in_(allowed), true() if where is None else where)
         .values(state=target, updated_at=utcnow(), **values)
         .returning(Broadcast.id)
-        .execution_options(synchronize_session=False)
     )
-    return sorted(session().scalars(changed))
+    return sorted(change(changed).scalars())
 
 
 def lock_broadcasts(ids: Select[Any]) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import select, update
 
 from scrm.broadcasts.events import BroadcastCancelled
 from scrm.broadcasts.models import REASON_CANCELLED, Broadcast, BroadcastChunk, BroadcastState, TargetState
+from scrm.broadcasts.queries.bulk import change
 from scrm.broadcasts.queries.visibility import broadcast_for
 from scrm.broadcasts.service.finishing import finish_broadcasts
 from scrm.broadcasts.service.settlement import change_targets
@@ -57,7 +58,7 @@ def _mark_cancelled(broadcast_id: int, now: datetime) -> None:
     """Every chunk that is not final, those in flight too: whichever answer comes later finds the mark."""
     chunk = BroadcastChunk
     marked = update(chunk).where(chunk.broadcast_id == broadcast_id, chunk.closed_at.is_(None))
-    session().execute(marked.values(cancelled_at=now, next_at=now))
+    change(marked.values(cancelled_at=now, next_at=now))
 
 
 def _close_waiting(broadcast_id: int, now: datetime) -> None:
@@ -67,9 +68,8 @@ def _close_waiting(broadcast_id: int, now: datetime) -> None:
         .where(chunk.broadcast_id == broadcast_id, chunk.effect_id.is_(None), chunk.closed_at.is_(None))
         .values(closed_at=now)
         .returning(chunk.id)
-        .execution_options(synchronize_session=False)
     )
-    closed = list(session().scalars(waiting))
+    closed = list(change(waiting).scalars())
     if closed:
         change_targets(closed, TargetState.NOT_SENT, reason=REASON_CANCELLED)
 

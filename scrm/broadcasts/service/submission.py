@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from scrm.broadcasts.events import BroadcastFinished
 from scrm.broadcasts.models import Broadcast, BroadcastChunk, BroadcastKind, BroadcastState, BroadcastTarget
-from scrm.broadcasts.queries.arrays import bigints
+from scrm.broadcasts.queries.bulk import bigints, change, rows_of
 from scrm.broadcasts.service.states import move
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
@@ -51,11 +51,8 @@ def submit_next_chunks(broadcast_id: int) -> int:
 
 def keep_effects(column: str, effects: Mapping[int, int]) -> None:
     """Write ``{chunk id: effect id}`` into a column of the chunks by one statement."""
-    pairs = func.unnest(bigints(list(effects)), bigints(list(effects.values()))).table_valued(
-        "chunk", "effect"
-    )
-    changed = update(BroadcastChunk).where(BroadcastChunk.id == pairs.c.chunk)
-    session().execute(changed.values({column: pairs.c.effect}))
+    pairs = rows_of(chunk=bigints(list(effects)), effect=bigints(list(effects.values())))
+    change(update(BroadcastChunk).where(BroadcastChunk.id == pairs.c.chunk).values({column: pairs.c.effect}))
 
 
 def _held(broadcast_id: int) -> Broadcast | None:

@@ -10,11 +10,11 @@ from uuid import UUID
 from sqlalchemy import func, update
 
 from scrm.broadcasts.models import SENDER_CONFIRMED, BroadcastChunk
+from scrm.broadcasts.queries.bulk import change
 from scrm.broadcasts.service.pages import ClaimedChunk, Page
 from scrm.broadcasts.service.results import DISPATCHING, SOON_SECONDS, still_held
 from scrm.broadcasts.service.submission import SUBJECT, keep_effects
 from scrm.kernel.clock import utcnow
-from scrm.kernel.db import session
 from scrm.kernel.leases import RELEASED
 from scrm.kernel.settings import settings
 from scrm.wecom.effects import Intent, plan
@@ -49,7 +49,7 @@ def _set(chunk_ids: list[int], **values: Any) -> None:
     """Give chunks back with new values."""
     if chunk_ids:
         changed = update(BroadcastChunk).where(BroadcastChunk.id.in_(chunk_ids))
-        session().execute(changed.values(**RELEASED, **values))
+        change(changed.values(**RELEASED, **values))
 
 
 def _cancellation(chunk: ClaimedChunk) -> Intent:
@@ -67,11 +67,11 @@ def record_cancellations(settled: Sequence[EffectSettled]) -> None:
     stopped = [event.effect_id for event in settled if event.state is EffectState.CONFIRMED]
     chunk, now = BroadcastChunk, utcnow()
     changed = update(chunk).where(chunk.cancel_effect_id.in_(stopped), chunk.closed_at.is_(None))
-    session().execute(changed.values(stopped_at=now, next_at=now))
+    change(changed.values(stopped_at=now, next_at=now))
     failed = [event.effect_id for event in settled if event.state is not EffectState.CONFIRMED]
     refused = (
         update(chunk)
         .where(chunk.cancel_effect_id.in_(failed), Effect.id == chunk.cancel_effect_id)
         .values(error=func.concat("cancel refused: ", Effect.error), next_at=now)
     )
-    session().execute(refused.execution_options(synchronize_session=False))
+    change(refused)
