@@ -47,10 +47,11 @@ class CallbackGate:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """One request."""
-        if environ["REQUEST_METHOD"] != "POST" or not environ["PATH_INFO"].startswith(PREFIX):
+        path = environ.get("PATH_INFO", "")
+        if environ["REQUEST_METHOD"] != "POST" or not path.startswith(PREFIX):
             return self._inner(environ, start_response)
         started = time.perf_counter()
-        app = environ["PATH_INFO"][len(PREFIX) :]
+        app = path[len(PREFIX) :]
         try:
             self._take(app, environ)
         except Refused as refused:
@@ -66,7 +67,7 @@ class CallbackGate:
         """Return when the callback is durable; raises Refused or NotStored."""
         self._door.crypto(app)
         body = _body(environ, self._door.max_body)
-        self._committer.store(self._door.open(app, parse_query(environ["QUERY_STRING"]), body))
+        self._committer.store(self._door.open(app, parse_query(environ.get("QUERY_STRING", "")), body))
 
 
 def _body(environ: Environ, limit: int) -> bytes:

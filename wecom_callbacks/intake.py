@@ -91,5 +91,6 @@ def parse_query(text: str) -> dict[str, bytes]:
     query: dict[str, bytes] = {}
     for pair in text.split("&"):
         name, _, value = pair.partition("=")
-        query[name] = unquote_to_bytes(value) if "%" in value else value.encode("utf-8", "replace")
+        plain = value.encode("utf-8", "replace")
+        query[name] = unquote_to_bytes(plain) if "%" in value else plain
     return query

@@ -2,11 +2,15 @@
 
 import hashlib
 import http.client
+import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -18,13 +22,12 @@ from tests.stack import APP, CORP_ID, Stack, wait_until
 pytestmark = [pytest.mark.fault, pytest.mark.enable_socket]
 
 SEALER = Sealer(
-    AppConfig(
-        name="main", agentid=1000002, secret=APP["secret"], token=APP["token"], aes_key=APP["aes_key"]
-    ),
+    AppConfig(name="main", agentid=1000002, secret=APP["secret"], token=APP["token"], aes_key=APP["aes_key"]),
     CORP_ID,
 )
 QUICK_LEASE = {"SCRM_INBOX__LEASE_SECONDS": "2"}
 WECOM_SECONDS = 5.0
+INTAKE_BACKENDS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'scrm-intake'"
 
 
 def message_xml(number: int) -> str:
@@ -38,6 +41,13 @@ def message_xml(number: int) -> str:
 
 def digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
+
+
+@pytest.fixture(scope="module")
+def web() -> Iterator[Stack]:
+    """A deployment for tests that break nothing."""
+    with Stack(["web"]) as stack:
+        yield stack
 
 
 class WeCom:
@@ -74,7 +84,10 @@ class WeCom:
     def send(self, first: int, count: int) -> None:
         """Several, each until it is taken."""
         for number in range(first, first + count):
-            wait_until(lambda text=message_xml(number): self.post(text) == 200, 30)
+            wait_until(partial(self._taken, message_xml(number)), 30)
+
+    def _taken(self, text: str) -> bool:
+        return self.post(text) == 200
 
     @contextmanager
     def load(self, threads: int = 8) -> Iterator[None]:
@@ -147,7 +160,7 @@ def test_a_postgres_that_hangs_is_answered_in_time_and_comes_back() -> None:
         wecom = WeCom(stack)
         with wecom.load(threads=80):  # more than one process has threads
             wait_until(lambda: len(wecom.taken) > 100, 20)
-            backends = [pid for (pid,) in stack.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'scrm-intake'")]
+            backends = [pid for (pid,) in stack.sql(INTAKE_BACKENDS)]
             freeze(backends, signal.SIGSTOP)
             wait_until(lambda: wecom.failures > 160, 30)
             freeze(backends, signal.SIGCONT)
@@ -157,9 +170,30 @@ def test_a_postgres_that_hangs_is_answered_in_time_and_comes_back() -> None:
         assert wecom.slowest < WECOM_SECONDS
 
 
-def freeze(pids: list[int], how: signal.Signals) -> None:
-    import os
+@pytest.mark.xdist_group("inbox_web")
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_over_the_cap_is_refused_by_the_real_server_and_it_goes_on(web: Stack, chunked: bool) -> None:
+    wecom = WeCom(web)
+    connection = http.client.HTTPConnection("127.0.0.1", wecom.port, timeout=WECOM_SECONDS)
+    body = iter([b"x" * 65536] * 64) if chunked else b"x" * (4 << 20)
+    with suppress(BrokenPipeError, ConnectionResetError):  # it may hang up before everything is sent
+        connection.request("POST", "/wecom/callbacks/main", body, encode_chunked=chunked)
+        assert connection.getresponse().status == 413
+    connection.close()
+    assert wecom.post(message_xml(2)) == 200
 
+
+@pytest.mark.xdist_group("inbox_web")
+@pytest.mark.parametrize(
+    "target", ["/wecom/callbacks/main?\xff=%ff", "/wecom/callbacks/%ff%00", "/wecom/callbacks/主"]
+)
+def test_odd_addresses_never_make_a_500(web: Stack, target: str) -> None:
+    with socket.create_connection(("127.0.0.1", WeCom(web).port), 5) as raw:
+        raw.sendall(f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello".encode())
+        assert raw.recv(100).split()[1].startswith(b"4")
+
+
+def freeze(pids: list[int], how: signal.Signals) -> None:
     for pid in pids:
         os.kill(pid, how)
 
@@ -177,16 +211,17 @@ def test_sigterm_under_load_loses_nothing() -> None:
         assert wecom.taken <= stored(stack)
 
 
-def test_the_same_callback_to_two_processes_at_once_is_one_row() -> None:
-    with Stack(["web"]) as stack:
-        wecom, text = WeCom(stack), message_xml(1)
-        threads = [threading.Thread(target=wecom.post, args=(text,)) for _ in range(12)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert wecom.failures == 0
-        assert stack.sql("SELECT count(*) FROM callback_inbox") == [(1,)]
+@pytest.mark.xdist_group("inbox_web")
+def test_the_same_callback_to_two_processes_at_once_is_one_row(web: Stack) -> None:
+    wecom, text = WeCom(web), message_xml(1)
+    before = stored(web)
+    threads = [threading.Thread(target=wecom.post, args=(text,)) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wecom.failures == 0
+    assert stored(web) - before == {digest(text)}
 
 
 @pytest.mark.parametrize("place", ["job_popped", "batch_claimed", "batch_handled"])
@@ -222,8 +257,7 @@ def test_a_worker_frozen_past_its_lease_is_overtaken_and_writes_nothing() -> Non
 
 def state_of(pid: int) -> str:
     """The kernel's letter for a process's state; T is stopped."""
-    with open(f"/proc/{pid}/stat") as stat:
-        return stat.read().rpartition(")")[2].split()[0]
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def test_everything_drains_after_valkey_was_away_and_emptied() -> None:
