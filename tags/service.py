@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Text, delete, exists, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.types import TypeEngine
 
 from scrm.customers.models import Follow
 from scrm.kernel.clock import utcnow
@@ -179,21 +180,30 @@ def write_history(lines: Sequence[tuple[Any, Wish]]) -> None:
     """A line of history for each (assignment, wish that was carried out)."""
     if not lines:
         return
-    now = utcnow()
+    types: dict[str, type[TypeEngine[Any]]] = {
+        "customer_id": BigInteger,
+        "follow_id": BigInteger,
+        "tag_id": BigInteger,
+        "change": Text,
+        "source": Text,
+        "by": Text,
+        "run_id": BigInteger,
+    }
     values = [
-        {
-            "customer_id": row.customer_id,
-            "follow_id": row.follow_id,
-            "tag_id": row.tag_id,
-            "change": TagChange.ADDED if wish.add else TagChange.REMOVED,
-            "source": wish.source,
-            "by": wish.by,
-            "run_id": wish.run_id,
-            "at": now,
-        }
+        (
+            row.customer_id,
+            row.follow_id,
+            row.tag_id,
+            (TagChange.ADDED if wish.add else TagChange.REMOVED).value,
+            wish.source,
+            wish.by,
+            wish.run_id,
+        )
         for row, wish in lines
     ]
-    session().execute(insert(TagHistory), values)
+    new = row_table("new", types, values)
+    columns = select(*new.c, literal(utcnow()))
+    session().execute(insert(TagHistory).from_select([*types, "at"], columns))
 
 
 def _key(row: Any) -> tuple[int, int]:
@@ -256,11 +266,16 @@ def _add_sources(wishes: Sequence[Wish], rows: dict[tuple[int, int], Any]) -> li
     """Write the sources that are new; returns the wishes that made a difference."""
     if not wishes:
         return []
-    now = utcnow()
     by_source = {(rows[wish.key].id, wish.source): wish for wish in wishes}
-    values = [{"assignment_id": id_, "source": source, "since": now} for id_, source in sorted(by_source)]
-    made = upsert(TagSource).on_conflict_do_nothing().returning(TagSource.assignment_id, TagSource.source)
-    return [by_source[row.assignment_id, row.source] for row in session().execute(made, values)]
+    new = row_table("new", {"assignment_id": BigInteger, "source": Text}, sorted(by_source))
+    values = select(new.c.assignment_id, new.c.source, literal(utcnow()))
+    made = (
+        upsert(TagSource)
+        .from_select(["assignment_id", "source", "since"], values)
+        .on_conflict_do_nothing()
+        .returning(TagSource.assignment_id, TagSource.source)
+    )
+    return [by_source[row.assignment_id, row.source] for row in session().execute(made)]
 
 
 def _drop_sources(wishes: Sequence[Wish], rows: dict[tuple[int, int], Any]) -> list[Wish]:
