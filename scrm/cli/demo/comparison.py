@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable
 
+from config.settings import current_settings
 from scrm.cli.demo.cast import Cast
 from scrm.cli.demo.outcome import Check, exactly_once, the_same
 from scrm.cli.story.api import Json
+from scrm.cli.story.marketing import WELCOME
 
 SENT = 1  # status of a mass send's recipient (wecom-api.md §4.9)
 LOG_LIMIT = 100_000
@@ -20,7 +22,7 @@ def compare(cast: Cast) -> list[Check]:
     return [
         the_same("customers are those who scanned", cast.control.state_ids("customer"), customers),
         the_same("relations are WeCom's", _true_relations(cast, ids), _our_relations(customers)),
-        _welcomes(cast),
+        *_welcomes(cast),
         _tags(cast, customers),
         exactly_once("one reply to each who asked", cast.askers, _receivers(cast, "kf/send_msg", "touser")),
         Check("messages are stored once", len(cast.askers) + len(cast.chats), _stored(cast, "kf")),
@@ -33,7 +35,7 @@ def compare(cast: Cast) -> list[Check]:
 
 def figures(cast: Cast) -> dict[str, int | float]:
     """Numbers for the table of what happened."""
-    welcomes = [one["seconds"] for one in cast.api.every("welcomes") if one["seconds"] is not None]
+    welcomes = [one["seconds"] for one in cast.api.every("welcomes", outcome="sent")]
     calls = cast.control.log_counts()
     return {
         "people who scanned a code": len(cast.people),
@@ -56,10 +58,31 @@ def _receivers(cast: Cast, api: str, field: str) -> Counter[Hashable]:
     return Counter(call["body"][field] for call in _accepted(cast, api))
 
 
-def _welcomes(cast: Cast) -> Check:
-    codes = [person["welcome_codes"]["main"] for person in cast.people]
-    sent = _receivers(cast, "externalcontact/send_welcome_msg", "welcome_code")
-    return exactly_once("one welcome for each add", codes, sent)
+def _welcomes(cast: Cast) -> list[Check]:
+    """Each add was welcomed once, with the right names. An add may carry two codes (half and full), of which one counts."""
+    calls = _accepted(cast, "externalcontact/send_welcome_msg")
+    adds = {call["body"]["welcome_code"]: _add_of(cast, call["body"]["welcome_code"]) for call in calls}
+    people = {(person["userid"], person["external_userid"]): person["name"] for person in cast.people}
+    seen: Counter[Hashable] = Counter(adds[call["body"]["welcome_code"]] for call in calls)
+    staff = {
+        userid: cast.control.state("member", userid)["name"] for userid in cast.control.state_ids("member")
+    }
+    corp = current_settings().corp.name
+    told = [(adds[call["body"]["welcome_code"]], call["body"]["text"]["content"]) for call in calls]
+    meant = [
+        (pair, WELCOME.format(customer=name, staff=staff[pair[0]], corp=corp))
+        for pair, name in people.items()
+    ]
+    return [
+        exactly_once("one welcome for each add", people, seen),
+        the_same("welcomes name both people", meant, told),
+    ]
+
+
+def _add_of(cast: Cast, welcome_code: str) -> tuple[str, str]:
+    """The relation that a welcome code was made for."""
+    found = cast.control.state("welcome", welcome_code)
+    return found["userid"], found["external_userid"]
 
 
 def _true_relations(cast: Cast, ids: list[str]) -> list[Hashable]:
@@ -102,8 +125,8 @@ def _group_members(cast: Cast) -> Check:
         truth += [(chat_id, member) for member in cast.control.state("group", chat_id)["members"]]
     ours: list[Hashable] = []
     for group in cast.api.every("groups"):
-        members = cast.api.every(f"groups/{group['id']}/members")
-        ours += [(group["chat_id"], one["userid"]) for one in members]
+        members = cast.api.every(f"groups/{group['id']}/members", present="true")
+        ours += [(group["chat_id"], one["member_id"]) for one in members]
     return the_same("members of groups are WeCom's", truth, ours)
 
 
