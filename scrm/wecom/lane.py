@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
+from flask import current_app
 from sqlalchemy import exists, or_, select
 
 from config.queues import Queue
@@ -29,13 +30,21 @@ log = structlog.get_logger(__name__)
 
 RUN_SECONDS = {Queue.URGENT: 5.0}  # other jobs of the urgent queue shall not wait long
 USUAL_RUN_SECONDS = 20.0
-HARD_SECONDS = 120.0  # a run that always has a call under way ends here, far below the job's time-out
+STRAGGLER_SECONDS = {Queue.URGENT: 0.5}  # nor for a call that hangs: the next run takes up its outcome
+USUAL_STRAGGLER_SECONDS = 30.0
 GATHER_SECONDS = 0.05  # how long finished calls wait for others, to be recorded together
-ASK_EVERY_SECONDS = 1.0
+TAKE_EVERY_SECONDS = 0.1  # how often new effects are looked for while calls are under way
 URGENT_LEASE_SECONDS = 12.0  # a killed worker's welcomes are taken over within their 20 seconds
 AHEAD = 4  # claimed effects per thread
+EXTENSION = "scrm_lanes"
 
 Told = Callable[[], Outcome]
+
+
+def under_way(queue: Queue) -> dict[Future[Outcome], Work]:
+    """Calls of this process that have not been recorded yet; they outlive a run of the lane."""
+    lanes: dict[Queue, dict[Future[Outcome], Work]] = current_app.extensions.setdefault(EXTENSION, {})
+    return lanes.setdefault(queue, {})
 
 
 class Lane:
@@ -49,41 +58,46 @@ class Lane:
         lease = conf.effects.lease_seconds
         self._lease = min(lease, URGENT_LEASE_SECONDS) if queue == Queue.URGENT else lease
         self._timeouts = (conf.wecom.connect_timeout_seconds, conf.wecom.read_timeout_seconds)
-        self._running: dict[Future[Outcome], Work] = {}
+        self._running = under_way(queue)
         self._clients: dict[str, Client] = {}
-        self._asked_at = float("-inf")
+        self._take_at = float("-inf")
 
     def run(self) -> bool:
-        """Work until nothing is left or time is over; returns whether there may be more."""
-        started = time.monotonic()
-        soft = started + RUN_SECONDS.get(self._queue, USUAL_RUN_SECONDS)
+        """Work until nothing is left, time is over or only hanging calls remain; returns whether there is more."""
+        moved = time.monotonic()
+        soft = moved + RUN_SECONDS.get(self._queue, USUAL_RUN_SECONDS)
+        patience = STRAGGLER_SECONDS.get(self._queue, USUAL_STRAGGLER_SECONDS)
         while True:
             now = time.monotonic()
-            in_time = now < soft or (bool(self._running) and now < started + HARD_SECONDS)
-            if in_time:
-                self._take()
+            if self._take_at <= now < soft and self._take():
+                moved = now
             if not self._running:
-                return not in_time
-            self._settle()
+                return self._take_at <= now
+            if self._settle():
+                moved = time.monotonic()
+            elif now - moved > patience:
+                return True
 
-    def _take(self) -> None:
+    def _take(self) -> bool:
+        """Claim and start what there is room for; says whether there was anything."""
         room = self._room - len(self._running)
         if room <= 0:
-            return
+            return False
         closed = self._closed()
-        asking: list[Work] = []
         with transaction():
-            if time.monotonic() - self._asked_at >= ASK_EVERY_SECONDS:
-                self._asked_at = time.monotonic()
-                asking = recording.claim_to_ask(self._queue, room, self._lease)
+            asking = recording.claim_to_ask(self._queue, room, self._lease)
             taken = recording.taken_identities(asking)
             sending = recording.claim_to_send(self._queue, closed, max(1, room - len(asking)), self._lease)
-        if asking or sending:
+        found = len(asking) + len(sending)
+        if found:
             reached("after_claim")
         for work in asking:
             self._start_asking(work, taken.get(work.kind.name, frozenset()))
         for work in sending:
             self._start_sending(work)
+        # Less than there was room for: whatever is planned from now on wakes the lane again.
+        self._take_at = time.monotonic() + (0.0 if found >= room else TAKE_EVERY_SECONDS)
+        return found > 0
 
     def _closed(self) -> list[tuple[str, str]]:
         """(app, kind) pairs whose API WeCom has closed for now."""
@@ -147,14 +161,18 @@ class Lane:
             return outcomes.after_asking(work, error, utcnow(), self._most)
         return outcomes.after_asking(work, answer, utcnow(), self._most)
 
-    def _settle(self) -> None:
+    def _settle(self) -> bool:
+        """Record the calls that have ended; says whether there were any."""
         done, _ = wait(self._running, timeout=GATHER_SECONDS)
         if not done:
-            return
-        told = [_told(future, self._running.pop(future)) for future in done]
+            return False
+        told = [_told(future, self._running[future]) for future in done]
         reached("after_wecom_accepted")
         recording.record(told)
         reached("after_record")
+        if any(self._running.pop(future).kind.in_order for future in done):
+            self._take_at = float("-inf")  # the next of its subject may go now
+        return True
 
 
 def _told(future: Future[Outcome], work: Work) -> Outcome:
