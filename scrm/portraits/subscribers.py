@@ -1,0 +1,92 @@
+"""What goes into the timeline when something happened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from scrm.conversations.events import MessageStored
+from scrm.conversations.models import Direction
+from scrm.customers.events import ContactFact, ContactRecorded, CustomersFound
+from scrm.groups.events import GroupJoined, GroupLeft
+from scrm.groups.service.linking import link_customers
+from scrm.kernel.events import subscribe
+from scrm.portraits.service import Entry, EntryKind, add_entries
+
+FACTS = {
+    ContactFact.HALF_ADDED: (EntryKind.FOLLOW_HALF_ADDED, "state"),
+    ContactFact.ADDED: (EntryKind.FOLLOW_ADDED, "state"),
+    ContactFact.LOST_BY_STAFF: (EntryKind.FOLLOW_LOST_BY_STAFF, "source"),
+    ContactFact.LOST_BY_CUSTOMER: (EntryKind.FOLLOW_LOST_BY_CUSTOMER, "source"),
+    ContactFact.TRANSFER_FAILED: (EntryKind.FOLLOW_TRANSFER_FAILED, "reason"),
+}
+DIRECTIONS = {
+    Direction.IN: EntryKind.MESSAGE_IN,
+    Direction.OUT: EntryKind.MESSAGE_OUT,
+    Direction.EVENT: EntryKind.MESSAGE_EVENT,
+}
+
+
+@subscribe(ContactRecorded)
+def write_contacts(events: Sequence[ContactRecorded]) -> None:
+    """Adds, losses and failed transfers; the order in which they became known does not matter."""
+    add_entries([_contact(event) for event in events])
+
+
+def _contact(event: ContactRecorded) -> Entry:
+    kind, note = FACTS[event.fact]
+    key = f"{kind}:{event.follow_id}"
+    details = {note: event.note} if event.note else {}
+    return Entry(event.customer_id, event.at, kind, details, key, event.staff_id)
+
+
+@subscribe(GroupJoined)
+def write_joins(events: Sequence[GroupJoined]) -> None:
+    """Customers come into groups."""
+    add_entries(
+        [_joined(e.customer_id, e.group_id, e.stay_id, e.at) for e in events if e.customer_id is not None]
+    )
+
+
+@subscribe(GroupLeft)
+def write_leaves(events: Sequence[GroupLeft]) -> None:
+    """Customers leave groups."""
+    add_entries(
+        [_left(e.customer_id, e.group_id, e.stay_id, e.at) for e in events if e.customer_id is not None]
+    )
+
+
+@subscribe(CustomersFound)
+def write_earlier_stays(events: Sequence[CustomersFound]) -> None:
+    """Who was in a group before becoming a customer gets those stays."""
+    stays = link_customers([id_ for event in events for id_ in event.customer_ids])
+    entries = [_joined(s.customer_id, s.group_id, s.id, s.joined_at) for s in stays]
+    entries += [_left(s.customer_id, s.group_id, s.id, s.left_at) for s in stays if s.left_at is not None]
+    add_entries(entries)
+
+
+def _joined(customer_id: int, group_id: int, stay_id: int, at: datetime) -> Entry:
+    return Entry(customer_id, at, EntryKind.GROUP_JOINED, {"group_id": group_id}, f"group.joined:{stay_id}")
+
+
+def _left(customer_id: int, group_id: int, stay_id: int, at: datetime) -> Entry:
+    return Entry(customer_id, at, EntryKind.GROUP_LEFT, {"group_id": group_id}, f"group.left:{stay_id}")
+
+
+@subscribe(MessageStored)
+def write_messages(events: Sequence[MessageStored]) -> None:
+    """Messages of known customers."""
+    add_entries(
+        [
+            Entry(
+                event.customer_id,
+                event.sent_at,
+                DIRECTIONS[event.direction],
+                {"message_id": event.message_id, "channel": event.channel},
+                f"message:{event.message_id}",
+                event.staff_id,
+            )
+            for event in events
+            if event.customer_id is not None
+        ]
+    )
