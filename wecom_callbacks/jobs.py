@@ -10,7 +10,7 @@ import structlog
 from config.queues import Queue
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import transaction
-from scrm.kernel.jobs import Job, job
+from scrm.kernel.jobs import Job, job, others_wait
 from scrm.kernel.settings import settings
 from wecom_callbacks import service
 from wecom_callbacks.drain import work_batch
@@ -52,10 +52,10 @@ DRAINS: dict[Lane, Job] = {Lane.URGENT: drain_urgent, Lane.EVENTS: drain_events}
 
 
 def _drain(lane: Lane) -> None:
-    """Batches until nothing is due or the time is over."""
+    """Batches until nothing is due, the time is over, or another job of the queue waits for its turn."""
     until = time.monotonic() + RUN_SECONDS
     while work_batch(lane):
-        if time.monotonic() > until:
+        if time.monotonic() > until or others_wait(DRAINS[lane].queue):
             DRAINS[lane].wake()
             return
 

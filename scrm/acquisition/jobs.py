@@ -9,7 +9,7 @@ from config.queues import Queue
 from scrm.acquisition import queries
 from scrm.acquisition.service import greeting
 from scrm.kernel.db import transaction
-from scrm.kernel.jobs import job
+from scrm.kernel.jobs import job, others_wait
 from scrm.wecom.client import Client, wecom
 from scrm.wecom.models import Priority
 from scrm.wecom.parallel import run_parallel
@@ -23,16 +23,23 @@ NAMES_SECONDS = 3.0  # and all questions of a round; the welcomes need the rest 
 def plan_nameless_welcomes() -> None:
     """Ask WeCom for the names that welcomes want to say, many at once, and plan those welcomes."""
     until = time.monotonic() + RUN_SECONDS
-    while time.monotonic() < until:
-        with transaction():
-            token, greeted = greeting.claim_nameless()
-        if not greeted:
+    while _plan_some():
+        if time.monotonic() > until or others_wait(Queue.URGENT):
+            plan_nameless_welcomes.wake()
             return
-        in_time = {one.external_userid for one in greeted if one.seconds_left > greeting.NAME_SECONDS}
-        names = _names(sorted(in_time))
-        with transaction():
-            greeting.plan_named(token, greeted, names)
-    plan_nameless_welcomes.wake()
+
+
+def _plan_some() -> bool:
+    """One batch; whether there was any."""
+    with transaction():
+        token, greeted = greeting.claim_nameless()
+    if not greeted:
+        return False
+    in_time = {one.external_userid for one in greeted if one.seconds_left > greeting.NAME_SECONDS}
+    names = _names(sorted(in_time))
+    with transaction():
+        greeting.plan_named(token, greeted, names)
+    return True
 
 
 def _names(external_userids: list[str]) -> dict[str, str]:

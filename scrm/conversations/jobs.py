@@ -15,7 +15,7 @@ from scrm.conversations import queries
 from scrm.conversations.service import kf, kf_sessions, messages, replies
 from scrm.kernel.crashpoints import reached
 from scrm.kernel.db import transaction
-from scrm.kernel.jobs import job
+from scrm.kernel.jobs import job, others_wait
 from scrm.wecom.client import Client, wecom
 from scrm.wecom.errors import WecomError
 from scrm.wecom.models import Priority
@@ -34,26 +34,33 @@ BAD_TOKEN = 95007  # the callback's token is spent; reading goes on without it
 def pull_kf() -> None:
     """Read customer-service accounts to the end of their log, several at a time."""
     until = time.monotonic() + RUN_SECONDS
-    while time.monotonic() < until:
-        with transaction():
-            claim = kf.claim_pulls()
-        if not claim.rows:
+    while _read_some(until):
+        if _turn_is_over(until):
+            pull_kf.wake()
             return
-        _read([kf.Reading.of(account, claim.token) for account in claim.rows], until)
-    pull_kf.wake()
 
 
-def _read(readings: list[kf.Reading], until: float) -> None:
-    client = _client()
-    while readings and time.monotonic() < until:
+def _turn_is_over(until: float) -> bool:
+    return time.monotonic() > until or others_wait(Queue.URGENT)
+
+
+def _read_some(until: float) -> bool:
+    """Read some accounts, to their end or as far as the time allows; whether there were any."""
+    with transaction():
+        claim = kf.claim_pulls()
+    readings = [kf.Reading.of(account, claim.token) for account in claim.rows]
+    client = _client() if readings else None
+    while readings and client:
         answers = run_parallel(
             [partial(client.post, "kf/sync_msg", reading.question()) for reading in readings]
         )
         readings = [r for r, answer in zip(readings, answers, strict=True) if _take(r, answer)]
-    if readings:
-        with transaction():
-            for reading in readings:
-                kf.give_back(reading)
+        if readings and _turn_is_over(until):
+            with transaction():
+                for reading in readings:
+                    kf.give_back(reading)
+            break
+    return bool(claim.rows)
 
 
 def _take(reading: kf.Reading, answer: dict[str, Any] | WecomError) -> bool:
@@ -80,13 +87,15 @@ def reply() -> None:
     """Consider new texts and plan the answers; asks WeCom who handles a session where that is unknown."""
     until = time.monotonic() + RUN_SECONDS
     asked: set[int] = set()
-    while time.monotonic() < until:
+    while True:
         with transaction():
             done = replies.answer_round(asked)
         if not done.considered and not done.questions:
             return
         asked |= _ask_states(done.questions)
-    reply.wake()
+        if not done.questions and _turn_is_over(until):
+            reply.wake()
+            return
 
 
 def _ask_states(questions: Sequence[replies.Question]) -> set[int]:

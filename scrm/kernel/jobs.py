@@ -115,6 +115,18 @@ def _push(wanted: Job, args: tuple[Argument, ...]) -> None:
     )
 
 
+def others_wait(queue: Queue) -> bool:
+    """Whether another wake-up waits in ``queue`` behind the running job.
+
+    Where work never stops coming, a job that works "until nothing is left" would keep the others of its queue from
+    running: it asks here after each batch, and gives way by waking itself again and ending.
+    """
+    try:
+        return bool(RqQueue(queue, connection=redis(), serializer=JSONSerializer).count)
+    except RedisError:
+        return False
+
+
 def forget_flags(queue: Queue) -> None:
     """Take down the wake-up flags of ``queue``: a worker killed just after its pop left one standing.
 
