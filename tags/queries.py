@@ -6,12 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, or_, select, true
+from sqlalchemy import ColumnElement, exists, literal_column, or_, select, true
 
 from scrm.customers.models import Follow, FollowStatus
 from scrm.customers.queries import customer_by_id
 from scrm.kernel.db import session
 from scrm.kernel.permissions import Scope
+from scrm.portraits.queries import portrait_section
 from tags.arrays import is_one_of
 from tags.models import AssignmentState, Tag, TagAssignment, TagGroup, TagHistory, TagSource
 
@@ -40,6 +41,12 @@ def tagged_follow_ids(scope: Scope, customer_id: int, staff_id: int | None) -> l
     if staff_id is not None:
         statement = statement.where(Follow.staff_id == staff_id)
     return list(session().scalars(statement.order_by(Follow.id)))
+
+
+def staff_of_follows(follow_ids: Iterable[int]) -> dict[int, int]:
+    """Who follows, by relation."""
+    rows = session().execute(select(Follow.id, Follow.staff_id).where(is_one_of(Follow.id, follow_ids)))
+    return {row.id: row.staff_id for row in rows}
 
 
 def unknown_tags(tag_ids: Iterable[int]) -> list[int]:
@@ -102,3 +109,15 @@ def _history(scope: Scope, customer_id: int) -> Sequence[Any]:
         )
         .all()
     )
+
+
+@portrait_section("tags")
+def tags_section() -> ColumnElement[Any]:
+    """Tags on each relation with their state and reasons; those being removed or refused too."""
+    return literal_column("""(SELECT COALESCE(json_agg(json_build_object(
+      'tag_id', a.tag_id, 'tag', t.name, 'group_id', t.group_id, 'group', g.name, 'staff_id', f.staff_id,
+      'state', a.state, 'error', a.error, 'changed_at', a.changed_at,
+      'sources', (SELECT COALESCE(json_agg(s.source ORDER BY s.since, s.source), '[]')
+        FROM tag_sources s WHERE s.assignment_id = a.id)) ORDER BY a.tag_id, f.staff_id), '[]')
+    FROM tag_assignments a JOIN tags t ON t.id = a.tag_id JOIN tag_groups g ON g.id = t.group_id
+    JOIN follows f ON f.id = a.follow_id WHERE a.customer_id = customers.id AND a.state <> 'removed')""")

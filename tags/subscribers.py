@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from scrm.customers.events import FollowAdded, FollowLost, FollowTagsSeen, LostBy
 from scrm.kernel.events import subscribe
+from scrm.portraits.service import Entry, EntryKind, add_entries
 from scrm.wecom.events import EffectSettled
 from tags import jobs
 from tags.catalog.service.settling import settle_catalog
-from tags.events import AssignmentsPending, TagRefreshWanted, TagsAccepted, TagsDeleted
+from tags.events import AssignmentMoved, AssignmentsPending, TagRefreshWanted, TagsAccepted, TagsDeleted
+from tags.queries import staff_of_follows
 from tags.sync.service.outcomes import settle_assignments
 from tags.sync.service.sightings import drop_lost_relations, reconcile, try_refused_again
 
@@ -68,3 +71,21 @@ def on_tags_deleted(events: Sequence[TagsDeleted]) -> None:
 def on_refresh_wanted(events: Sequence[TagRefreshWanted]) -> None:
     """Fetch soon."""
     jobs.refresh_tags.wake()
+
+
+@subscribe(AssignmentMoved)
+def on_assignments_moved(events: Sequence[AssignmentMoved]) -> None:
+    """The timeline tells which tags a relation gained or lost at once for one reason."""
+    together: dict[tuple[int, bool, str], list[AssignmentMoved]] = defaultdict(list)
+    for event in events:
+        together[event.follow_id, event.added, event.source].append(event)
+    staff = staff_of_follows({follow_id for follow_id, _, _ in together})
+    add_entries([_entry(moved, staff[moved[0].follow_id]) for moved in together.values()])
+
+
+def _entry(moved: Sequence[AssignmentMoved], staff_id: int) -> Entry:
+    first = min(moved, key=lambda event: event.assignment_id)
+    kind = EntryKind.TAG_ADDED if first.added else EntryKind.TAG_REMOVED
+    details = {"tag_ids": sorted(event.tag_id for event in moved), "source": first.source}
+    key = f"{kind}:{first.assignment_id}:{first.version}"
+    return Entry(first.customer_id, first.at, kind, details, key, staff_id)

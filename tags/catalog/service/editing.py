@@ -178,9 +178,9 @@ def _refuse_used(tag_ids: Sequence[int]) -> None:
         .where(
             Rule.deleted_at.is_(None),
             or_(
-                RuleVersion.add_tag_ids.overlap(ids),
-                RuleVersion.remove_tag_ids.overlap(ids),
-                RuleVersion.reads.overlap(facts),
+                RuleVersion.add_tag_ids.bool_op("&&")(ids),
+                RuleVersion.remove_tag_ids.bool_op("&&")(ids),
+                RuleVersion.reads.bool_op("&&")(facts),
             ),
         )
         .order_by(Rule.id)
