@@ -19,6 +19,7 @@ from scrm.broadcasts.service.results import record_pages
 from scrm.broadcasts.service.states import start_due_broadcasts
 from scrm.broadcasts.service.submission import submit_next_chunks
 from scrm.broadcasts.service.task_stops import plan_cancellations
+from scrm.kernel.crashpoints import reached
 from scrm.kernel.db import session, transaction
 from scrm.kernel.jobs import Job, job
 from scrm.kernel.leases import Claim, claim
@@ -52,6 +53,8 @@ def freeze_audiences() -> None:
         try:
             with transaction():
                 freeze_audience(broadcast_id)
+                reached("audience_written")
+            reached("audience_committed")
         except StateMovedError:
             log.info("broadcast stopped while its audience was being frozen", broadcast=broadcast_id)
 
@@ -64,6 +67,7 @@ def submit_chunks() -> None:
         while more:
             with transaction():
                 more = submit_next_chunks(broadcast_id) > 0
+            reached("chunks_planned")
 
 
 @job(Queue.BROADCAST, due=due.stop_is_due)
@@ -98,8 +102,10 @@ def _step(
         return False
     clients = {app: wecom(app, priority) for app in {chunk.app for chunk in chunks}}
     answers = run_parallel([partial(look, clients[chunk.app], chunk) for chunk in chunks])
+    reached("pages_read")
     with transaction():
         record(list(zip(chunks, answers, strict=True)), held.token)
+    reached("pages_recorded")
     for chunk, answer in zip(chunks, answers, strict=True):
         if isinstance(answer, WecomError):
             log.warning("mass-send task not read", chunk=chunk.id, errcode=answer.errcode, kind=answer.kind)

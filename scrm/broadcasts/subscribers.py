@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from scrm.broadcasts import jobs
 from scrm.broadcasts.events import (
     BroadcastCancelled,
+    BroadcastDelivered,
     BroadcastFrozen,
     BroadcastStarted,
     ChunksSettled,
@@ -14,6 +15,7 @@ from scrm.broadcasts.events import (
 from scrm.broadcasts.service.settlement import record_submissions
 from scrm.broadcasts.service.task_stops import record_cancellations
 from scrm.kernel.events import subscribe
+from scrm.portraits.service import Entry, EntryKind, add_entries
 from scrm.wecom.events import EffectSettled
 
 
@@ -52,3 +54,22 @@ def go_on(events: Sequence[ChunksSettled]) -> None:
 def stop(events: Sequence[BroadcastCancelled]) -> None:
     """WeCom has to be told."""
     jobs.stop_tasks.wake()
+
+
+@subscribe(BroadcastDelivered)
+def note_deliveries(events: Sequence[BroadcastDelivered]) -> None:
+    """Put what customers received on their timelines."""
+    add_entries(
+        [
+            Entry(
+                customer_id=customer_id,
+                at=at,
+                kind=EntryKind.BROADCAST_SENT,
+                details={"broadcast_id": event.broadcast_id},
+                source_key=f"broadcast:{event.broadcast_id}",
+                staff_id=event.staff_id,
+            )
+            for event in events
+            for customer_id, at in event.customers
+        ]
+    )

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Select, and_, exists, or_, select
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 
 from scrm.broadcasts.models import SENDER_CONFIRMED, Broadcast, BroadcastChunk, BroadcastState
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
+
+AT_ONCE = 8  # chunks handed over and not yet answered; a full one is about 400 kB
+AT_ONCE_FIRST = 3  # until WeCom accepted one: a wrong text or media id should not burn the whole audience
 
 
 def start_is_due() -> bool:
@@ -30,18 +35,34 @@ def freeze_is_due() -> bool:
     return _any(to_freeze())
 
 
-def to_submit() -> Select[int]:
-    """Ids of broadcasts with chunks to hand over, or with all of them answered."""
+def chunk_counts(broadcast_id: int | None = None) -> Select[Any]:
+    """Per broadcast in SUBMITTING: chunks ``waiting``, ``in_flight`` and ``accepted``, and the ``room`` for further ones."""
     chunk = BroadcastChunk
-    unanswered = chunk.closed_at.is_(None) & chunk.msgid.is_(None)
-    of_this = chunk.broadcast_id == Broadcast.id
-    waiting = exists().where(of_this, unanswered, chunk.effect_id.is_(None))
-    in_flight = exists().where(of_this, unanswered, chunk.effect_id.is_not(None))
-    return (
-        select(Broadcast.id)
-        .where(Broadcast.state == BroadcastState.SUBMITTING, or_(waiting, ~in_flight))
-        .order_by(Broadcast.id)
+    unanswered = and_(chunk.closed_at.is_(None), chunk.msgid.is_(None))
+    in_flight = func.count().filter(and_(unanswered, chunk.effect_id.is_not(None)))
+    accepted = func.count(chunk.msgid)
+    most = case((accepted > 0, AT_ONCE), else_=AT_ONCE_FIRST)
+    counted = (
+        select(
+            chunk.broadcast_id,
+            func.count().filter(and_(unanswered, chunk.effect_id.is_(None))).label("waiting"),
+            in_flight.label("in_flight"),
+            accepted.label("accepted"),
+            (most - in_flight).label("room"),
+        )
+        .join(Broadcast, Broadcast.id == chunk.broadcast_id)
+        .where(Broadcast.state == BroadcastState.SUBMITTING)
+        .group_by(chunk.broadcast_id)
     )
+    return counted if broadcast_id is None else counted.where(chunk.broadcast_id == broadcast_id)
+
+
+def to_submit() -> Select[int]:
+    """Ids of broadcasts with chunks to hand over now, or with all of them answered."""
+    counted = chunk_counts().subquery()
+    has_room = and_(counted.c.waiting > 0, counted.c.room > 0)
+    complete = and_(counted.c.waiting == 0, counted.c.in_flight == 0)
+    return select(counted.c.broadcast_id).where(or_(has_room, complete)).order_by(counted.c.broadcast_id)
 
 
 def submission_is_due() -> bool:

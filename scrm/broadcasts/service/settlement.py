@@ -12,9 +12,10 @@ from sqlalchemy import Row, func, select, update
 from scrm.broadcasts.events import ChunksSettled
 from scrm.broadcasts.models import Broadcast, BroadcastChunk, BroadcastState, BroadcastTarget, TargetState
 from scrm.broadcasts.queries.bulk import bigints, change, rows_of, texts
+from scrm.broadcasts.queries.due import AT_ONCE_FIRST
 from scrm.broadcasts.service.finishing import finish_broadcasts
 from scrm.broadcasts.service.states import lock_broadcasts, move
-from scrm.broadcasts.service.submission import AT_ONCE_FIRST, SUBJECT, UNREACHABLE
+from scrm.broadcasts.service.submission import SUBJECT, UNREACHABLE
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.events import publish

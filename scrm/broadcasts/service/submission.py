@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from scrm.broadcasts.events import BroadcastFinished
 from scrm.broadcasts.models import Broadcast, BroadcastChunk, BroadcastKind, BroadcastState, BroadcastTarget
 from scrm.broadcasts.queries.bulk import bigints, change, rows_of
+from scrm.broadcasts.queries.due import chunk_counts
 from scrm.broadcasts.service.states import move
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
@@ -21,8 +22,6 @@ from scrm.wecom.effects import Intent, plan
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = 8  # chunks handed over and not yet answered; a full one is about 400 kB
-AT_ONCE_FIRST = 3  # until WeCom accepted one: a wrong text or media id should not burn the whole audience
 UNREACHABLE = 41048  # nobody of this chunk can receive: says nothing about the other chunks
 SUBJECT = "broadcast_chunk:"
 
@@ -36,14 +35,13 @@ def submit_next_chunks(broadcast_id: int) -> int:
     broadcast = _held(broadcast_id)
     if broadcast is None:
         return 0
-    waiting, in_flight, accepted = _counts(broadcast_id)
-    if not waiting and not in_flight:
-        _complete(broadcast_id, accepted)
+    counts = session().execute(chunk_counts(broadcast_id)).one()
+    if not counts.waiting and not counts.in_flight:
+        _complete(broadcast_id, counts.accepted)
         return 0
-    room = (AT_ONCE if accepted else AT_ONCE_FIRST) - in_flight
-    if not waiting or room <= 0:
+    if not counts.waiting or counts.room <= 0:
         return 0
-    chunks = _next_chunks(broadcast_id, room)
+    chunks = _next_chunks(broadcast_id, counts.room)
     effects = plan([_intent(broadcast, chunk) for chunk in chunks])
     keep_effects("effect_id", {chunk.id: effects[_key(broadcast_id, chunk)] for chunk in chunks})
     return len(chunks)
@@ -63,24 +61,6 @@ def _held(broadcast_id: int) -> Broadcast | None:
         .execution_options(populate_existing=True)
     )
     return session().scalars(statement).one_or_none()
-
-
-def _counts(broadcast_id: int) -> tuple[int, int, int]:
-    """How many chunks are (waiting, in flight, accepted)."""
-    chunk = BroadcastChunk
-    unanswered = chunk.closed_at.is_(None) & chunk.msgid.is_(None)
-    row = (
-        session()
-        .execute(
-            select(
-                func.count().filter(unanswered & chunk.effect_id.is_(None)),
-                func.count().filter(unanswered & chunk.effect_id.is_not(None)),
-                func.count().filter(chunk.msgid.is_not(None)),
-            ).where(chunk.broadcast_id == broadcast_id)
-        )
-        .one()
-    )
-    return row[0], row[1], row[2]
 
 
 def _next_chunks(broadcast_id: int, limit: int) -> Sequence[Row[Any]]:
