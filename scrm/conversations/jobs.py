@@ -67,7 +67,8 @@ def _take(reading: kf.Reading, answer: dict[str, Any] | WecomError) -> bool:
     """Store one answer in its own transaction; whether to read on."""
     if isinstance(answer, WecomError):
         if answer.errcode == BAD_TOKEN and reading.token:
-            reading.token = None
+            with transaction():
+                kf.forget_token(reading)
             return True
         with transaction():
             kf.fail_reading(reading, answer.errcode, answer.errmsg, answer.retry_after)

@@ -150,6 +150,17 @@ def store_page(reading: Reading, page: Mapping[str, Any]) -> bool:
     return bool(page.get("has_more")) and moved
 
 
+def forget_token(reading: Reading) -> None:
+    """WeCom does not take this token any more: read on without it; a newer one of another callback stays."""
+    session().execute(
+        update(KfAccount)
+        .where(KfAccount.id == reading.account_id, KfAccount.pull_token == reading.token)
+        .values(pull_token=None)
+        .execution_options(synchronize_session=False)
+    )
+    reading.token = None
+
+
 def finish_reading(reading: Reading) -> None:
     """The log is read to its end: give the account back, and keep a wish that came meanwhile."""
     wanted = case((KfAccount.pull_wanted_at == reading.wanted_at, None), else_=KfAccount.pull_wanted_at)

@@ -9,11 +9,30 @@ import pytest
 
 from scrm.conversations.jobs import pull_kf, reply
 from scrm.conversations.models import AutoReply, Channel, MatchKind
+from scrm.conversations.queries import pulls_due, replies_due
 from scrm.conversations.service.kf import PullWish, want_pull
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session as current_session
 from scrm.kernel.db import transaction
 from scrm.wecom.jobs import carry_out_urgent
+
+
+def pull() -> None:
+    """Let the worker read until nothing is due; it gives way to other jobs and is woken again."""
+    for _ in range(20):
+        pull_kf()
+        if not pulls_due():
+            return
+    raise AssertionError("accounts still wait to be read after 20 runs")
+
+
+def consider() -> None:
+    """Let the worker consider messages until nothing is due."""
+    for _ in range(20):
+        reply()
+        if not replies_due():
+            return
+    raise AssertionError("messages still wait to be considered after 20 runs")
 
 
 @dataclass
@@ -37,12 +56,12 @@ class Desk:
         """Read the account as the worker does."""
         with transaction():
             want_pull([PullWish(self.open_kfid, None, utcnow())])
-        pull_kf()
+        pull()
 
     def work(self) -> None:
         """Read, consider, and carry out what was planned."""
         self.read()
-        reply()
+        consider()
         carry_out_urgent()
 
     def received(self, person: str | None = None) -> list[str]:

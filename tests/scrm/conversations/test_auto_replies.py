@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
-from scrm.conversations.jobs import reply
 from scrm.conversations.models import AutoReplyFiring, Channel, Direction, KfSession, Message
 from scrm.conversations.queries import replies_due
 from scrm.conversations.service.messages import NewMessage, store_app_messages
@@ -16,6 +15,7 @@ from scrm.kernel.clock import utcnow
 from scrm.kernel.db import transaction
 from scrm.wecom.jobs import carry_out_urgent
 from scrm.wecom.models import Effect
+from tests.scrm.conversations.conftest import consider
 
 
 def outgoing(session):
@@ -99,7 +99,7 @@ def test_after_48_hours_nothing_is_sent(desk, rule, session):
     desk.said("价格")
     desk.read()
     session.execute(update(KfSession).values(last_customer_message_at=utcnow() - timedelta(hours=48)))
-    reply()
+    consider()
     carry_out_urgent()
     assert desk.received() == []
     assert session.scalars(select(Effect)).all() == []
@@ -120,7 +120,7 @@ def test_words_that_grew_old_while_we_were_down_are_not_answered(desk, rule):
     desk.read()
     assert replies_due()
     with clock.shifted(timedelta(minutes=11)):
-        reply()
+        consider()
     carry_out_urgent()
     assert desk.received() == []
     assert not replies_due()
@@ -218,7 +218,7 @@ def test_a_failure_reported_before_our_answer_is_stored_is_not_lost(desk, rule, 
     rule()
     desk.said("价格")
     desk.read()
-    reply()
+    consider()
     said = session.scalars(select(Message)).all()[-1]
     desk.sandbox.kf_event(
         {
@@ -241,7 +241,7 @@ def test_a_member_of_staff_is_answered_by_the_app_they_wrote_to(session, sandbox
     for _ in range(2):
         with transaction():
             store_app_messages([message])
-        reply()
+        consider()
         carry_out_urgent()
     [call] = sandbox.log("message/send")
     assert (call["body"]["touser"], call["body"]["text"]) == (userid, {"content": "请看手册"})
@@ -285,7 +285,7 @@ def test_two_planners_at_once_answer_once(committed, app, rule):
 
     def plan() -> None:
         with app.app_context():
-            reply()
+            consider()
 
     with ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(plan) for _ in range(4)]:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from scrm.conversations.events import MessageStored
-from scrm.conversations.jobs import pull_kf, refresh_kf_accounts
+from scrm.conversations.jobs import refresh_kf_accounts
 from scrm.conversations.models import Channel, Direction, KfAccount, KfSession, Message
 from scrm.conversations.queries import pulls_due
 from scrm.conversations.service.kf import (
@@ -25,6 +25,7 @@ from scrm.kernel import clock, events
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import transaction
 from tests.conftest import CORP_ID, TEST_APP
+from tests.scrm.conversations.conftest import pull
 
 RUN = "from scrm.bootstrap import create_app; create_app().app_context().push(); import scrm.conversations.jobs as j; j.pull_kf()"
 
@@ -63,11 +64,11 @@ def keys(session):
 
 def test_everything_new_is_read_once_and_the_wish_is_done(session, sandbox, account, writer):
     wanted(account)
-    pull_kf()
+    pull()
     sandbox.chat(writer, "第二句")
     wanted(account)
-    pull_kf()
-    pull_kf()
+    pull()
+    pull()
     assert texts(session) == ["第一句", "第二句"]
     row = session.scalars(select(KfAccount)).one()
     assert (row.pull_wanted_at, row.pull_failed, row.lease_token) == (None, None, None)
@@ -78,7 +79,7 @@ def test_everything_new_is_read_once_and_the_wish_is_done(session, sandbox, acco
 def test_reading_goes_on_while_there_is_more_and_not_longer(session, sandbox, account, writer):
     sandbox.chat(writer, "又一句", count=2300)
     wanted(account)
-    pull_kf()
+    pull()
     assert session.scalar(select(func.count()).select_from(Message)) == 2301
     assert [call["body"].get("limit") for call in sandbox.log("kf/sync_msg")] == [1000, 1000, 1000]
 
@@ -132,14 +133,14 @@ def test_a_wish_that_comes_during_the_reading_stays(session, sandbox, account):
 
 def test_a_spent_token_is_left_out_and_the_reading_goes_on(session, sandbox, account):
     wanted(account, token="ENCspent")
-    pull_kf()
+    pull()
     assert texts(session) == ["第一句"]
 
 
 def test_an_old_token_is_not_used_at_all(session, sandbox, account):
     with transaction():
         want_pull([PullWish(account, "ENCold", utcnow() - timedelta(minutes=11))])
-    pull_kf()
+    pull()
     assert all("token" not in call["body"] for call in sandbox.log("kf/sync_msg", everything=True))
 
 
@@ -155,29 +156,30 @@ def test_of_several_callbacks_the_newest_token_is_kept(session):
 def test_a_refusal_is_kept_and_tried_again_later(session, sandbox, account):
     sandbox.fault("errcode", api="kf/sync_msg", errcode=-1, times=None)
     wanted(account)
-    pull_kf()
+    pull()
+    session.expire_all()
     row = session.scalars(select(KfAccount)).one()
     assert row.pull_failed.startswith("-1")
     assert row.lease_token is None
     sandbox.clear_faults()
-    pull_kf()
+    pull()
     assert texts(session) == []  # still backing off
     with clock.shifted(timedelta(minutes=1)):
         assert pulls_due()
-        pull_kf()
+        pull()
     assert texts(session) == ["第一句"]
 
 
 def test_an_account_that_is_not_ours_is_not_asked_for_again(session, sandbox, account):
     wanted("wkStranger")
-    pull_kf()
+    pull()
     assert session.scalars(select(KfAccount.pull_failed)).one().startswith("95004")
     assert not pulls_due()
 
 
 def test_an_account_nobody_called_back_for_is_read_anyway(session, sandbox, account):
     wanted(account)
-    pull_kf()
+    pull()
     with clock.shifted(timedelta(hours=7)):
         assert pulls_due()
 
@@ -198,7 +200,7 @@ def test_a_message_is_told_once_and_linked_to_its_customer(session, sandbox, acc
     session.flush()
     for _ in range(2):
         wanted(account)
-        pull_kf()
+        pull()
         session.query(KfAccount).update({"cursor": None})  # WeCom's log from its beginning again
     assert [(event.channel, event.direction, event.customer_id) for event in told] == [
         (Channel.KF, Direction.IN, customer.id)
@@ -219,7 +221,7 @@ def test_a_reader_killed_between_pages_leaves_no_gap_and_no_double(
     assert after == (0 if place == "kf.page-written" else 1000)
     committed.rollback()
     with clock.shifted(timedelta(minutes=1)):
-        pull_kf()
+        pull()
     assert committed.scalar(select(func.count()).select_from(Message)) == 2301
     assert committed.scalar(select(func.count(Message.message_key.distinct()))) == 2301
 
