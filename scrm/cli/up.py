@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     "--port-base", type=click.IntRange(1, 65000), help="Web on this port, the sandbox on the next one."
 )
 @click.option("--quiet-company", is_flag=True, help="The simulated people do nothing of their own accord.")
-def up(port_base: int | None, quiet_company: bool) -> None:
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the addresses as JSON, everything else on stderr."
+)
+def up(port_base: int | None, quiet_company: bool, as_json: bool) -> None:
     """Start stores, web, one worker per queue, the clock and a simulated WeCom; stop them with Ctrl-C.
 
     PostgreSQL and Valkey run under var/ unless SCRM_DATABASE_URL and SCRM_REDIS_URL say otherwise; the simulated
@@ -35,7 +38,7 @@ def up(port_base: int | None, quiet_company: bool) -> None:
 
     settings = current_settings()
     port = port_base or settings.web.port
-    screen, stopping = Screen(Console()), Stopping()
+    screen, stopping = Screen(Console(stderr=as_json)), Stopping()
     wishes = Wishes(port, port + 1, company=not quiet_company)
     deployment = Deployment(settings, wishes, screen.say, stopping.asked)
     with deployment.folder.held():
@@ -43,38 +46,41 @@ def up(port_base: int | None, quiet_company: bool) -> None:
         end_leftovers(deployment.folder, screen.say)
         deployment.check_ports()
         try:
-            _start_and_watch(deployment, screen)
+            _start_and_watch(deployment, screen, as_json)
         finally:
             screen.say("stopping …")
             deployment.end(stopping.hurry)
             screen.say("stopped")
 
 
-def _start_and_watch(deployment: Deployment, screen: Screen) -> None:
+def _start_and_watch(deployment: Deployment, screen: Screen, as_json: bool) -> None:
     import time
+
+    from scrm.cli.console import print_json
+    from scrm.cli.signin import signin_link
 
     started = time.monotonic()
     with screen.steps() as done:
         deployment.start(done)
-    if not deployment.stop.is_set():
-        _welcome(deployment, screen, time.monotonic() - started)
-        deployment.supervisor.watch()
+    if deployment.stop.is_set():
+        return
+    link = signin_link(deployment.app, deployment.web_url)
+    if as_json:
+        print_json({**_addresses(deployment), "sign_in": link})
+    else:
+        screen.addresses(_addresses(deployment), time.monotonic() - started)
+        screen.link("sign in to the overview (works once, within 12 hours):", link)
+    deployment.supervisor.watch()
 
 
-def _welcome(deployment: Deployment, screen: Screen, seconds: float) -> None:
-    from scrm.cli.signin import signin_link
-
+def _addresses(deployment: Deployment) -> dict[str, str]:
     settings, web = deployment.settings, deployment.web_url
-    screen.addresses(
-        {
-            "overview": web,
-            "API documentation": f"{web}/api/v1/docs",
-            "callbacks": f"{settings.web.public_url or web}/wecom/callbacks/<app>",
-            "simulated WeCom": deployment.sandbox_url if settings.sandboxed else "",
-            "logs": str(deployment.folder.logs),
-            "an API key": "scrm apikey create NAME --scope '*'",
-            "check-up": "scrm doctor",
-        },
-        seconds,
-    )
-    screen.link("sign in to the overview (works once, within 12 hours):", signin_link(deployment.app, web))
+    return {
+        "overview": web,
+        "API documentation": f"{web}/api/v1/docs",
+        "callbacks": f"{settings.web.public_url or web}/wecom/callbacks/<app>",
+        "simulated WeCom": deployment.sandbox_url if settings.sandboxed else "",
+        "logs": str(deployment.folder.logs),
+        "an API key": "scrm apikey create NAME --scope '*'",
+        "check-up": "scrm doctor",
+    }

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from flask import Flask
 
 STOP_SECONDS = 10  # requests still running then are cut; a callback's answer is due after 5 at the latest
@@ -34,9 +38,22 @@ def web(host: str | None, port: int | None) -> None:
 
     settings = current_settings()
     host, port = host or settings.web.host, port or settings.web.port
+    share_counters(settings.var_dir / f"metrics-{port}")
     let_go(application("web"))  # before anything starts: settings and stores are right
     check_free(host, port, "give another with --port or SCRM_WEB__PORT")
     _serve(host, port)
+
+
+def share_counters(folder: Path) -> None:
+    """Let the server processes count into files of one folder, or /metrics would show only the one that answers.
+
+    Must run before the application is imported. `scrm up` names a folder for all its processes instead.
+    """
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
 
 
 def let_go(app: Flask) -> None:

@@ -55,19 +55,25 @@ class People:
         self.control.chat(self._pair()[1], self.random.choice(CHATTER))
 
     def join(self) -> None:
-        """A customer joins a group."""
-        if groups := self.control.state_ids("group"):
-            self.control.join_group(self.random.choice(groups), [self._pair()[1]])
+        """A customer joins a group they are not in."""
+        chat_id, inside = self._group()
+        outside = [external_userid for _, external_userid in self.pairs if external_userid not in inside]
+        if chat_id and outside:
+            self.control.join_group(chat_id, [self.random.choice(outside)])
 
     def leave(self) -> None:
         """Somebody leaves a group."""
+        chat_id, inside = self._group()
+        if chat_id and inside:
+            self.control.leave_group(chat_id, [self.random.choice(inside)])
+
+    def _group(self) -> tuple[str, list[str]]:
+        """Some group and the customers in it; nothing when there is no group."""
         if not (groups := self.control.state_ids("group")):
-            return
+            return "", []
         chat_id = self.random.choice(groups)
         members = self.control.state("group", chat_id)["members"]
-        outside = [userid for userid in members if userid not in self.staff]
-        if outside:
-            self.control.leave_group(chat_id, [self.random.choice(outside)])
+        return chat_id, [userid for userid in members if userid not in self.staff]
 
     def staff_writes(self) -> None:
         """A member writes to the app."""

@@ -46,7 +46,7 @@ def _prepare(cast: Cast) -> None:
     """Our side knows the staff; marketing sets up tags, codes, a rule and a reply."""
     wait_for(
         "the list of staff",
-        lambda: _count(cast, "staff", STAFF, follows_customers="true") >= STAFF,
+        lambda: _count(cast, "staff known", "staff", STAFF, follows_customers="true") >= STAFF,
         WAIT_SECONDS,
     )
     cast.marketing = set_up_marketing(cast.api)
@@ -59,8 +59,16 @@ def _people_add(cast: Cast, people: int) -> None:
     for number in range(people):
         cast.people += cast.control.scan(codes[number % len(codes)])
         cast.progress("people scan", number + 1, people)
-    wait_for("adding all customers", lambda: _count(cast, "customers", people) >= people, WAIT_SECONDS)
-    wait_for("the welcomes", lambda: _count(cast, "welcomes", people, outcome="sent") >= people, WAIT_SECONDS)
+    wait_for(
+        "adding all customers",
+        lambda: _count(cast, "customers known", "customers", people) >= people,
+        WAIT_SECONDS,
+    )
+    wait_for(
+        "the welcomes",
+        lambda: _count(cast, "welcomes sent", "welcomes", people, outcome="sent") >= people,
+        WAIT_SECONDS,
+    )
 
 
 def _people_talk(cast: Cast) -> None:
@@ -78,16 +86,17 @@ def _people_talk(cast: Cast) -> None:
         cast.staff_messages += 1
     written = asking + chatting
     wait_for("storing all messages", lambda: _messages(cast) >= written + STAFF_MESSAGES, WAIT_SECONDS)
-    wait_for(
-        "the automatic replies", lambda: _count(cast, "effects", asking, kind="kf_message", state="confirmed") >= asking,
-        WAIT_SECONDS,
-    )  # fmt: skip
+    wait_for("the automatic replies", lambda: _replies(cast) >= asking, WAIT_SECONDS)
+
+
+def _replies(cast: Cast) -> int:
+    wanted = len(cast.askers)
+    return _count(cast, "automatic replies", "effects", wanted, kind="kf_message", state="confirmed")
 
 
 def _messages(cast: Cast) -> int:
-    seen = _count(cast, "messages", 10_000, direction="in")
-    cast.progress("messages", seen, len(cast.askers) + len(cast.chats) + STAFF_MESSAGES)
-    return seen
+    wanted = len(cast.askers) + len(cast.chats) + STAFF_MESSAGES
+    return _count(cast, "messages stored", "messages", wanted, direction="in")
 
 
 def _groups_form(cast: Cast) -> None:
@@ -98,8 +107,8 @@ def _groups_form(cast: Cast) -> None:
         chosen = [p["external_userid"] for p in cast.people[number * per_group : (number + 1) * per_group]]
         group = cast.control.create_group(members[number], chosen[:5], f"福利群{number + 1}")
         cast.control.join_group(group["chat_id"], chosen[5:])
-        cast.progress("groups", number + 1, GROUPS)
-    wait_for("the groups", lambda: _count(cast, "groups", GROUPS) >= GROUPS, WAIT_SECONDS)
+        cast.progress("groups made", number + 1, GROUPS)
+    wait_for("the groups", lambda: _count(cast, "groups known", "groups", GROUPS) >= GROUPS, WAIT_SECONDS)
     tag_group_members(cast.api, cast.marketing, [group["id"] for group in cast.api.every("groups")])
 
 
@@ -139,10 +148,8 @@ def _settle(cast: Cast, what: str) -> None:
     wait_for(what, question, WAIT_SECONDS)
 
 
-def _count(cast: Cast, path: str, wanted: int, **query: str) -> int:
-    """How many items a list has, with a bar."""
+def _count(cast: Cast, label: str, path: str, wanted: int, **query: str) -> int:
+    """How many items a list has, with a bar called ``label``."""
     seen = sum(1 for _ in cast.api.every(path, **query))
-    cast.progress(
-        f"{path} {query.get('state') or query.get('outcome') or ''}".strip(), min(seen, wanted), wanted
-    )
+    cast.progress(label, min(seen, wanted), wanted)
     return seen
