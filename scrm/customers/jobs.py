@@ -26,7 +26,7 @@ from scrm.wecom.client import Client, wecom
 from scrm.wecom.errors import WecomError
 from scrm.wecom.parallel import run_parallel
 
-ROUND = 200  # customers fetched between two commits
+ROUND = 500  # customers fetched between two commits
 SECONDS = 20.0  # after this a run ends and wakes itself again, so that others of its queue get their turn
 PAGE = 100  # batch/get_by_user: customers a page and members a call at the most (wecom-api.md section 4.1)
 CHUNK_PAGES = 5  # longer lists are split, so that they are read side by side
