@@ -58,5 +58,5 @@ def _name(client: Client, external_userid: str, until: float) -> str | None:
     if time.monotonic() > until:
         return None
     answer = client.get("externalcontact/get", external_userid=external_userid)
-    name: str | None = (answer.get("external_contact") or {}).get("name")
-    return name or None
+    name: str = (answer.get("external_contact") or {}).get("name") or ""
+    return name.replace("\0", "") or None  # JSON may carry a NUL, PostgreSQL may not

@@ -99,7 +99,10 @@ class KfSession(Model):
     """State of one customer in one account: WeCom lets us answer 48 hours and 5 messages (section 7.5)."""
 
     __tablename__ = "kf_sessions"
-    __table_args__ = (UniqueConstraint("kf_account_id", "external_userid"),)
+    __table_args__ = (
+        UniqueConstraint("kf_account_id", "external_userid"),
+        Index("ix_kf_sessions_strangers", "external_userid", postgresql_where=text("customer_id IS NULL")),
+    )
 
     id: Mapped[Id]
     kf_account_id: Mapped[int] = mapped_column(ForeignKey("kf_accounts.id", ondelete="CASCADE"))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, select, text
+from sqlalchemy import ColumnElement, and_, func, literal_column, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from scrm.acquisition.events import NameWanted
@@ -115,7 +115,8 @@ def claim_nameless() -> tuple[uuid.UUID, list[Greeted]]:
 
 def nameless() -> ColumnElement[bool]:
     """The clause: planned, but nothing says what to send yet."""
-    return and_(Welcome.outcome == WelcomeOutcome.PLANNED, Welcome.effect_id.is_(None))
+    planned = Welcome.outcome == literal_column("'planned'")  # a literal, so that the partial index fits
+    return and_(planned, Welcome.effect_id.is_(None))
 
 
 def plan_named(token: uuid.UUID, greeted: Sequence[Greeted], names: Mapping[str, str]) -> None:

@@ -25,7 +25,9 @@ TOKEN_LIFE = timedelta(minutes=10)  # wecom-api.md section 7.2
 IDLE_PULL = timedelta(hours=6)
 """An account nobody called back for is read anyway: callbacks may be lost, and WeCom keeps messages 3 days."""
 LEASE_SECONDS = 30.0  # a page takes a call of at most 3 s and one transaction; each page renews it
-ACCOUNTS_AT_ONCE = 8
+ACCOUNTS_AT_ONCE = (
+    5  # calls of kf/sync_msg at once that WeCom is said to bear (45033, wecom-api.md section 1.3)
+)
 BACKOFF_SECONDS = (2, 5, 15, 60, 300)
 GONE = frozenset({95000, 95004, 48007})  # no such account, or it was taken from our app: wait for a callback
 

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, func, select, text, tuple_, update
+from sqlalchemy import Row, and_, func, literal_column, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from scrm.conversations.models import (
     AutoReply,
     Channel,
-    Direction,
     KfAccount,
     KfSession,
     Message,
@@ -73,8 +72,11 @@ class Match:
 
 
 def unanswered() -> Any:
-    """The clause: a text that came in and that nobody has considered yet."""
-    return and_(Message.replied_at.is_(None), Message.direction == Direction.IN, Message.kind == "text")
+    """The clause: a text that came in and that nobody has considered yet; in literals, so that the partial index fits."""
+    incoming_text = and_(
+        Message.direction == literal_column("'in'"), Message.kind == literal_column("'text'")
+    )
+    return and_(Message.replied_at.is_(None), incoming_text)
 
 
 def answer_round(asked: Collection[int] = ()) -> Round:

@@ -15,6 +15,7 @@ from scrm.staff.events import StaffMerged
 from scrm.staff.service import ensure_staff
 from scrm.wecom.jobs import carry_out_background, carry_out_events, carry_out_urgent
 from scrm.wecom.models import Effect
+from tags.jobs import push_assignments
 from tags.models import Tag, TagAssignment, TagGroup, TagSource
 
 CALLS = ("add_contact_way", "update_contact_way", "del_contact_way")
@@ -253,3 +254,16 @@ def test_a_member_known_by_two_names_stays_in_codes_and_messages(code, message, 
     session.expire_all()
     assert session.get(ChannelCode, made["id"]).staff_ids == [staff[1]]
     assert own.staff_ids == [staff[1]]
+
+
+def test_the_tag_is_marked_at_wecom_exactly_once(code, door, tag, session):
+    door.sandbox.create_tags("来源", ["展会"])
+    [tag.wecom_id] = door.sandbox.state_ids("tag")[-1:]
+    session.commit()
+    newcomer = door.comes_in(code()["state"])
+    for _ in range(3):
+        door.callback_again(newcomer)
+        push_assignments()
+        carry_out()
+    [mark] = door.sandbox.log("externalcontact/mark_tag", everything=True)
+    assert (mark["errcode"], mark["body"]["add_tag"]) == (0, [tag.wecom_id])

@@ -482,6 +482,7 @@ def upgrade():
     sa.UniqueConstraint('kf_account_id', 'external_userid', name=op.f('uq_kf_sessions_kf_account_id_external_userid'))
     )
     op.create_index(op.f('ix_kf_sessions_customer_id'), 'kf_sessions', ['customer_id'], unique=False)
+    op.create_index('ix_kf_sessions_strangers', 'kf_sessions', ['external_userid'], unique=False, postgresql_where=sa.text('customer_id IS NULL'))
     op.create_table('rule_due',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('customer_id', sa.BigInteger(), nullable=False),
@@ -643,7 +644,7 @@ def upgrade():
     sa.Column('app', sa.Text(), nullable=True),
     sa.Column('welcome_id', sa.BigInteger(), nullable=True),
     sa.Column('effect_id', sa.BigInteger(), nullable=True),
-    sa.Column('outcome', sa.Enum('planned', 'sent', 'missed', name='welcomeoutcome', native_enum=False, length=32), nullable=False),
+    sa.Column('outcome', sa.Enum('planned', 'sent', 'missed', 'spare', name='welcomeoutcome', native_enum=False, length=32), nullable=False),
     sa.Column('reason', sa.Text(), nullable=True),
     sa.Column('text_only', sa.Boolean(), server_default='false', nullable=False),
     sa.Column('event_at', sa.DateTime(timezone=True), nullable=False),
@@ -710,6 +711,7 @@ def downgrade():
     op.drop_table('rule_runs')
     op.drop_index(op.f('ix_rule_due_customer_id'), table_name='rule_due')
     op.drop_table('rule_due')
+    op.drop_index('ix_kf_sessions_strangers', table_name='kf_sessions', postgresql_where=sa.text('customer_id IS NULL'))
     op.drop_index(op.f('ix_kf_sessions_customer_id'), table_name='kf_sessions')
     op.drop_table('kf_sessions')
     op.drop_index('ix_follows_state', table_name='follows', postgresql_where=sa.text('state IS NOT NULL'))
