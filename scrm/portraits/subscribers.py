@@ -35,7 +35,7 @@ def write_contacts(events: Sequence[ContactRecorded]) -> None:
 
 def _contact(event: ContactRecorded) -> Entry:
     kind, note = FACTS[event.fact]
-    key = f"{kind}:{event.follow_id}"
+    key = f"{kind}:{event.follow_id}:{event.note or ''}"
     details = {note: event.note} if event.note else {}
     return Entry(event.customer_id, event.at, kind, details, key, event.staff_id)
 
