@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from scrm.kernel.clock import shifted, utcnow
 from scrm.kernel.db import transaction
-from tags.catalog.service.editing import create_group
+from tags.catalog.service.editing import add_tags, create_group
 from tags.catalog.service.refreshing import Listing, take_over, want_refresh
 from tags.jobs import drop_deleted_tags
 from tags.models import AssignmentState as S
@@ -63,6 +63,13 @@ def test_names_may_swap(session):
     assert names(session) == {"来源": {"et1": "银", "et2": "金"}, "等级": {"et3": "网"}}
 
 
+def test_a_new_tag_may_take_the_old_name_of_a_renamed_one(session):
+    take(LEVEL)
+    pull = take(shown("etA", "等级", {"et9": "金", "et1": "白金", "et2": "银"}))
+    assert (pull.added, pull.changed) == (1, 1)
+    assert names(session) == {"等级": {"et1": "白金", "et2": "银", "et9": "金"}}
+
+
 def test_a_group_made_anew_under_the_name_of_a_dead_one(session):
     take(LEVEL)
     take(shown("etZ", "等级", {"et9": "金"}))
@@ -96,6 +103,15 @@ def test_our_own_pending_tag_is_met_by_its_name(world, session):
     take(LEVEL)
     assert names(session)["等级"] == {"et1": "金", "et2": "银"}
     assert session.get(TagGroup, group.id).wecom_id == "etA"
+
+
+def test_our_own_pending_tag_gives_way_when_another_takes_its_name_first(session):
+    take(LEVEL)
+    with transaction():
+        group = session.scalars(select(TagGroup).where(TagGroup.wecom_id == "etA")).one()
+        add_tags(group.id, [{"name": "钻石", "position": 0}])
+    take(shown("etA", "等级", {"et1": "钻石", "et2": "银"}))
+    assert names(session) == {"等级": {"et1": "钻石", "et2": "银"}}
 
 
 def test_a_list_older_than_what_wecom_accepted_since_says_nothing(session):

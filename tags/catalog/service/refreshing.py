@@ -216,22 +216,41 @@ def _merge_rows(
     changes = []
     for wecom_id, (name, position, parent) in shown.items():
         row = known.get(wecom_id)
+        is_known = row is not None
         if row is None:
             row = known[wecom_id] = _adopt_or_add(model, wecom_id, name, mine, parent, report)
-            row.confirmed_at = None
         wanted = {"name": name, "position": position, "deleted_at": None, **parent}
         differing = {key: value for key, value in wanted.items() if getattr(row, key) != value}
         if differing and _older(row, listing):
             changes.append((row, differing))
+            report.changed += is_known
+    _give_way(mine, {name for name, _, _ in shown.values()}, report)
+    _write_names_last(changes)
+    return {wecom_id: known[wecom_id] for wecom_id in shown}
+
+
+def _give_way(mine: Mapping[str, Any], names: set[str], report: Report) -> None:
+    """A row WeCom has not accepted yet whose name another row has there now: WeCom will refuse it."""
+    for name in mine.keys() & names:
+        row = mine[name]
+        row.deleted_at, row.failed = utcnow(), "WeCom has another one of this name"
+        if isinstance(row, Tag):
+            report.deleted.append(row.id)
+
+
+def _write_names_last(changes: Sequence[tuple[Any, dict[str, Any]]]) -> None:
     for row, differing in changes:
-        row.name = f"\x01{row.id}" if "name" in differing else row.name
+        row.name = _placeholder(row.wecom_id) if "name" in differing else row.name
     session().flush()
     for row, differing in changes:
         for key, value in differing.items():
             setattr(row, key, value)
     session().flush()
-    report.changed += len(changes)
-    return {wecom_id: known[wecom_id] for wecom_id in shown}
+
+
+def _placeholder(wecom_id: str) -> str:
+    """A name that nobody has, for the moment in which names change hands."""
+    return f"\x01{wecom_id}"
 
 
 def _adopt_or_add(
@@ -239,7 +258,7 @@ def _adopt_or_add(
 ) -> Any:
     row = mine.pop(name, None)
     if row is None:
-        row = model(wecom_id=wecom_id, name=name, position=0, **parent)
+        row = model(wecom_id=wecom_id, name=_placeholder(wecom_id), position=0, **parent)
         session().add(row)
         report.added += 1
     else:
