@@ -129,7 +129,8 @@ def sandbox_process(sandbox_port: int) -> Iterator[RunningSandbox]:
 @pytest.fixture
 def sandbox(sandbox_process: RunningSandbox, redis: Redis, app: Flask) -> Iterator[SandboxControl]:
     """Control of a sandbox WeCom that has just been reset (no people, no faults, an empty log)."""
-    app.extensions.pop("scrm_wecom", None)  # its access token died with the reset
+    for kept in ("scrm_wecom", "scrm_lanes"):  # its access token died with the reset, its ids with the tables
+        app.extensions.pop(kept, None)
     sandbox_process.control.clear_faults()
     sandbox_process.control.reset()
     yield sandbox_process.control

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -21,7 +22,7 @@ from scrm.kernel.settings import settings
 from scrm.wecom import outcomes, recording
 from scrm.wecom.client import Client, gateway, wecom
 from scrm.wecom.errors import WecomError
-from scrm.wecom.models import Priority
+from scrm.wecom.models import EffectState, Priority
 from scrm.wecom.outcomes import Outcome, Work
 from scrm.wecom.parallel import submit
 from scrm.wecom.registry import Asked, kinds
@@ -36,15 +37,28 @@ GATHER_SECONDS = 0.05  # how long finished calls wait for others, to be recorded
 TAKE_EVERY_SECONDS = 0.1  # how often new effects are looked for while calls are under way
 URGENT_LEASE_SECONDS = 12.0  # a killed worker's welcomes are taken over within their 20 seconds
 AHEAD = 4  # claimed effects per thread
+ASK_EVERY = timedelta(seconds=1)  # how often unknown effects are looked for
 EXTENSION = "scrm_lanes"
 
 Told = Callable[[], Outcome]
 
 
-def under_way(queue: Queue) -> dict[Future[Outcome], Work]:
-    """Calls of this process that have not been recorded yet; they outlive a run of the lane."""
-    lanes: dict[Queue, dict[Future[Outcome], Work]] = current_app.extensions.setdefault(EXTENSION, {})
-    return lanes.setdefault(queue, {})
+@dataclass
+class Memory:
+    """What a process remembers of a lane between two runs.
+
+    :param running: calls that have not been recorded yet; a hanging one outlives the run that made it
+    :param asked_at: when unknown effects were last looked for; None: there may be some now
+    """
+
+    running: dict[Future[Outcome], Work] = field(default_factory=dict)
+    asked_at: datetime | None = None
+
+
+def memory(queue: Queue) -> Memory:
+    """This process's memory of ``queue``'s lane."""
+    lanes: dict[Queue, Memory] = current_app.extensions.setdefault(EXTENSION, {})
+    return lanes.setdefault(queue, Memory())
 
 
 class Lane:
@@ -58,7 +72,8 @@ class Lane:
         lease = conf.effects.lease_seconds
         self._lease = min(lease, URGENT_LEASE_SECONDS) if queue == Queue.URGENT else lease
         self._timeouts = (conf.wecom.connect_timeout_seconds, conf.wecom.read_timeout_seconds)
-        self._running = under_way(queue)
+        self._memory = memory(queue)
+        self._running = self._memory.running
         self._clients: dict[str, Client] = {}
         self._take_at = float("-inf")
 
@@ -85,7 +100,7 @@ class Lane:
             return False
         closed = self._closed()
         with transaction():
-            asking = recording.claim_to_ask(self._queue, room, self._lease)
+            asking = self._claim_to_ask(room)
             taken = recording.taken_identities(asking)
             sending = recording.claim_to_send(self._queue, closed, max(1, room - len(asking)), self._lease)
         found = len(asking) + len(sending)
@@ -98,6 +113,13 @@ class Lane:
         # Less than there was room for: whatever is planned from now on wakes the lane again.
         self._take_at = time.monotonic() + (0.0 if found >= room else TAKE_EVERY_SECONDS)
         return found > 0
+
+    def _claim_to_ask(self, room: int) -> list[Work]:
+        asked_at, now = self._memory.asked_at, utcnow()
+        if asked_at and now - asked_at < ASK_EVERY:
+            return []
+        self._memory.asked_at = now
+        return recording.claim_to_ask(self._queue, room, self._lease)
 
     def _closed(self) -> list[tuple[str, str]]:
         """(app, kind) pairs whose API WeCom has closed for now."""
@@ -166,12 +188,17 @@ class Lane:
         done, _ = wait(self._running, timeout=GATHER_SECONDS)
         if not done:
             return False
-        told = [_told(future, self._running[future]) for future in done]
+        works = {future: self._running[future] for future in done}
+        told = [_told(future, work) for future, work in works.items()]
         reached("after_wecom_accepted")
         recording.record(told)
         reached("after_record")
-        if any(self._running.pop(future).kind.in_order for future in done):
+        for future in done:
+            del self._running[future]
+        if any(work.kind.in_order for work in works.values()):
             self._take_at = float("-inf")  # the next of its subject may go now
+        if any(outcome.state == EffectState.UNKNOWN for outcome in told):
+            self._memory.asked_at = None
         return True
 
 

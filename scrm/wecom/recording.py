@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -61,6 +62,7 @@ def askable(queue: Queue, now: datetime) -> ColumnElement[bool]:
     return and_(Effect.queue == queue, or_(waiting, Effect.state == EffectState.SENT))
 
 
+@lru_cache(maxsize=1)
 def first_of_its_subject() -> ColumnElement[bool]:
     """For kinds carried out in order: no older one of the same subject is open (one left to a person does not count)."""
     ordered = [kind.name for kind in kinds().values() if kind.in_order]

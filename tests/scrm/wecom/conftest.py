@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
+from flask import current_app
 from sqlalchemy import select, update
 
 from scrm.kernel import events
@@ -86,7 +87,8 @@ def effect(effect_id: int) -> Effect:
 
 
 def due_now(effect_id: int) -> None:
-    """Let the next try come at once."""
+    """Let the next try, or the next question, come at once."""
+    current_app.extensions.pop("scrm_lanes", None)
     with transaction():
         session().execute(
             update(Effect)

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import time
 import uuid
 from datetime import timedelta
 
 from sqlalchemy import select, update
+from structlog.testing import capture_logs
 
 from config.queues import Queue
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session, transaction
 from scrm.wecom.effects import Intent, cancel, plan
 from scrm.wecom.jobs import forget_effects
+from scrm.wecom.lane import Lane
 from scrm.wecom.models import Effect, EffectState
 from scrm.wecom.outcomes import Outcome
 from scrm.wecom.recording import claim_to_ask, claim_to_send, record
@@ -153,3 +156,28 @@ def test_old_settled_effects_are_forgotten_and_open_ones_kept(committed):
             )
     forget_effects()
     assert set(session().scalars(select(Effect.id))) == {young, opened}
+
+
+def test_every_outcome_is_recorded_once(corp, caplog):
+    made = [planned("delete_contact_way", {"config_id": f"{n:032}"}) for n in range(40)]
+    with capture_logs() as logs:
+        carry_out("delete_contact_way")
+    assert {effect(one).state for one in made} == {EffectState.CONFIRMED}
+    assert [line for line in logs if line["event"] != "effect"] == []
+
+
+def test_a_hanging_call_holds_up_neither_the_others_nor_the_urgent_queue(corp, app):
+    api = "externalcontact/send_welcome_msg"
+    corp.control.fault("hang", api=api, seconds=2.0)
+    stuck = planned("welcome", {"welcome_code": "stuck", "text": {"content": "a"}})
+    started = time.monotonic()
+    assert Lane(Queue.URGENT).run() is True  # more to do: the queue's other jobs get their turn
+    assert time.monotonic() - started < 1.9
+    others = [planned("welcome", {"welcome_code": f"c{n}", "text": {"content": "a"}}) for n in range(3)]
+    Lane(Queue.URGENT).run()
+    assert {effect(one).errcode for one in others} == {41050}
+    assert effect(stuck).state == EffectState.SENT
+    corp.control.clear_faults()
+    while Lane(Queue.URGENT).run():
+        pass
+    assert effect(stuck).state == EffectState.UNKNOWN
