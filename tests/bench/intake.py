@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -33,6 +35,7 @@ CONNECTIONS = 64
 ROUNDS = 5
 SECONDS = 3.0
 PACE = 0.7
+STOP_SECONDS = 10.0
 PORTS = {"empty": 18761, "intake": 18762}
 CORP = "wwbench0000000001"
 TOKEN = "benchToken0123456789"
@@ -188,16 +191,20 @@ def server(target: str, port: int, *flags: str) -> list[str]:
 
 @contextmanager
 def process(command: list[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command for the length of a block."""
-    started = subprocess.Popen(command, env=dict(environment), cwd=ROOT)
+    """Run a command for the length of a block; at the end it and its children are gone."""
+    started = subprocess.Popen(command, env=dict(environment), cwd=ROOT, start_new_session=True)
     try:
         yield started
     finally:
         started.terminate()
-        started.wait(20)
+        try:
+            started.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(started.pid, signal.SIGKILL)
+            started.wait()
 
 
-def wait_for(port: int, seconds: float = 20.0) -> None:
+def wait_for(port: int, seconds: float = 60.0) -> None:
     """Until the server answers anything."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
