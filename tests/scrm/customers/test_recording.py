@@ -200,6 +200,20 @@ def test_relations_can_be_ensured_without_saying_anything_about_them(session):
     assert set(session.scalars(select(Follow.status))) == {"unknown"}
 
 
+@pytest.mark.parametrize(
+    "facts",
+    [
+        [add(0, state="a"), add(0, state="b"), add(0)],
+        [add(0, state="b"), add(4, state="a"), add(9)],
+        [lost(0, source="T"), lost(0), lost(0, source="S")],
+        [failed(0), failed(0, "customer_limit_exceed"), failed(-3)],
+    ],
+)
+def test_values_told_in_the_same_second_end_the_same_in_every_order(session, facts):
+    ends = [play(session, [[fact] for fact in order]) for order in permutations(facts)]
+    assert all(end == ends[0] for end in ends)
+
+
 FACTS = st.lists(
     st.one_of(
         st.builds(add, st.integers(0, 4), half=st.booleans(), state=st.sampled_from([None, "a", "b"])),
