@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import orjson
@@ -19,7 +20,7 @@ from flask import current_app
 from config.settings import Feature, Settings, SettingsError
 from scrm.kernel import metrics
 from scrm.kernel.settings import settings
-from scrm.wecom.errors import TokenExpired, WecomError
+from scrm.wecom.errors import Denied, NotFound, Retryable, Stop, TokenExpired, Unclear, WecomError
 from scrm.wecom.governor import Governor
 from scrm.wecom.models import Priority
 from scrm.wecom.store import SharedStore
@@ -29,6 +30,7 @@ from scrm.wecom.wire import JSON_HEADERS, Params, Wire
 EXTENSION = "scrm_wecom"
 PATIENCE_SECONDS = 10.0  # how long a call waits for its turn unless its caller says otherwise
 UPLOAD_PATHS = {"uploadimg": "media/uploadimg"}
+NO_TOKEN_SECONDS = 30.0  # a wrong secret is mended by a person; until then calls are put off this long
 TOKEN_LIFE_SECONDS = 7200  # WeCom's usual expires_in, for an answer without one
 
 
@@ -71,11 +73,12 @@ class Client:
         return replace(self, **changes)
 
     def _call(self, method: str, api: str, params: Params, **sent: Any) -> dict[str, Any]:
-        token = self.gateway.tokens.get()
+        token = _token(api, self.gateway.tokens.get)
         try:
             return self._once(method, api, params, token, sent)
         except TokenExpired:
-            again = self.gateway.tokens.renew(token)  # outside: exactly one retry, never a loop (defect 1)
+            again = _token(api, partial(self.gateway.tokens.renew, token))
+        # Outside the except: exactly one retry, never a loop (wecom-api.md section 9.3, defect 1).
         return self._once(method, api, params, again, sent)
 
     def _once(
@@ -91,6 +94,18 @@ class Client:
         if self.read_timeout is None:
             return sent
         return {**sent, "timeout": (self.gateway.timeout[0], self.read_timeout)}
+
+
+def _token(api: str, source: Callable[[], str]) -> str:
+    """A token, or an error that says the call itself never left and may be made later."""
+    try:
+        return source()
+    except Unclear as error:
+        problem: WecomError = Retryable(api, None, f"no access token: {error.errmsg}")
+    except (Denied, Stop, NotFound) as error:
+        reason = f"no access token: {error.errmsg}"
+        problem = TokenExpired(api, error.errcode, reason, retry_after=NO_TOKEN_SECONDS)
+    raise problem
 
 
 class AppGateway:

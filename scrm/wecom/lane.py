@@ -25,7 +25,7 @@ from scrm.wecom.errors import WecomError
 from scrm.wecom.models import EffectState, Priority
 from scrm.wecom.outcomes import Outcome, Work
 from scrm.wecom.parallel import submit
-from scrm.wecom.registry import Asked, kinds
+from scrm.wecom.registry import Asked, Kind, kinds
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +36,8 @@ USUAL_STRAGGLER_SECONDS = 30.0
 GATHER_SECONDS = 0.05  # how long finished calls wait for others, to be recorded together
 TAKE_EVERY_SECONDS = 0.1  # how often new effects are looked for while calls are under way
 URGENT_LEASE_SECONDS = 12.0  # a killed worker's welcomes are taken over within their 20 seconds
+URGENT_READ_SECONDS = 5.0  # kinds without a time-out of their own, on the urgent queue
+LEASE_MARGIN_SECONDS = 3.0  # a lease outlives the longest call, or nothing could ever be sent
 AHEAD = 4  # claimed effects per thread
 ASK_EVERY = timedelta(seconds=1)  # how often unknown effects are looked for
 EXTENSION = "scrm_lanes"
@@ -69,9 +71,15 @@ class Lane:
         self._queue = queue
         self._most = conf.effects.max_attempts
         self._room = min(conf.effects.batch_size, conf.wecom.concurrency * AHEAD)
-        lease = conf.effects.lease_seconds
-        self._lease = min(lease, URGENT_LEASE_SECONDS) if queue == Queue.URGENT else lease
-        self._timeouts = (conf.wecom.connect_timeout_seconds, conf.wecom.read_timeout_seconds)
+        urgent = queue == Queue.URGENT
+        read = conf.wecom.read_timeout_seconds
+        self._read = min(read, URGENT_READ_SECONDS) if urgent else read
+        self._connect = conf.wecom.connect_timeout_seconds
+        wanted = conf.effects.lease_seconds
+        longest = max(self._longest(kind) for kind in kinds().values())
+        self._lease = max(
+            min(wanted, URGENT_LEASE_SECONDS) if urgent else wanted, longest + LEASE_MARGIN_SECONDS
+        )
         self._memory = memory(queue)
         self._running = self._memory.running
         self._clients: dict[str, Client] = {}
@@ -158,14 +166,16 @@ class Lane:
         key = f"{work.app}:{kind.name}"
         if key not in self._clients:
             client = wecom(work.app, Priority(kind.priority), patience=kind.patience)
-            self._clients[key] = client.with_options(read_timeout=kind.read_timeout)
+            self._clients[key] = client.with_options(read_timeout=kind.read_timeout or self._read)
         return self._clients[key]
+
+    def _longest(self, kind: Kind) -> float:
+        """Seconds that one call of this kind may take, with the wait for its turn."""
+        return kind.patience + self._connect + (kind.read_timeout or self._read)
 
     def _send(self, client: Client, work: Work, asked: Asked) -> Outcome:
         """In a thread: send, unless the lease would not last for the whole call."""
-        connect, read = self._timeouts
-        longest = work.kind.patience + connect + (work.kind.read_timeout or read)
-        if utcnow() + timedelta(seconds=longest) > work.until:
+        if utcnow() + timedelta(seconds=self._longest(work.kind)) > work.until:
             return outcomes.handed_back(work)
         answer: dict[str, Any] | WecomError
         try:

@@ -27,6 +27,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import aliased
 
 from config.queues import Queue
@@ -127,12 +128,17 @@ def taken_identities(works: Iterable[Work]) -> dict[str, frozenset[str]]:
 
 
 def record(outcomes: Sequence[Outcome]) -> None:
-    """Write outcomes and tell what is settled, in one transaction; a batch that fails is written one by one."""
+    """Write outcomes and tell what is settled, in one transaction; a batch that fails is written one by one.
+
+    :raises OperationalError: when the database cannot be reached; nothing is written then
+    """
     if not outcomes:
         return
     try:
         with transaction():
             write(outcomes)
+    except OperationalError:
+        raise  # the database is away: the outcomes are kept and written by the next run
     except Exception as error:  # a subscriber's defect must not hold up the effects of others
         if len(outcomes) == 1:
             log.exception("outcome not recorded", effect_id=outcomes[0].id, error=type(error).__name__)

@@ -69,7 +69,7 @@ def test_no_readable_answer_is_unclear_within_the_time_out(client, sandbox, faul
 @pytest.mark.parametrize("fault", ["hang", "truncate", "html"])
 def test_a_token_fetch_without_an_answer_ends_too(client, sandbox, fault):
     sandbox.fault(fault, api="gettoken", seconds=1.0)
-    with pytest.raises(Unclear):
+    with pytest.raises(Retryable):
         client.get(FOLLOW_USERS)
 
 

@@ -4,7 +4,9 @@ import time
 import uuid
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from config.queues import Queue
@@ -181,3 +183,26 @@ def test_a_hanging_call_holds_up_neither_the_others_nor_the_urgent_queue(corp, a
     while Lane(Queue.URGENT).run():
         pass
     assert effect(stuck).state == EffectState.UNKNOWN
+
+
+def test_a_lease_always_outlives_the_call(corp):
+    """Also for a slow kind that somebody sends through the urgent queue."""
+    body = {"userid": corp.userid, "external_userid": corp.people[0], "remark": "王总"}
+    made = planned("remark", body, queue=Queue.URGENT)
+    Lane(Queue.URGENT).run()
+    assert effect(made).state == EffectState.CONFIRMED
+
+
+def test_what_was_carried_out_while_the_database_was_away_is_recorded_later(corp, app, monkeypatch):
+    body = {"userid": corp.userid, "external_userid": corp.people[0], "remark": "王总"}
+    made = planned("remark", body)
+
+    def away(events):
+        raise OperationalError("UPDATE", {}, ConnectionError())
+
+    with listening(away), pytest.raises(OperationalError):
+        carry_out("remark")
+    assert effect(made).state == EffectState.SENT
+    carry_out("remark")
+    assert effect(made).state == EffectState.CONFIRMED
+    assert len(corp.accepted("externalcontact/remark")) == 1
