@@ -19,14 +19,14 @@ def application(process: str, *, settings: Settings | None = None) -> Flask:
     :raises SettingsError: when something is misconfigured or a store does not answer
     """
     from config.settings import current_settings
-    from scrm.bootstrap import create_app
 
-    settings = settings or current_settings()
-    app = create_app(settings)
+    settings = settings or current_settings()  # first: what is wrong there is said without loading everything
+    app = importlib.import_module("scrm.bootstrap").create_app(settings)
     # After create_app: Flask-Migrate and granian set up logging of their own when imported.
     importlib.import_module("config.logging").configure_logging(settings.log, process)
     reach_stores(app)
-    return app
+    made: Flask = app
+    return made
 
 
 def attached_settings() -> Settings:

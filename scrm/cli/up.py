@@ -28,15 +28,16 @@ def up(port_base: int | None, quiet_company: bool, as_json: bool) -> None:
     \b
     Example: scrm up --port-base 9000
     """
+    from config.settings import current_settings
+
+    settings = current_settings()  # first: what is wrong there is said without loading everything
     from rich.console import Console
 
-    from config.settings import current_settings
     from scrm.cli.stopping import Stopping
     from scrm.cli.supervision.deployment import Deployment, Wishes
     from scrm.cli.supervision.leftovers import end_leftovers
     from scrm.cli.supervision.screen import Screen
 
-    settings = current_settings()
     port = port_base or settings.web.port
     screen, stopping = Screen(Console(stderr=as_json)), Stopping()
     wishes = Wishes(port, port + 1, company=not quiet_company)

@@ -18,9 +18,10 @@ def worker(queue: str) -> None:
     Example: scrm worker urgent
     """
     from scrm.cli.application import application
+
+    app = application(f"worker:{queue}")
     from scrm.cli.serving.worker import work
     from scrm.kernel import jobs
 
-    app = application(f"worker:{queue}")
     jobs.bind(app)
     work(app, Queue(queue))

@@ -31,7 +31,7 @@ def run(tmp_path: Path) -> Run:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=200,
             cwd=tmp_path,
         )
 
