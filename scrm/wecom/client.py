@@ -15,10 +15,10 @@ from functools import partial
 from typing import Any
 
 import orjson
-from flask import current_app
 
 from config.settings import Feature, Settings, SettingsError
 from scrm.kernel import metrics
+from scrm.kernel.kept import kept
 from scrm.kernel.settings import settings
 from scrm.wecom.errors import Denied, NotFound, Retryable, Stop, TokenExpired, Unclear, WecomError
 from scrm.wecom.governor import Governor
@@ -174,13 +174,7 @@ class Gateway:
 
 def gateway() -> Gateway:
     """The gateway of the running Flask app; needs an app context."""
-    made: Gateway = current_app.extensions.setdefault(EXTENSION, None) or _make()
-    return made
-
-
-def _make() -> Gateway:
-    made = current_app.extensions[EXTENSION] = Gateway(settings())
-    return made
+    return kept(EXTENSION, lambda: Gateway(settings()))
 
 
 def wecom(

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from flask import current_app
 from sqlalchemy import exists, or_, select
 
 from config.queues import Queue
@@ -18,6 +17,7 @@ from config.settings import SettingsError
 from scrm.kernel.clock import utcnow
 from scrm.kernel.crashpoints import reached
 from scrm.kernel.db import session, transaction
+from scrm.kernel.kept import kept
 from scrm.kernel.settings import settings
 from scrm.wecom import outcomes, recording
 from scrm.wecom.client import Client, gateway, wecom
@@ -59,7 +59,7 @@ class Memory:
 
 def memory(queue: Queue) -> Memory:
     """This process's memory of ``queue``'s lane."""
-    lanes: dict[Queue, Memory] = current_app.extensions.setdefault(EXTENSION, {})
+    lanes: dict[Queue, Memory] = kept(EXTENSION, dict)
     return lanes.setdefault(queue, Memory())
 
 
