@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Computed, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import Computed, ForeignKey, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from scrm.kernel.db import CreatedAt, Id, Model, UpdatedAt, enum_text
@@ -44,7 +44,6 @@ class Customer(Model):
             "refresh_wanted_at",
             postgresql_where=text("refresh_wanted_at IS NOT NULL"),
         ),
-        Index("ix_customers_name_prefix", text("lower(name) text_pattern_ops")),
         Index("ix_customers_unionid", "unionid", postgresql_where=text("unionid IS NOT NULL")),
     )
 
@@ -68,6 +67,13 @@ class Customer(Model):
     refresh_failed: Mapped[str | None]  # why the last fetch failed, errcode first
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
+
+
+Index(
+    "ix_customers_name_prefix",
+    func.lower(Customer.name).label("lower_name"),
+    postgresql_ops={"lower_name": "text_pattern_ops"},  # serves LIKE 'start%' in any locale
+)
 
 
 class Follow(Model):

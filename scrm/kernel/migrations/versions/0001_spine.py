@@ -114,7 +114,7 @@ def upgrade():
     sa.PrimaryKeyConstraint('id', name=op.f('pk_customers')),
     sa.UniqueConstraint('external_userid', name=op.f('uq_customers_external_userid'))
     )
-    op.create_index('ix_customers_name_prefix', 'customers', [sa.literal_column('lower(name) text_pattern_ops')], unique=False)
+    op.create_index('ix_customers_name_prefix', 'customers', [sa.literal_column('lower(name)').label('lower_name')], unique=False, postgresql_ops={'lower_name': 'text_pattern_ops'})
     op.create_index('ix_customers_refresh', 'customers', ['refresh_wanted_at'], unique=False, postgresql_where=sa.text('refresh_wanted_at IS NOT NULL'))
     op.create_index('ix_customers_unionid', 'customers', ['unionid'], unique=False, postgresql_where=sa.text('unionid IS NOT NULL'))
     op.create_table('departments',
