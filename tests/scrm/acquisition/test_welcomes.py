@@ -187,7 +187,7 @@ def test_the_most_particular_message_wins(door, message, session):
     message(text="default")
     of_staff = message(text="staff", is_default=False)
     door.work()
-    plain = door.comes_in()
+    plain = door.comes_in("a-state-nobody-knows")
     staff_id = session.scalars(select(Staff.id)).one()
     session.execute(
         update(type(of_staff)).where(type(of_staff).id == of_staff.id).values(staff_ids=[staff_id])
