@@ -23,7 +23,7 @@ def compare(cast: Cast) -> list[Check]:
         the_same("customers are those who scanned", cast.control.state_ids("customer"), customers),
         the_same("relations are WeCom's", _true_relations(cast, ids), _our_relations(customers)),
         *_welcomes(cast),
-        _tags(cast, customers),
+        *_portraits(cast, customers),
         exactly_once("one reply to each who asked", cast.askers, _receivers(cast, "kf/send_msg", "touser")),
         Check("messages are stored once", len(cast.askers) + len(cast.chats), _stored(cast, "kf")),
         Check("messages of members are stored once", cast.staff_messages, _stored(cast, "app")),
@@ -101,18 +101,27 @@ def _our_relations(customers: dict[str, Json]) -> list[Hashable]:
     ]
 
 
-def _tags(cast: Cast, customers: dict[str, Json]) -> Check:
-    """Tags of every relation at WeCom against the tags in every portrait."""
+def _portraits(cast: Cast, customers: dict[str, Json]) -> list[Check]:
+    """Tags of every relation at WeCom against the tags in every portrait; messages against the portraits' counters."""
     truth: list[Hashable] = []
     for tag in cast.api.every("tags"):
         holders = cast.control.state("tag", tag["wecom_id"])["holders"]
         truth += [(one["userid"], one["external_userid"], tag["name"]) for one in holders]
     ours: list[Hashable] = []
+    said = 0
     for external_userid, customer in customers.items():
         staff = {follow["staff_id"]: follow["userid"] for follow in customer["follows"]}
-        tags = cast.api.get(f"customers/{customer['id']}/tags")["tags"]
-        ours += [(staff[t["staff_id"]], external_userid, t["tag"]) for t in tags if t["state"] == "active"]
-    return the_same("tags of portraits are WeCom's", truth, ours)
+        portrait = cast.api.get(f"customers/{customer['id']}")
+        ours += [
+            (staff[t["staff_id"]], external_userid, t["tag"])
+            for t in portrait["tags"]
+            if t["state"] == "active"
+        ]
+        said += (portrait["counters"] or {"messages_in": 0})["messages_in"]
+    return [
+        the_same("tags of portraits are WeCom's", truth, ours),
+        Check("portraits count every message", len(cast.askers) + len(cast.chats), said),
+    ]
 
 
 def _stored(cast: Cast, channel: str) -> int:

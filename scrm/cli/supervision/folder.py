@@ -50,9 +50,11 @@ class Folder:
     def make(self) -> None:
         """Make the folders; raises SettingsError when this user may not."""
         try:
-            for folder in (self.path, self.logs, self.run):
-                folder.mkdir(parents=True, exist_ok=True)
-            self.run.chmod(0o700)
+            self.path.mkdir(
+                mode=0o711, parents=True, exist_ok=True
+            )  # PostgreSQL of root walks through as nobody
+            for folder in (self.logs, self.run):
+                folder.mkdir(mode=0o700, exist_ok=True)
             (self.run / "lock").touch()
         except OSError as error:
             raise SettingsError(

@@ -12,7 +12,7 @@ from scrm.cli.supervision.folder import Folder
 from scrm.cli.supervision.leftovers import note_processes
 
 LOOK_SECONDS = 0.2
-START_SECONDS = 60.0
+START_SECONDS = 120.0  # of a part; seconds on an idle machine
 
 
 class Supervisor:
@@ -37,7 +37,7 @@ class Supervisor:
     def wait_ready(self, children: Iterable[Child], progress: Callable[[str], None] = lambda _: None) -> None:
         """Wait until all are ready; ``progress`` gets the name of each.
 
-        :raises Problem: when one ends or takes longer than 60 s, with the last lines of its log
+        :raises Problem: when one ends or takes longer than 120 s, with the last lines of its log
         """
         waiting = list(children)
         until = time.monotonic() + START_SECONDS
