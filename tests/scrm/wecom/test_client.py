@@ -16,6 +16,7 @@ from scrm.wecom.client import Gateway, wecom
 from scrm.wecom.errors import NotFound, Retryable, Stop, TokenExpired, Unclear, WecomError
 from scrm.wecom.models import Priority
 from scrm.wecom.parallel import run_parallel
+from scrm.wecom.queries import limits_left
 
 FOLLOW_USERS = "externalcontact/get_follow_user_list"
 
@@ -194,3 +195,12 @@ def test_structured_logs_of_a_failing_call_hold_no_token(client, sandbox, monkey
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert any("Unclear" in line.get("exception", "") for line in lines)
     assert client.gateway.tokens.get() not in stream.getvalue()
+
+
+def test_what_the_limits_leave_is_told_by_api(client):
+    before = {left.api: left for left in limits_left()}
+    client.post("externalcontact/add_corp_tag", {"group_name": "来源", "tag": [{"name": "展会"}]})
+    after = {left.api: left for left in limits_left()}
+    assert after["externalcontact/add_corp_tag"].hour == before["externalcontact/add_corp_tag"].hour - 1
+    assert after["externalcontact/mark_tag"] == before["externalcontact/mark_tag"]
+    assert {left.running for left in after.values()} == {0}
