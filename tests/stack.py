@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 import requests
@@ -79,7 +79,7 @@ class Stack:
         """Where the sandbox sends callbacks."""
         return f"{self.url}/wecom/callbacks/main"
 
-    def __enter__(self) -> Stack:
+    def __enter__(self) -> Self:
         self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self._stack.callback(self._stop_all)
         try:
