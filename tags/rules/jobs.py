@@ -52,7 +52,8 @@ def backfill_rules() -> None:
                 return
             with transaction():
                 more = advance_run(run_id)
-                reached("backfill-slice")
+                reached("backfill_slice")
+            reached("backfill_slice_done")
 
 
 def _read(question: object) -> list[int]:
