@@ -39,13 +39,13 @@ def freeze_audience(broadcast_id: int) -> bool:
     try:
         if "condition" in broadcast.audience:  # "has not <a tag deleted since>" would be everybody
             validate_condition(broadcast.audience["condition"], "audience.condition")
-        chunks, targets = _write(broadcast, utcnow())
+        chunks = _write(broadcast, utcnow())
     except (
         InvalidInput
     ) as error:  # the condition was fine when it was saved and names something that has gone since
         _fail(broadcast_id, f"the audience can no longer be worked out: {error.message}")
         return True
-    log.info("audience frozen", broadcast=broadcast_id, targets=targets, chunks=chunks)
+    log.info("audience frozen", broadcast=broadcast_id, chunks=chunks)
     if chunks == 0:
         _fail(broadcast_id, "nobody in the audience can receive it; the results say why for each")
     elif not move(
@@ -63,8 +63,8 @@ def _fail(broadcast_id: int, reason: str) -> None:
     publish(BroadcastFinished(broadcast_id))
 
 
-def _write(broadcast: Broadcast, now: datetime) -> tuple[int, int]:
-    """Insert chunks and targets by one statement; returns (chunks, targets)."""
+def _write(broadcast: Broadcast, now: datetime) -> int:
+    """Insert chunks and targets by one statement; returns the number of chunks."""
     recipients = frozen_recipients(broadcast, month_start(now), monthly_cap(now))
     chunks = _chunk_rows(broadcast.id, recipients)
     columns = recipients.c
@@ -94,9 +94,9 @@ def _write(broadcast: Broadcast, now: datetime) -> tuple[int, int]:
         "state",
         "reason",
     ]
-    written = session().execute(insert(BroadcastTarget).from_select(names, rows))
+    session().execute(insert(BroadcastTarget).from_select(names, rows))
     counted = select(func.count()).where(BroadcastChunk.broadcast_id == broadcast.id)
-    return session().scalar(counted) or 0, written.rowcount  # type: ignore[attr-defined]  # a DML result has it
+    return session().scalar(counted) or 0
 
 
 def _chunk_rows(broadcast_id: int, recipients: CTE) -> CTE:

@@ -64,7 +64,9 @@ def test_everything_happens_once_with_several_workers(
     at_once(app, jobs.freeze_audiences)
     while company.state(broadcast) != "open":
         at_once(app, jobs.submit_chunks)
-        LANES[Queue.BROADCAST]()  # a process carries out a lane once at a time; the ledger's own tests use several
+        LANES[
+            Queue.BROADCAST
+        ]()  # a process carries out a lane once at a time; the ledger's own tests use several
     assert company.state(broadcast) == "open"
     assert company.reached() == sorted(c.external_userid for c in company.customers)
     for chunk in company.chunks(broadcast):
