@@ -88,10 +88,10 @@ def _claimed(row: Any) -> ClaimedChunk:
 def task_page(answer: dict[str, Any], userid: str) -> Page | None:
     """``get_groupmsg_task``: whether our member has confirmed; None when this page does not name them."""
     for task in answer.get("task_list") or []:
-        if str(task["userid"]).casefold() == userid.casefold():
-            sent_at = from_epoch(task["send_time"]) if task.get("send_time") else None
-            cursor = "" if task["status"] == SENDER_CONFIRMED else None
-            return Page(status=task["status"], sent_at=sent_at, cursor=cursor)
+        if str(task.get("userid")).casefold() == userid.casefold():
+            status = task.get("status")
+            cursor = "" if status == SENDER_CONFIRMED else None
+            return Page(status=status, sent_at=_moment(task.get("send_time")), cursor=cursor)
     return None
 
 
@@ -99,8 +99,12 @@ def result_page(answer: dict[str, Any]) -> Page:
     """``get_groupmsg_send_result``: what became of recipients; those not sent yet are left out."""
     page = Page(cursor=answer.get("next_cursor") or None)
     for item in answer.get("send_list") or []:
-        state = STATUS.get(item["status"])
-        if state is not None:
-            sent_at = from_epoch(item["send_time"]) if item.get("send_time") else None
-            page.recipients.append((item.get("external_userid") or item["chat_id"], state, sent_at))
+        recipient = item.get("external_userid") or item.get("chat_id")
+        state = STATUS.get(item.get("status"))
+        if recipient and state is not None:
+            page.recipients.append((recipient, state, _moment(item.get("send_time"))))
     return page
+
+
+def _moment(seconds: int | None) -> datetime | None:
+    return from_epoch(seconds) if seconds else None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
+from uuid import uuid4
 
 import pytest
 from flask import Flask
@@ -16,6 +17,8 @@ from config.queues import Queue
 from scrm.broadcasts import jobs
 from scrm.broadcasts.models import Broadcast, BroadcastKind, BroadcastState, TargetState
 from scrm.broadcasts.queries import audience
+from scrm.broadcasts.service.pages import Page, claimed_chunks, result_page, task_page
+from scrm.broadcasts.service.results import record_pages
 from scrm.broadcasts.service.states import FORWARD, move, start_due_broadcasts
 from scrm.kernel.clock import shifted, utcnow
 from scrm.kernel.db import transaction
@@ -128,3 +131,46 @@ def test_each_job_is_due_only_when_there_is_work(corp: MakeCorp) -> None:
     assert [job.due() for job in asked if job.due] == [False, False, True, False, True]
     company.change("cancel", broadcast)
     assert [job.due() for job in asked if job.due] == [False, False, False, True, False]
+
+
+def test_whoever_lost_the_lease_writes_nothing(corp: MakeCorp) -> None:
+    company = corp(members=1, customers=2)
+    broadcast = company.started()
+    jobs.freeze_audiences()
+    jobs.submit_chunks()
+    LANES[Queue.BROADCAST]()
+    name = company.customers[0].external_userid
+    with transaction():
+        [held] = claimed_chunks(chunk.id for chunk in company.chunks(broadcast))
+        page = Page(status=2, recipients=[(name, TargetState.SENT, utcnow())])
+        record_pages([(held, page)], uuid4())
+    assert {row.state for row in company.targets(broadcast).values()} == {TargetState.SUBMITTED}
+    assert company.chunks(broadcast)[0].sender_status is None
+
+
+def test_a_late_or_repeated_answer_never_moves_a_recipient_back(corp: MakeCorp) -> None:
+    company = corp(members=1, customers=1)
+    broadcast = company.started()
+    company.work()
+    name = company.customers[0].external_userid
+    sent_at = utcnow().replace(microsecond=0)
+    for state, expected in (
+        (TargetState.SENT, TargetState.SENT),
+        (TargetState.CAPPED, TargetState.SENT),
+        (TargetState.NOT_FRIEND, TargetState.SENT),
+    ):
+        with transaction():
+            [chunk] = company.chunks(broadcast)
+            chunk.lease_token = uuid4()
+            page = Page(recipients=[(name, state, sent_at)])
+            record_pages([(claimed_chunks([chunk.id])[0], page)], chunk.lease_token)
+        assert company.targets(broadcast)[name].state is expected
+        assert company.targets(broadcast)[name].sent_at == sent_at
+
+
+def test_odd_answers_of_wecom_are_read_without_failing() -> None:
+    assert task_page({}, "a") is None
+    assert task_page({"task_list": [{"userid": "B"}, {"status": 2}]}, "a") is None
+    assert task_page({"task_list": [{"userid": "A", "status": 2, "send_time": 1}]}, "a").cursor == ""
+    odd = {"send_list": [{}, {"external_userid": "x"}, {"external_userid": "y", "status": 9}, {"status": 1}]}
+    assert result_page(odd) == Page()
