@@ -20,7 +20,7 @@ from scrm.customers.service.details import CustomerSeen, FollowSeen, apply_detai
 from scrm.customers.service.wanting import note_refresh_failures, want_refresh
 from scrm.kernel.clock import from_epoch, utcnow
 from scrm.kernel.db import session, transaction
-from scrm.kernel.jobs import job
+from scrm.kernel.jobs import job, others_wait
 from scrm.kernel.locks import leader
 from scrm.wecom.client import Client, wecom
 from scrm.wecom.errors import WecomError
@@ -28,6 +28,7 @@ from scrm.wecom.parallel import run_parallel
 
 ROUND = 500  # customers fetched between two commits
 SECONDS = 20.0  # after this a run ends and wakes itself again, so that others of its queue get their turn
+PATIENCE_SECONDS = 2.0  # while callbacks pour in, details are fetched together after this long
 PAGE = 100  # batch/get_by_user: customers a page and members a call at the most (wecom-api.md section 4.1)
 CHUNK_PAGES = 5  # longer lists are split, so that they are read side by side
 GONE = {84061, 40096}  # no contact relationship; not a customer of this corp
@@ -45,10 +46,17 @@ def refresh_customers() -> None:
         if lead is None:
             return
         end = time.monotonic() + SECONDS
-        while time.monotonic() < end:
+        while time.monotonic() < end and not _gives_way():
             if not _refresh_round():
                 return
     refresh_customers.wake()
+
+
+def _gives_way() -> bool:
+    """Whether others of the queue wait and nobody's details are late: the more come together, the fewer calls."""
+    waits = others_wait(Queue.EVENTS) and not queries.refresh_due(PATIENCE_SECONDS)
+    session().rollback()
+    return waits
 
 
 def _refresh_round() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, exists, func, or_, select, text, true
@@ -112,9 +113,10 @@ class Wanted:
     userid: str | None
 
 
-def refresh_due() -> bool:
-    """Whether the details of some customer should be fetched now."""
-    return bool(session().scalar(select(exists().where(*_due()))))
+def refresh_due(waiting_seconds: float = 0.0) -> bool:
+    """Whether the details of some customer, wanted for at least so long, should be fetched now."""
+    long_enough = Customer.refresh_wanted_at <= utcnow() - timedelta(seconds=waiting_seconds)
+    return bool(session().scalar(select(exists().where(*_due(), long_enough))))
 
 
 def wanted_customers(limit: int) -> list[Wanted]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 from redis.exceptions import RedisError
 from rq import Queue as RqQueue
+from rq import get_current_job
 from rq.serializers import JSONSerializer
 from sqlalchemy import update
 
@@ -119,8 +120,11 @@ def others_wait(queue: Queue) -> bool:
     """Whether another wake-up waits in ``queue`` behind the running job.
 
     Where work never stops coming, a job that works "until nothing is left" would keep the others of its queue from
-    running: it asks here after each batch, and gives way by waking itself again and ending.
+    running: it asks here after each batch, and gives way by waking itself again and ending. Outside a worker (a command,
+    a test) there is nobody to give way to.
     """
+    if get_current_job() is None:
+        return False
     try:
         return bool(RqQueue(queue, connection=redis(), serializer=JSONSerializer).count)
     except RedisError:
