@@ -76,8 +76,8 @@ class ScheduleIn(Schema):
     send_at = _send_at(required=True)
 
 
-class BroadcastOut(Schema):
-    """A broadcast."""
+class BroadcastItemOut(Schema):
+    """A broadcast in a list; its audience may be long and is shown with the broadcast itself."""
 
     id = fields.Integer(required=True)
     name = fields.String(required=True)
@@ -85,7 +85,6 @@ class BroadcastOut(Schema):
     state = fields.Enum(BroadcastState, by_value=True, required=True)
     text = fields.String(allow_none=True)
     attachments = fields.List(fields.Dict())
-    audience = fields.Dict(required=True)
     send_at = time_field(allow_none=True)
     started_at = time_field(allow_none=True)
     frozen_at = time_field(allow_none=True)
@@ -95,6 +94,12 @@ class BroadcastOut(Schema):
     error = fields.String(allow_none=True)
     made_by = fields.String(required=True)
     created_at = time_field(required=True)
+
+
+class BroadcastOut(BroadcastItemOut):
+    """A broadcast."""
+
+    audience = fields.Dict(required=True)
 
 
 class BroadcastQuery(PageQuery):

@@ -10,6 +10,7 @@ from scrm.broadcasts.queries import broadcasts as queries
 from scrm.broadcasts.queries.visibility import broadcast_for
 from scrm.broadcasts.schemas import (
     BroadcastIn,
+    BroadcastItemOut,
     BroadcastOut,
     BroadcastPatch,
     BroadcastQuery,
@@ -31,7 +32,7 @@ blueprint = api_blueprint("broadcasts", "群发 broadcasts to customers and grou
 @blueprint.route("/broadcasts")
 @needs(Permission.BROADCASTS_READ)
 @blueprint.arguments(BroadcastQuery, location="query")
-@blueprint.response(200, page_schema(BroadcastOut))
+@blueprint.response(200, page_schema(BroadcastItemOut))
 def list_broadcasts(query: dict[str, Any]) -> dict[str, Any]:
     """List broadcasts, newest first."""
     return queries.broadcast_page(current_actor().scope, query)

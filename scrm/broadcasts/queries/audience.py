@@ -7,7 +7,7 @@ same data always gives the same one (docs/adr/0008-broadcast-states.md).
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -41,6 +41,7 @@ from tags.rules.compiler import compile_condition
 
 CHUNK_SIZE = {BroadcastKind.CUSTOMERS: 10_000, BroadcastKind.GROUPS: 2_000}  # wecom-api.md section 4.9
 ACTIVE_STAFF = 1  # Staff.status
+LONGEST_OPEN = timedelta(days=31)  # members may still confirm a broadcast that was frozen this long ago
 
 
 class SkipReason(StrEnum):
@@ -185,10 +186,18 @@ def _last_talks(candidates: CTE) -> Subquery:
 
 
 def _full(recipient: Any, month_start: datetime, monthly_cap: int) -> Subquery:
-    """Customers (or groups) that already received as many broadcasts this month as they may."""
+    """Customers (or groups) that already received as many broadcasts this month as they may.
+
+    Only targets of broadcasts that can have been sent this month are looked at, and none while there are too few of
+    those for anybody to be full, which in most corps is always.
+    """
+    recent = select(Broadcast.id).where(Broadcast.frozen_at >= month_start - LONGEST_OPEN)
+    enough = select(func.count() >= monthly_cap).select_from(recent.subquery()).scalar_subquery()
     return (
         select(recipient.label("id"))
         .where(
+            enough,
+            BroadcastTarget.broadcast_id.in_(recent),
             BroadcastTarget.state == TargetState.SENT,
             BroadcastTarget.sent_at >= month_start,
             recipient.is_not(None),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Row, case, func, select
+from sqlalchemy.orm import defer
 
 from scrm.broadcasts.models import (
     SENDER_CONFIRMED,
@@ -25,8 +26,8 @@ from scrm.staff.models import Staff
 
 
 def broadcast_page(scope: Scope, query: Mapping[str, Any]) -> dict[str, Any]:
-    """A page of broadcasts, newest first; filters ``state`` and ``kind``."""
-    statement = select(Broadcast).where(visible(scope))
+    """A page of broadcasts without their audiences, newest first; filters ``state`` and ``kind``."""
+    statement = select(Broadcast).options(defer(Broadcast.audience)).where(visible(scope))
     for name in ("state", "kind"):
         if name in query:
             statement = statement.where(getattr(Broadcast, name) == query[name])

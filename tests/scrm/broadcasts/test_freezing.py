@@ -236,7 +236,7 @@ def test_who_had_as_many_as_a_month_allows_is_skipped(session: Session) -> None:
     for customer in (full, fresh):
         follow(session, member, customer)
     for _ in range(31):
-        earlier = make_broadcast(session, state=BroadcastState.FINISHED)
+        earlier = make_broadcast(session, state=BroadcastState.FINISHED, frozen_at=utcnow())
         session.add(
             BroadcastTarget(
                 broadcast_id=earlier.id,
