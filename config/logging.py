@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 
 import structlog
 
 from config.settings import Log
+
+
+# PostgreSQL repeats the values of the offending row behind DETAIL; it ends where the traceback goes on.
+ROW_VALUES = re.compile(
+    r"^DETAIL:.*?(?=^(?:HINT|CONTEXT):|^\[SQL|^\(Background|^Traceback|^  File |^The above|^During|\Z)",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def without_row_values(
+    _logger: object, _method: str, line: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Cut what customers are called and say out of database errors."""
+    if isinstance(exception := line.get("exception"), str):
+        line["exception"] = ROW_VALUES.sub("", exception)
+    return line
 
 
 def configure_logging(log: Log, process: str) -> None:
@@ -44,6 +61,7 @@ def configure_logging(log: Log, process: str) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
+                without_row_values,
                 last,
             ],
         )

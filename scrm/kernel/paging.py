@@ -19,7 +19,7 @@ def encode_cursor(key: int | str) -> str:
     return base64.urlsafe_b64encode(str(key).encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str, kind: type[int] | type[str] = int) -> int | str:
+def decode_cursor(cursor: str, kind: type[int | str] = int) -> int | str:
     """The key inside a cursor; raises InvalidInput when we did not make it."""
     try:
         return kind(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode())
