@@ -6,9 +6,10 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ import requests
 
 from scrm.cli.ports import free_port
 from scrm.cli.supervision.folder import MARKER
+from scrm.sandbox.control import SandboxControl
 from tests.scrm.cli.conftest import Run, clean_environment
 from tests.stack import SCRM, wait_until
 
@@ -29,8 +31,6 @@ def free_pair() -> int:
     while True:
         port = free_port()
         try:
-            import socket
-
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port + 1))
         except OSError:
@@ -67,6 +67,9 @@ class Up:
         wait_until(lambda: "/signin#" in self.shown() or self.ended(), START_SECONDS, self.shown)
         assert not self.ended(), self.shown()
 
+    def is_running(self) -> bool:
+        return hasattr(self, "process") and not self.ended()
+
     def shown(self) -> str:
         return self.output.read_text(errors="replace")
 
@@ -90,44 +93,52 @@ class Up:
         return next(p for p in self.family() if p.info["cmdline"][-len(words) :] == list(words))
 
     def end(self) -> None:
-        if not self.ended():
+        if self.is_running():
             self.process.terminate()
             self.process.wait(60)
         for process in self.family():
             process.kill()
 
 
-@pytest.fixture
-def up(tmp_path: Path) -> Iterator[Up]:
-    made = Up(tmp_path / "var")
-    made.start()
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    made = Up(tmp_path_factory.mktemp("up") / "var")
     yield made
     made.end()
 
 
-def readiness(up: Up) -> Callable[[], bool]:
-    def question() -> bool:
-        try:
-            return requests.get(f"{up.url}/readyz", timeout=2).ok
-        except requests.ConnectionError:
-            return False
-
-    return question
+@pytest.fixture
+def up(deployment: Up) -> Up:
+    """A running one; the tests share it, because starting takes seconds."""
+    if not deployment.is_running():
+        deployment.start()
+    return deployment
 
 
-def test_it_serves_refuses_a_second_mends_what_dies_and_leaves_nothing(up: Up, run: Run) -> None:
-    assert readiness(up)()
-    link = re.search(r"http://\S+/signin#\S+", up.shown())
-    assert link
-    browser = requests.Session()
-    token = link.group().partition("#")[2]
-    assert browser.post(f"{up.url}/signin", data={"token": token}).ok
-    assert browser.get(f"{up.url}/overview.json").ok
-    assert requests.post(f"{up.url}/signin", data={"token": token}, timeout=5).status_code == 401
+def is_ready(up: Up) -> bool:
+    try:
+        return requests.get(f"{up.url}/readyz", timeout=2).ok
+    except requests.ConnectionError:
+        return False
 
+
+def findings(run: Run, up: Up) -> list[str]:
     found = json.loads(run("doctor", "--json", **up.environment).stdout)
-    assert [one for one in found["findings"] if not one["well"]] == []
+    return [f"{one['check']}: {one['detail']}" for one in found["findings"] if not one["well"]]
 
+
+def test_it_serves_and_the_link_signs_in_once(up: Up) -> None:
+    assert is_ready(up)
+    link = re.search(r"http://\S+/signin#(\S+)", up.shown())
+    assert link
+    browser, address = requests.Session(), f"{up.url}/signin"
+    assert browser.post(address, data={"token": link[1]}).ok
+    assert browser.get(f"{up.url}/overview.json").ok
+    assert requests.post(address, data={"token": link[1]}, timeout=5).status_code == 401
+
+
+def test_commands_beside_it_find_it(up: Up, run: Run) -> None:
+    assert findings(run, up) == []
     made = json.loads(
         run("apikey", "create", "t", "--scope", "staff:read", "--json", **up.environment).stdout
     )
@@ -136,10 +147,34 @@ def test_it_serves_refuses_a_second_mends_what_dies_and_leaves_nothing(up: Up, r
     assert run("apikey", "revoke", made["prefix"], **up.environment).returncode == 0
     assert requests.get(f"{up.url}/api/v1/staff", headers=bearer, timeout=5).status_code == 401
 
+
+def test_a_second_one_on_the_same_folder_is_told_who_holds_it(up: Up, run: Run) -> None:
     second = run("up", "--port-base", str(free_pair()), **up.environment)
     assert second.returncode == 2
     assert f"process {up.process.pid} (`scrm up`) holds the folder {up.folder}" in second.stderr
 
+
+def test_the_simulated_company_lives(up: Up, run: Run) -> None:
+    control = SandboxControl(f"http://127.0.0.1:{up.port + 1}")
+    quick = subprocess.Popen(
+        [SCRM, "company", "--seconds", "0.05"],
+        env={**clean_environment(), **up.environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    apis = [f"externalcontact/{name}" for name in ("send_welcome_msg", "mark_tag", "add_contact_way")]
+
+    def lived() -> bool:
+        done = control.log_counts()
+        return all(done.get(api, {}).get("0") for api in (*apis, "kf/send_msg"))
+
+    wait_until(lived, 90, lambda: str(control.log_counts()))
+    quick.terminate()
+    assert quick.wait(20) == 0
+    wait_until(lambda: findings(run, up) == [], 60)
+
+
+def test_what_dies_is_started_again(up: Up, run: Run) -> None:
     for words, name in ((("worker", "events"), "worker:events"), (("clock",), "clock"), (("web",), "web")):
         up.child(*words).kill()
         up.wait_shown(rf"{name} ended \(signal 9\); starting it again in 0\.5 s")
@@ -147,14 +182,21 @@ def test_it_serves_refuses_a_second_mends_what_dies_and_leaves_nothing(up: Up, r
     postmaster = int((up.folder / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
     os.kill(postmaster, signal.SIGKILL)
     up.wait_shown(r"PostgreSQL was started again")
-    wait_until(readiness(up), 30)
-    wait_until(lambda: run("doctor", **up.environment).returncode == 0, 60)
+    wait_until(lambda: is_ready(up), 60)
+    wait_until(lambda: findings(run, up) == [], 90, lambda: str(findings(run, up)))
 
+
+def test_sigterm_leaves_nothing_and_the_corp_is_there_again_afterwards(up: Up) -> None:
+    control = SandboxControl(f"http://127.0.0.1:{up.port + 1}")
+    customers = set(control.state_ids("customer"))
+    assert customers
     up.process.terminate()
     assert up.process.wait(60) == 0
     assert up.family() == []
     assert "stopped" in up.shown()
     assert "was killed" not in up.shown()
+    up.start()
+    assert customers <= set(control.state_ids("customer"))
 
 
 def test_after_its_violent_death_everything_ends_and_the_next_one_cleans_up(up: Up) -> None:
@@ -166,7 +208,7 @@ def test_after_its_violent_death_everything_ends_and_the_next_one_cleans_up(up: 
     up.start()
     assert not frozen.is_running()
     assert "left 1 processes; ending them" in up.shown()
-    assert readiness(up)()
+    assert is_ready(up)
 
 
 def test_ctrl_c_while_starting_leaves_nothing(tmp_path: Path) -> None:
