@@ -10,7 +10,6 @@ import structlog
 
 from config.settings import Log
 
-
 # PostgreSQL repeats the values of the offending row behind DETAIL; it ends where the traceback goes on.
 ROW_VALUES = re.compile(
     r"^DETAIL:.*?(?=^(?:HINT|CONTEXT):|^\[SQL|^\(Background|^Traceback|^  File |^The above|^During|\Z)",
@@ -21,9 +20,10 @@ ROW_VALUES = re.compile(
 def without_row_values(
     _logger: object, _method: str, line: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Cut what customers are called and say out of database errors."""
-    if isinstance(exception := line.get("exception"), str):
-        line["exception"] = ROW_VALUES.sub("", exception)
+    """Cut what customers are called and say out of database errors, ours and those that RQ writes as text."""
+    for key in ("exception", "event"):
+        if isinstance(told := line.get(key), str) and "DETAIL:" in told:
+            line[key] = ROW_VALUES.sub("", told)
     return line
 
 

@@ -13,9 +13,10 @@ second line) already exists.
 {after}"""
 
 
+@pytest.mark.parametrize("key", ["exception", "event"])
 @pytest.mark.parametrize("after", ["", "HINT:  say so\n", "\nThe above exception was the direct cause\n"])
-def test_values_of_rows_are_cut_out_of_database_errors(after):
-    kept = without_row_values(None, "error", {"exception": ERROR.format(after=after)})["exception"]
+def test_values_of_rows_are_cut_out_of_database_errors(after, key):
+    kept = without_row_values(None, "error", {key: ERROR.format(after=after)})[key]
     assert "张三" not in kept
     assert "second line" not in kept
     assert "UniqueViolation" in kept
