@@ -19,7 +19,8 @@ class Stopping:
     def listen(self) -> None:
         """Take over SIGTERM, SIGINT and SIGHUP; call it in the main thread."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._note)
+            if signal.getsignal(number) != signal.SIG_IGN:  # `nohup` wants a closed terminal to end nothing
+                signal.signal(number, self._note)
 
     def _note(self, *_: object) -> None:
         if self.asked.is_set():

@@ -31,15 +31,14 @@ def up(port_base: int | None, quiet_company: bool, as_json: bool) -> None:
     from config.settings import current_settings
 
     settings = current_settings()  # first: what is wrong there is said without loading everything
-    from rich.console import Console
 
     from scrm.cli.stopping import Stopping
     from scrm.cli.supervision.deployment import Deployment, Wishes
     from scrm.cli.supervision.leftovers import end_leftovers
-    from scrm.cli.supervision.screen import Screen
+    from scrm.cli.supervision.screen import PatientConsole, Screen
 
     port = port_base or settings.web.port
-    screen, stopping = Screen(Console(stderr=as_json)), Stopping()
+    screen, stopping = Screen(PatientConsole(stderr=as_json)), Stopping()
     wishes = Wishes(port, port + 1, company=not quiet_company)
     deployment = Deployment(settings, wishes, screen.say, stopping.asked)
     with deployment.folder.held():

@@ -28,12 +28,11 @@ def demo(as_json: bool, people: int) -> int:
     \b
     Example: scrm demo --json
     """
-    from rich.console import Console
 
     from scrm.cli.demo.outcome import show
-    from scrm.cli.supervision.screen import Screen
+    from scrm.cli.supervision.screen import PatientConsole, Screen
 
-    screen = Screen(Console(stderr=as_json))
+    screen = Screen(PatientConsole(stderr=as_json))
     outcome = _play(screen, people)
     show(outcome, as_json)
     return WELL if outcome.well else PROBLEM

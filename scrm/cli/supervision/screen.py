@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
+
+
+class PatientConsole(Console):
+    """A console that does not end the program because its terminal was closed: somebody must stop the parts in order."""
+
+    def on_broken_pipe(self) -> None:
+        """Nobody looks any more."""
 
 
 class Screen:
@@ -21,9 +28,10 @@ class Screen:
 
     def say(self, sentence: str) -> None:
         """One line with the time."""
-        self.console.print(
-            f"[dim]{time.strftime('%H:%M:%S')}[/dim] {escape(sentence)}", highlight=False, soft_wrap=True
-        )
+        with suppress(OSError):  # the terminal was closed
+            self.console.print(
+                f"[dim]{time.strftime('%H:%M:%S')}[/dim] {escape(sentence)}", highlight=False, soft_wrap=True
+            )
 
     @contextmanager
     def steps(self) -> Iterator[Callable[[str], None]]:
