@@ -85,8 +85,16 @@ def _accept(rows: Sequence[Row[Any]]) -> None:
     )
     change(accepted)
     failed = [(row.chunk_id, name) for row in rows for name in row.result.get("fail_list") or []]
+    _mark_unwanted([row.chunk_id for row in rows if row.broadcast_state is BroadcastState.CANCELLED])
     change_targets(ids, TargetState.SUBMITTED)
     _refuse_named(failed)
+
+
+def _mark_unwanted(chunk_ids: list[int]) -> None:
+    """Tasks that came to be although the broadcast is cancelled (a refused call retried by hand) are to be stopped."""
+    if chunk_ids:
+        unmarked = BroadcastChunk.id.in_(chunk_ids) & BroadcastChunk.cancelled_at.is_(None)
+        change(update(BroadcastChunk).where(unmarked).values(cancelled_at=utcnow()))
 
 
 def _refuse_named(failed: list[tuple[int, str]]) -> None:

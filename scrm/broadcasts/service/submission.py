@@ -13,6 +13,7 @@ from scrm.broadcasts.events import BroadcastFinished
 from scrm.broadcasts.models import Broadcast, BroadcastChunk, BroadcastKind, BroadcastState, BroadcastTarget
 from scrm.broadcasts.queries.bulk import bigints, change, rows_of
 from scrm.broadcasts.queries.due import chunk_counts
+from scrm.broadcasts.service.finishing import finish_broadcasts
 from scrm.broadcasts.service.states import move
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
@@ -113,6 +114,7 @@ def _complete(broadcast_id: int, accepted: int) -> None:
     now = utcnow()
     if accepted:
         move([broadcast_id], BroadcastState.OPEN, submitted_at=now)
+        finish_broadcasts([broadcast_id])  # every result may have come before this
         log.info("broadcast submitted", broadcast=broadcast_id, tasks=accepted)
         return
     reason = "WeCom refused every task; the results say why for each sender"

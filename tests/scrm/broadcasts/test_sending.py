@@ -7,10 +7,14 @@ from datetime import timedelta
 
 import pytest
 
+from config.queues import Queue
 from scrm.broadcasts import jobs
 from scrm.broadcasts.models import BroadcastKind, BroadcastState, TargetState
 from scrm.broadcasts.queries import audience
-from scrm.kernel.clock import utcnow
+from scrm.kernel.clock import shifted, utcnow
+from scrm.kernel.db import transaction
+from scrm.wecom.effects import retry
+from scrm.wecom.jobs import LANES
 from tests.scrm.broadcasts.conftest import Corp
 
 MakeCorp = Callable[..., Corp]
@@ -168,8 +172,6 @@ def test_a_killed_poll_goes_on_from_the_stored_cursor(
     company.work()
     company.control.confirm_broadcast(company.chunks(broadcast)[0].msgid)
     company.control.advance_clock(301)
-    from scrm.kernel.clock import shifted
-
     with shifted(timedelta(seconds=301)):
         jobs.poll_results()  # task, and with it "there are recipients to read"
         jobs.poll_results()  # first page
@@ -214,3 +216,39 @@ def test_a_scheduled_broadcast_starts_when_its_time_comes(corp: MakeCorp) -> Non
     company.work_later(3601)
     assert company.state(broadcast) == "open"
     assert len(company.accepted()) == 1
+
+
+def test_a_refused_task_that_is_retried_by_hand_takes_its_recipients_along(corp: MakeCorp) -> None:
+    company = corp(members=2, customers=2)
+    company.control.fault("errcode", api="externalcontact/add_msg_template", errcode=60020)
+    broadcast = company.started()
+    company.work()
+    refused = next(chunk for chunk in company.chunks(broadcast) if chunk.msgid is None)
+    assert sorted(row.state.value for row in company.targets(broadcast).values()) == (
+        ["refused"] * 2 + ["submitted"] * 2
+    )
+    with transaction():
+        retry(refused.effect_id)
+    company.work()
+    assert {row.state for row in company.targets(broadcast).values()} == {TargetState.SUBMITTED}
+    assert company.reached() == sorted(c.external_userid for c in company.customers)
+    for chunk in company.chunks(broadcast):
+        company.control.confirm_broadcast(chunk.msgid)
+    company.work_later(301)
+    assert company.state(broadcast) == "finished"
+    assert {row.state for row in company.targets(broadcast).values()} == {TargetState.SENT}
+
+
+def test_results_that_come_before_the_last_chunk_is_booked_do_not_keep_it_open(corp: MakeCorp) -> None:
+    company = corp(members=2, customers=1)
+    broadcast = company.started()
+    jobs.freeze_audiences()
+    jobs.submit_chunks()
+    LANES[Queue.BROADCAST]()
+    for chunk in company.chunks(broadcast):
+        company.control.confirm_broadcast(chunk.msgid)
+    jobs.poll_results()
+    assert company.state(broadcast) == "submitting"
+    assert all(chunk.closed_at for chunk in company.chunks(broadcast))
+    company.work()
+    assert company.state(broadcast) == "finished"
