@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import exists, select
+from sqlalchemy import ColumnElement, and_, exists, or_, select
 
 from config.queues import Queue
 from scrm.customers.models import Follow
@@ -59,13 +59,20 @@ def _until_empty(step: Any, this: Any) -> None:
 
 def _refreshes_wait() -> bool:
     recent = exists().where(TagPull.state == PullState.FAILED, TagPull.finished_at > utcnow() - PULL_PAUSE)
-    return bool(session().scalar(select(exists().select_from(TagRefresh) & ~recent)))
+    wanted = or_(exists().select_from(TagRefresh), ~_ever_pulled())
+    return bool(session().scalar(select(and_(wanted, ~recent))))
+
+
+def _ever_pulled() -> ColumnElement[bool]:
+    return exists().where(TagPull.whole, TagPull.state != PullState.FAILED)
 
 
 @job(Queue.BACKGROUND, due=_refreshes_wait)
 def refresh_tags() -> None:
-    """Fetch what callbacks, unknown tags or people said has changed."""
+    """Fetch what callbacks, unknown tags or people said has changed; everything when that was never fetched."""
     with transaction():  # ends before WeCom is called
+        if not session().scalar(select(_ever_pulled())):
+            want_refresh({EVERYTHING: RefreshKind.EVERYTHING})
         wanted = session().execute(select(TagRefresh.wecom_id, TagRefresh.kind, TagRefresh.gone)).all()
     if wanted:
         _pull(wanted)

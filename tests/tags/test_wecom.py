@@ -45,6 +45,7 @@ def tags(corp):
     with transaction():
         editing.create_group("等级", 0, [{"name": "金", "position": 0}, {"name": "银", "position": 0}])
     carry_out("add_tag")
+    jobs.pull_tags.func()
     return list(rows(select(Tag).where(Tag.name.in_(["金", "银"])).order_by(Tag.name)))
 
 
@@ -187,7 +188,9 @@ def test_what_members_do_in_wecom_arrives_and_rules_hear_it(corp, tags):
     result = make_rule({"kind": "has_tag", "tag_ids": [gold.id]}, silver)
     corp.control.edit(corp.userid, person, add_tags=[gold.wecom_id])
     see(person)
+    assert states(person) == {gold.id: S.ACTIVE}
     evaluate_rules.func()
+    assert states(person) == {gold.id: S.ACTIVE, silver.id: S.PENDING_ADD}
     push()
     assert corp.tags_of(person) == {gold.wecom_id, silver.wecom_id}
     corp.control.edit(corp.userid, person, remove_tags=[gold.wecom_id])
@@ -207,6 +210,14 @@ def test_looking_again_changes_nothing_and_calls_nobody(corp, tags):
         see(corp.people[0])
         push()
     assert len(corp.accepted(MARK)) == before == 1
+
+
+def test_the_whole_list_is_fetched_when_it_never_was(corp):
+    assert jobs.refresh_tags.due()
+    jobs.refresh_tags.func()
+    assert corp.accepted(LIST) == [{}]
+    assert not jobs.refresh_tags.due()
+    assert rows(select(TagPull))[0].whole
 
 
 def test_a_new_tag_is_fetched_by_its_id_when_a_callback_says_so(corp, tags):
