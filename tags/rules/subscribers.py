@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from scrm.conversations.events import MessageStored
 from scrm.conversations.models import Direction
-from scrm.customers.events import CustomerChanged, FollowAdded, FollowChanged, FollowLost
+from scrm.customers.events import CustomerChanged, CustomersFound, FollowAdded, FollowChanged, FollowLost
 from scrm.groups.events import GroupJoined, GroupLeft
 from scrm.kernel.events import subscribe
 from tags.events import RuleRunWanted, TagsChanged
@@ -18,6 +18,12 @@ from tags.rules.service.marking import Fact, mark
 def _note(facts: Iterable[Fact]) -> None:
     if mark(facts):
         jobs.evaluate_rules.wake()
+
+
+@subscribe(CustomersFound)
+def on_customers_found(events: Sequence[CustomersFound]) -> None:
+    """Groups and messages of a stranger may belong to the customer from now on."""
+    _note(Fact(customer_id, EVERYTHING) for event in events for customer_id in event.customer_ids)
 
 
 @subscribe(FollowAdded)

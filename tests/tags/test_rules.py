@@ -3,11 +3,22 @@
 import pytest
 from sqlalchemy import select, update
 
-from scrm.customers.events import CustomerChanged, FollowAdded, FollowLost, LostBy
+from scrm.conversations.events import MessageStored
+from scrm.conversations.models import Channel, Direction
+from scrm.customers.events import (
+    CustomerChanged,
+    CustomersFound,
+    FollowAdded,
+    FollowChanged,
+    FollowLost,
+    LostBy,
+)
 from scrm.customers.models import Customer
+from scrm.groups.events import GroupJoined, GroupLeft
 from scrm.kernel import events
 from scrm.kernel.clock import shifted, utcnow
 from scrm.kernel.db import transaction
+from tags.events import TagsChanged
 from tags.models import AssignmentState as S
 from tags.models import RuleDue, RuleState, RuleVersion, TagHistory
 from tags.rules import jobs
@@ -15,7 +26,7 @@ from tags.rules.conditions import field_equals
 from tags.rules.leaves import Leaf, leaves
 from tags.rules.service import saving
 from tags.service import Wish, assign
-from tests.tags.cases import say, timedelta
+from tests.tags.cases import group, say, timedelta
 
 VIP = {"kind": "field_equals", "field": "customer.name", "value": "vip"}
 RING = {"kind": "in_group"}
@@ -72,6 +83,30 @@ def test_facts_no_rule_reads_leave_no_work(world, session):
     make_rule(RING, tag)
     rename(follow.customer_id, "vip")
     assert due(session) == []
+
+
+def test_every_happening_that_a_rule_may_read_wakes_it(world, session):
+    customer = world.followed().customer_id
+    now, tag, other = utcnow(), world.tag(), world.tag()
+    said = {"kind": "said_keyword", "keywords": ["x"]}
+    make_rule({"any": [VIP, RING, said, {"kind": "in_group", "group_ids": [group().id]}, has(tag)]}, other)
+    happenings = [
+        CustomersFound((customer,)), FollowAdded(1, customer, 1, now), FollowLost(1, customer, 1, LostBy.CUSTOMER, now),
+        FollowChanged(1, customer, 1), CustomerChanged(customer, ("name",)), GroupJoined(1, 1, customer, now),
+        GroupLeft(1, 1, customer, now), MessageStored(1, now, Channel.KF, Direction.IN, customer, None),
+        TagsChanged(customer, (tag.id,), (), "manual:a"),
+    ]  # fmt: skip
+    for number, happening in enumerate(happenings, 1):
+        with transaction():
+            events.publish(happening)
+        assert len(due(session)) == number, happening
+    silent = [
+        CustomerChanged(customer, ("avatar",)), GroupJoined(1, 1, None, now), TagsChanged(customer, (other.id,), (), "x:1"),
+        MessageStored(1, now, Channel.KF, Direction.OUT, customer, None),
+    ]  # fmt: skip
+    with transaction():
+        events.publish(*silent)
+    assert len(due(session)) == len(happenings)
 
 
 def test_a_paused_or_draft_rule_does_nothing(world, session):
