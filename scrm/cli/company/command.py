@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
+if TYPE_CHECKING:
+    from scrm.sandbox.control import SandboxControl
+
 KEY_NAME = "simulated company"
+CONTROL_SECONDS = 10.0
 
 
 @click.command()
@@ -27,11 +33,24 @@ def company(seconds: float) -> None:
     from scrm.sandbox.control import SandboxControl
 
     settings = attached_settings()
-    if "://127.0.0.1" not in settings.wecom.base_url:
+    control = SandboxControl(settings.wecom.base_url, timeout=CONTROL_SECONDS)
+    if not _is_sandbox(control):
         raise SettingsError(
-            "wecom.base_url: is no sandbox on this machine; simulated people must not act in a real corp"
+            "wecom.base_url: is no sandbox WeCom that answers; simulated people act in no real corp"
         )
     app = application("company", settings=settings)
     stop = stop_event()
     base = f"http://{settings.web.host}:{settings.web.port}"
-    Life(Api(base, fresh_key(app, KEY_NAME)), SandboxControl(settings.wecom.base_url), stop, seconds).run()
+    Life(Api(base, fresh_key(app, KEY_NAME)), control, stop, seconds).run()
+
+
+def _is_sandbox(control: SandboxControl) -> bool:
+    """Whether that address has the control calls that only a sandbox has."""
+    import requests
+
+    from scrm.sandbox.control import SandboxControlError
+
+    try:
+        return "corp_id" in control.overview()
+    except (requests.RequestException, SandboxControlError):
+        return False

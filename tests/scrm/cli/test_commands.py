@@ -147,6 +147,13 @@ def test_a_wrong_configuration_ends_with_2_before_anything_starts(
     assert not (tmp_path / "var").exists()
 
 
+@pytest.mark.parametrize("address", ["https://qyapi.weixin.qq.com.invalid", "http://127.0.0.1:9"])
+def test_simulated_people_refuse_to_act_anywhere_but_in_a_sandbox(call: Call, address: str) -> None:
+    code, _, told = call("company", SCRM_WECOM__BASE_URL=address)
+    assert code == 2
+    assert told.startswith("scrm: wecom.base_url: is no sandbox WeCom")
+
+
 def test_an_unreachable_store_ends_with_2(run: Run) -> None:
     away = {
         "SCRM_DATABASE_URL": "postgresql+psycopg://u:hidden@127.0.0.1:1/x",
