@@ -39,9 +39,7 @@ def customer_page(scope: Scope, filters: dict[str, Any]) -> dict[str, Any]:
     """
     statement = select(Customer).where(visible(scope))
     if q := filters.get("q"):
-        statement = statement.where(
-            func.lower(Customer.name).startswith(q.lower(), autoescape=True)
-        )
+        statement = statement.where(func.lower(Customer.name).startswith(q.lower(), autoescape=True))
     if external_userid := filters.get("external_userid"):
         statement = statement.where(Customer.external_userid == external_userid)
     statement = _followed(statement, filters)

@@ -46,13 +46,21 @@ def test_files_and_functions_stay_small():
         if source.count("\n") > limit:
             too_long.append(f"{path.relative_to(ROOT)}: {source.count(chr(10))} lines")
         if "tests" not in path.parts:
-            too_long += [f"{path.relative_to(ROOT)}: {name} {lines} lines" for name, lines in long_functions(source)]
+            too_long += [
+                f"{path.relative_to(ROOT)}: {name} {lines} lines" for name, lines in long_functions(source)
+            ]
     assert too_long == []
 
 
 def long_functions(source):
-    functions = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
-    return [(n.name, n.end_lineno - n.lineno + 1) for n in functions if n.end_lineno - n.lineno + 1 > FUNCTION_LINES]
+    functions = [
+        n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    return [
+        (n.name, n.end_lineno - n.lineno + 1)
+        for n in functions
+        if n.end_lineno - n.lineno + 1 > FUNCTION_LINES
+    ]
 
 
 def test_domain_packages_have_only_the_known_file_roles():
@@ -80,7 +88,8 @@ def test_services_and_queries_never_commit():
     committing = [
         str(path.relative_to(ROOT))
         for path in sources()
-        if path.stem in {"service", "queries"} and re.search(r"\.commit\(\)|transaction\(\)", path.read_text())
+        if path.stem in {"service", "queries"}
+        and re.search(r"\.commit\(\)|transaction\(\)", path.read_text())
     ]
     assert committing == []
 
@@ -110,7 +119,9 @@ def test_every_dependency_is_explained():
     assert [name for name in names if f"`{name}`" not in explained] == []
 
 
-@pytest.mark.parametrize("module", ["scrm.kernel.db", "scrm.bootstrap", "tags.models", "wecom_callbacks.models"])
+@pytest.mark.parametrize(
+    "module", ["scrm.kernel.db", "scrm.bootstrap", "tags.models", "wecom_callbacks.models"]
+)
 def test_importing_has_no_side_effects(module):
     code = f"import socket; socket.socket.connect = None; import {module}"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -18,7 +18,9 @@ def main() -> int:
     """Run the named benchmark, or all; exit 1 when one misses its target."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--only", choices=NAMES, help="run one")
-    parser.add_argument("--quick", action="store_true", help="small amounts: tries the benchmark, measures nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="small amounts: tries the benchmark, measures nothing"
+    )
     parser.add_argument("--out", type=Path, default=Path("var/bench.json"), help="file that gets all results")
     options = parser.parse_args()
     results = []
@@ -35,7 +37,11 @@ def main() -> int:
 def write(out: Path, results: list[dict[str, object]]) -> None:
     """Keep the results with what they were measured on."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    machine = {"python": platform.python_version(), "machine": platform.machine(), "at": datetime.now(UTC).isoformat()}
+    machine = {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "at": datetime.now(UTC).isoformat(),
+    }
     out.write_text(json.dumps({"on": machine, "results": results}, ensure_ascii=False, indent=1))
 
 

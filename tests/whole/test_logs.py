@@ -29,7 +29,9 @@ def told():
 
 
 def test_the_processes_did_log(told):
-    assert {"web", "clock", "worker:urgent", "worker:events"} <= set(re.findall(r'"process": "([^"]+)"', told[0]))
+    assert {"web", "clock", "worker:urgent", "worker:events"} <= set(
+        re.findall(r'"process": "([^"]+)"', told[0])
+    )
 
 
 @pytest.mark.parametrize("secret", [APP["secret"], APP["token"], APP["aes_key"], NAME, TEXT, REMARK])
