@@ -16,7 +16,7 @@ from scrm.customers.service.recording import (
     record_deletions,
     record_transfer_failures,
 )
-from scrm.customers.service.wanting import want_refresh
+from scrm.customers.service.wanting import want_refresh, want_refresh_after
 from wecom_callbacks.registry import Callback, handles
 
 EVENT = "change_external_contact"
@@ -61,7 +61,8 @@ def _greet(told: Iterable[Callback], follow_ids: dict[Pair, int]) -> None:
 @handles(EVENT, "edit_external_contact")
 def edited(batch: list[Callback]) -> None:
     """Remark, description or tags were edited in a client; the event does not say which, WeCom does."""
-    want_refresh(one.fields["ExternalUserID"] for one in _named(batch))
+    newest = sorted(_named(batch), key=lambda one: one.event_at)
+    want_refresh_after({one.fields["ExternalUserID"]: one.event_at for one in newest})
 
 
 @handles(EVENT, "del_external_contact")

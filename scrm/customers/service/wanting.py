@@ -14,6 +14,7 @@ from scrm.kernel.db import session
 from scrm.kernel.events import publish
 
 ASK_AGAIN = timedelta(seconds=3)
+EVENT_RESOLUTION = timedelta(seconds=1)
 BACKOFF_BASE, BACKOFF_MAX = 5, 3600  # seconds; 5, 10, 20 … an hour
 
 
@@ -42,9 +43,28 @@ def want_refresh(external_userids: Iterable[str]) -> None:
         want_details(wanted)
 
 
-def want_details(external_userids: Collection[str]) -> dict[str, int]:
-    """Make sure these customers exist and have their details fetched; returns their ids by external_userid."""
-    rows = session().execute(_WANT, {"ids": sorted(external_userids), "now": utcnow()}).all()
+def want_refresh_after(seconds: Mapping[str, datetime]) -> None:
+    """Like :func:`want_refresh`, but not before the second of the event is over.
+
+    Two edits in one second make two callbacks with the same bytes, of which one row is kept: a fetch within that
+    second could miss the second edit for good.
+
+    :param seconds: the event's time (WeCom tells whole seconds) by external_userid
+    """
+    now = utcnow()
+    if seconds:
+        want_details(seconds, {id_: max(now, at + EVENT_RESOLUTION) for id_, at in seconds.items()})
+
+
+def want_details(
+    external_userids: Collection[str], moments: Mapping[str, datetime] | None = None
+) -> dict[str, int]:
+    """Make sure these customers exist and have their details fetched; returns their ids by external_userid.
+
+    :param moments: when at the earliest; at once without
+    """
+    ids, now = sorted(external_userids), utcnow()
+    rows = session().execute(_WANT, {"ids": ids, "at": [(moments or {}).get(id_, now) for id_ in ids]}).all()
     if new := tuple(row.id for row in rows if row.is_new):
         publish(CustomersFound(new))
     publish(DetailsWanted(tuple(row.id for row in rows)))
@@ -53,7 +73,7 @@ def want_details(external_userids: Collection[str]) -> dict[str, int]:
 
 _WANT = text("""
 INSERT INTO customers AS c (external_userid, refresh_wanted_at)
-SELECT id, :now FROM unnest(CAST(:ids AS text[])) AS id ORDER BY id
+SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:at AS timestamptz[])) ORDER BY 1
 ON CONFLICT (external_userid) DO UPDATE SET
   refresh_wanted_at = GREATEST(c.refresh_wanted_at, excluded.refresh_wanted_at)
 RETURNING c.id, c.external_userid, old.id IS NULL AS is_new

@@ -11,7 +11,7 @@ from scrm.customers.jobs import ListChunk, choose_lists
 from scrm.customers.models import Customer, Follow
 from scrm.customers.service.details import CustomerSeen, apply_details
 from scrm.customers.service.recording import Add, Deletion, record_adds, record_deletions
-from scrm.customers.service.wanting import want_refresh
+from scrm.customers.service.wanting import want_refresh, want_refresh_after
 from scrm.kernel import events
 from scrm.kernel.clock import shifted, utcnow
 from scrm.kernel.db import transaction
@@ -78,6 +78,19 @@ def test_a_new_customer_gets_every_field_and_the_want_is_cleared(corp, committed
     assert customer.refreshed_at is not None
     assert not queries.refresh_due()
     assert calls(corp) == {"get": 1, "batch/get_by_user": 0}
+
+
+def test_a_second_edit_in_the_second_of_the_first_is_not_missed(corp, committed, userids, heard):
+    (who,) = arrive(corp, userids[0])
+    jobs.refresh_customers()
+    corp.edit(userids[0], who, remark="first")
+    with transaction():
+        want_refresh_after({who: utcnow().replace(microsecond=0)})
+    jobs.refresh_customers()  # within the second: too early
+    corp.edit(userids[0], who, remark="second")  # its callback has the same bytes and is not kept
+    with shifted(timedelta(seconds=1)):
+        jobs.refresh_customers()
+    assert rows(committed)[who, userids[0]][1].remark == "second"
 
 
 def test_a_burst_for_one_member_is_read_as_a_list_not_one_by_one(corp, committed, userids):
