@@ -22,6 +22,7 @@ COMMANDS = {
     "clock": ("scrm.cli.clock:clock", "The process that turns due rows into jobs."),
     "sandbox": ("scrm.cli.sandbox:sandbox", "The simulated WeCom."),
     "migrate": ("scrm.cli.migrate:migrate", "Bring the database up to date."),
+    "migration": ("scrm.cli.migration:migration", "Write the next migration from the models (developers)."),
     "doctor": ("scrm.cli.doctor.command:doctor", "Check stores, WeCom, callbacks, workers and clock."),
     "config": ("scrm.cli.config:config", "What is configured, secrets masked."),
     "signin": ("scrm.cli.signin:signin", "A fresh one-time link for the overview page."),

@@ -14,15 +14,18 @@ from flask_swagger_ui import get_swaggerui_blueprint
 from marshmallow import RAISE
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import IntegerConverter
+from werkzeug.routing import ValidationError as WerkzeugValidationError
 
 from scrm.kernel import permissions
 from scrm.kernel.apikeys import actor_for_token
-from scrm.kernel.errors import Unauthorized
+from scrm.kernel.errors import InvalidInput, Unauthorized
 from scrm.kernel.idempotency import idempotent
 from scrm.kernel.paging import paginate
 from scrm.kernel.permissions import Actor
 from scrm.kernel.problems import http_error, register_errors
 from scrm.kernel.schemas import PageQuery, ProblemSchema, page_schema
+from scrm.kernel.storable import BIGGEST, DEEPEST
 
 __all__ = ["PageQuery", "api_blueprint", "idempotent", "init_http", "page_schema", "paginate"]
 
@@ -35,6 +38,24 @@ class StrictParser(FlaskParser):
     """Unknown fields are refused in the query too."""
 
     DEFAULT_UNKNOWN_BY_LOCATION = {"json": RAISE, "query": RAISE, "query_string": RAISE}  # noqa: RUF012  # webargs' shape
+
+    def load_json(self, req: Any, schema: Any) -> Any:
+        """The body; one nested so deeply that Python cannot read it is refused like any other wrong one."""
+        try:
+            return super().load_json(req, schema)
+        except RecursionError:
+            raise InvalidInput.field("body", f"is nested deeper than {DEEPEST} levels") from None
+
+
+class IdConverter(IntegerConverter):
+    """``<int:…>`` in a path; no row has a number over 64 bits, so such an address does not exist."""
+
+    def to_python(self, value: str) -> Any:
+        """The number, or no match."""
+        number = super().to_python(value)
+        if number > BIGGEST:
+            raise WerkzeugValidationError
+        return number
 
 
 class ApiBlueprint(Blueprint):  # type: ignore[misc]  # flask-smorest is untyped
@@ -100,6 +121,7 @@ def init_http(app: Flask, modules: Sequence[Any]) -> None:
         OPENAPI_URL_PREFIX=PREFIX,
         OPENAPI_JSON_PATH="openapi.json",
     )
+    app.url_map.converters["int"] = IdConverter
     api = ProblemApi(app)
     api.spec.components.security_scheme("apiKey", {"type": "http", "scheme": "bearer"})
     api.spec.options["security"] = [{"apiKey": []}]

@@ -12,6 +12,7 @@ from sqlalchemy import Select
 from scrm.kernel.db import session
 from scrm.kernel.errors import InvalidInput
 from scrm.kernel.schemas import LIMIT_DEFAULT
+from scrm.kernel.storable import problem_of
 
 
 def encode_cursor(key: int | str) -> str:
@@ -21,12 +22,14 @@ def encode_cursor(key: int | str) -> str:
 
 def decode_cursor(cursor: str, kind: type[int | str] = int) -> int | str:
     """The key inside a cursor; raises InvalidInput when we did not make it."""
+    key: int | str | None
     try:
-        return kind(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode())
+        key = kind(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode())
     except (ValueError, binascii.Error):
-        raise InvalidInput.field(
-            "cursor", "is not one of ours; give next_cursor of the page before"
-        ) from None
+        key = None
+    if key is None or problem_of(key):
+        raise InvalidInput.field("cursor", "is not one of ours; give next_cursor of the page before")
+    return key
 
 
 def paginate(

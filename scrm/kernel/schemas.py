@@ -6,19 +6,32 @@ from datetime import UTC
 from functools import cache
 from typing import Any
 
-from marshmallow import RAISE, fields
+from marshmallow import RAISE, ValidationError, fields, validates_schema
 from marshmallow import Schema as MarshmallowSchema
 from marshmallow.validate import Length, Range
+
+from scrm.kernel.storable import problems_within
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200
 
 
 class Schema(MarshmallowSchema):
-    """Our API refuses what it does not know, so that a typing error is seen and not swallowed."""
+    """Our API refuses what it does not know, so that a typing error is seen and not swallowed.
+
+    It refuses what no table can hold too: numbers over 64 bits, NUL in text, moments thousands of years away.
+    """
 
     class Meta:
         unknown = RAISE
+
+    @validates_schema
+    def _storable(self, data: dict[str, Any], **_: Any) -> None:
+        names = {field.attribute or name: field.data_key or name for name, field in self.fields.items()}
+        named = {names.get(name, name): value for name, value in data.items()}
+        problems = {path: [problem] for path, problem in problems_within(named)}
+        if problems:
+            raise ValidationError(problems)
 
 
 def time_field(**kwargs: Any) -> fields.AwareDateTime:

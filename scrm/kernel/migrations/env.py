@@ -6,15 +6,10 @@ from alembic import context
 from flask import current_app
 from sqlalchemy import text
 
-from scrm.kernel.partitions import partitioned_tables
+from scrm.kernel.schema import without_partitions
 
 LOCK_SECONDS = 4
 STATEMENT_SECONDS = 300
-
-
-def _ours(obj, name, kind, reflected, compare_to) -> bool:
-    """Leave monthly partitions out of comparisons: the clock makes them, not migrations."""
-    return not (kind == "table" and reflected and any(name.startswith(f"{t}_") for t in partitioned_tables()))
 
 
 def run() -> None:
@@ -25,7 +20,7 @@ def run() -> None:
         connection.execute(text(f"SET statement_timeout = '{STATEMENT_SECONDS}s'"))
         connection.commit()
         context.configure(
-            connection=connection, target_metadata=db.metadata, include_object=_ours, compare_type=True,
+            connection=connection, target_metadata=db.metadata, include_object=without_partitions, compare_type=True,
             compare_server_default=False, transaction_per_migration=True,
         )  # fmt: skip
         with context.begin_transaction():
