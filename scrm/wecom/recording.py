@@ -98,8 +98,12 @@ def claim_to_send(queue: Queue, closed: Sequence[tuple[str, str]], limit: int, s
 
 
 def claim_to_ask(queue: Queue, limit: int, seconds: float) -> list[Work]:
-    """Take effects nobody knows the fate of, to ask WeCom about them."""
-    return _claimed(askable(queue, utcnow()), limit, seconds, {"state": EffectState.UNKNOWN})
+    """Take effects nobody knows the fate of, to ask WeCom about them.
+
+    They stay due: should this worker die as well, the next one asks (without ``next_at`` it would be left to a person).
+    """
+    now = utcnow()
+    return _claimed(askable(queue, now), limit, seconds, {"state": EffectState.UNKNOWN, "next_at": now})
 
 
 def _claimed(ready: ColumnElement[bool], limit: int, seconds: float, values: dict[str, Any]) -> list[Work]:

@@ -206,3 +206,19 @@ def test_what_was_carried_out_while_the_database_was_away_is_recorded_later(corp
     carry_out("remark")
     assert effect(made).state == EffectState.CONFIRMED
     assert len(corp.accepted("externalcontact/remark")) == 1
+
+
+def test_a_worker_that_dies_while_asking_does_not_leave_the_effect_to_nobody(committed):
+    made = planned("mark_tag", {"userid": "zhang", "external_userid": "wm1", "add_tag": ["et1"]})
+    with transaction():
+        assert claim_to_send(Queue.EVENTS, [], 10, 60)  # it dies with the call under way
+    for _ in range(2):
+        _end_leases()
+        with transaction():
+            asked = claim_to_ask(Queue.EVENTS, 10, 60)  # it dies with the question under way
+        assert [work.id for work in asked] == [made]
+
+
+def _end_leases() -> None:
+    with transaction():
+        session().execute(update(Effect).values(lease_until=utcnow() - timedelta(seconds=1)))
