@@ -104,7 +104,7 @@ def _pull(wanted: Sequence[Any]) -> None:
         return
     with transaction():
         pull = take_over(listing)
-        reconcile_sightings()
+        reconcile_sightings(listing.started_at if listing.whole and pull.state == PullState.DONE else None)
     log.info(
         "tag list fetched",
         state=pull.state,

@@ -134,6 +134,25 @@ def test_an_unknown_tag_is_fetched_and_then_taken_over(world, session):
     assert session.scalars(select(TagSighting)).all() == []
 
 
+def test_a_tag_made_while_the_list_was_being_fetched_is_not_forgotten(world, session):
+    follow, began = world.followed(), utcnow()
+    see(follow, "etNEW")
+    with transaction():
+        reconcile_sightings(began)  # the list that was on its way does not hold it yet
+        reconcile_sightings()  # nor does a fetch of other tags
+    tag = world.tag(wecom_id="etNEW")
+    with transaction():
+        reconcile_sightings(utcnow())
+    assert world.states(follow) == {tag.id: S.ACTIVE}
+
+
+def test_what_was_shown_and_is_gone_from_a_later_list_is_forgotten(world, session):
+    see(world.followed(), "etGONE")
+    with transaction():
+        reconcile_sightings(utcnow())
+    assert session.scalars(select(TagSighting)).all() == []
+
+
 def test_of_several_looks_the_newest_counts(world):
     follow, tag = world.followed(), world.tag()
     now = utcnow()

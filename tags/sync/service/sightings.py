@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Text, delete, exists, select
+from sqlalchemy import BigInteger, DateTime, Text, delete, exists, literal, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.types import TypeEngine
 
@@ -60,12 +60,20 @@ def reconcile(seen: Sequence[FollowTagsSeen]) -> None:
     _vanished([row for row in current if (row.follow_id, row.tag_id) not in shown])
 
 
-def reconcile_sightings() -> None:
-    """Tags that were unknown when WeCom showed them are looked at again after a fetch of the tag list."""
+def reconcile_sightings(everything_since: datetime | None = None) -> None:
+    """Tags that were unknown when WeCom showed them are looked at again after a fetch of the tag list.
+
+    :param everything_since: when the fetch of the whole list began; what was shown before that and is still unknown
+        does not exist any more. Later sightings, and after a partial fetch all others, wait for the fetch they wished.
+    """
+    known = exists().where(Tag.wecom_id == TagSighting.wecom_id, Tag.deleted_at.is_(None))
+    over = literal(False) if everything_since is None else TagSighting.seen_at < everything_since
     waiting = (
         session()
         .execute(
-            delete(TagSighting).returning(TagSighting.follow_id, TagSighting.wecom_id, TagSighting.seen_at)
+            delete(TagSighting)
+            .where(known | over)
+            .returning(TagSighting.follow_id, TagSighting.wecom_id, TagSighting.seen_at)
         )
         .all()
     )
