@@ -13,13 +13,17 @@ from scrm.kernel.clock import utcnow
 from scrm.kernel.db import db, session, transaction
 from scrm.kernel.http import PageQuery, api_blueprint, idempotent, init_http, page_schema, paginate
 from scrm.kernel.models import ApiKey, ScheduleRun
+from scrm.kernel.paging import encode_cursor
 from scrm.kernel.permissions import Permission, needs
-from scrm.kernel.schemas import Schema
+from scrm.kernel.schemas import Schema, time_field
 from tests.conftest import empty_tables
 
 
 class ThingIn(Schema):
     name = fields.String(required=True, validate=Length(max=5))
+    staff = fields.List(fields.Integer())
+    more = fields.Dict()
+    at = time_field()
 
 
 class KeyOut(Schema):
@@ -45,6 +49,12 @@ def make_views():
     @blueprint.response(200, page_schema(KeyOut))
     def list_keys(query):
         return paginate(select(ApiKey), ApiKey.id, query)
+
+    @blueprint.route("/keys/<int:key_id>", methods=["GET"])
+    @needs(Permission.TAGS_READ)
+    @blueprint.response(200, KeyOut)
+    def show_key(key_id):
+        return {"id": key_id}
 
     @blueprint.route("/broken", methods=["GET"])
     @needs(Permission.TAGS_READ)
@@ -180,3 +190,38 @@ def test_an_unforeseen_error_is_a_500_without_its_detail(client):
 
 def test_an_unknown_address_is_a_problem_document(client):
     assert client.get("/api/v1/nothing").json["status"] == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"name": "a\0"}, "name"),
+        ({"name": "\ud800"}, "name"),
+        ({"name": "a", "staff": [1, 2**63]}, "staff.1"),
+        ({"name": "a", "more": {"x": [{"y": "\0"}]}}, "more.x.0.y"),
+        ({"name": "a", "at": "9999-12-31T23:59:59-12:00"}, "at"),
+    ],
+)
+def test_what_no_column_can_hold_is_refused_by_name(client, body, field):
+    answer = post(client, body)
+    assert (answer.status_code, list(answer.json["fields"])) == (422, [field])
+    assert names() == []
+
+
+@pytest.mark.parametrize("levels", [60, 3_000, 200_000])
+def test_a_body_nested_without_end_is_refused(client, levels):
+    body = '{"name":"a","more":' + '{"x":' * levels + "1" + "}" * levels + "}"
+    answer = client.post("/api/v1/things", data=body, content_type="application/json")
+    assert answer.status_code == 422
+    assert "50 levels" in answer.json["detail"]
+
+
+def test_a_cursor_or_an_id_beyond_64_bits_is_none_of_ours(client):
+    assert client.get(f"/api/v1/keys?cursor={encode_cursor(2**63)}").status_code == 422
+    assert client.get(f"/api/v1/keys/{2**63}").status_code == 404
+    assert client.get(f"/api/v1/keys/{2**63 - 1}").json == {"id": 2**63 - 1}
+
+
+def test_the_api_description_calls_ids_whole_numbers(client):
+    paths = client.get("/api/v1/openapi.json").json["paths"]
+    assert paths["/api/v1/keys/{key_id}"]["parameters"][0]["schema"]["type"] == "integer"
