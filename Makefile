@@ -44,7 +44,7 @@ migrate: $(STAMP)  ## bring the database up to date
 	@$(SCRM) migrate
 
 lock: $(STAMP)  ## renew the lock file (hashes, no addresses)
-	@.venv/bin/pip-compile --quiet --extra dev --allow-unsafe --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-annotate --no-header -o $(LOCK) pyproject.toml
+	@.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --prerelease if-necessary-or-explicit --extra dev --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o $(LOCK) pyproject.toml
 
 clean:  ## remove what running leaves behind (the embedded stores too)
 	@rm -rf var .pytest_cache .mypy_cache .ruff_cache .hypothesis
