@@ -21,6 +21,18 @@ class MessageStored:
 
 
 @dataclass(frozen=True)
+class MessageLinked:
+    """A stored message of a stranger was given to the customer they became; it is history, nobody answers it now."""
+
+    message_id: int
+    sent_at: datetime
+    channel: Channel
+    direction: Direction
+    customer_id: int
+    staff_id: int | None
+
+
+@dataclass(frozen=True)
 class KfPullWanted:
     """A customer-service account has messages we have not read yet."""
 

@@ -8,7 +8,7 @@ from scrm.conversations import jobs
 from scrm.conversations.events import KfPullWanted, MessageStored
 from scrm.conversations.models import Direction
 from scrm.conversations.service import messages, outgoing
-from scrm.customers.events import FollowAdded
+from scrm.customers.events import CustomersFound, FollowAdded
 from scrm.kernel.events import subscribe
 from scrm.staff.events import StaffMerged
 from scrm.wecom.events import EffectSettled
@@ -39,6 +39,12 @@ def settle_answers(events: Sequence[EffectSettled]) -> None:
 def link_former_strangers(events: Sequence[FollowAdded]) -> None:
     """Who wrote to customer service as a stranger is a customer now."""
     messages.link_customers({event.customer_id for event in events})
+
+
+@subscribe(CustomersFound)
+def link_found_strangers(events: Sequence[CustomersFound]) -> None:
+    """A sync may name them first: then no add is told."""
+    messages.link_customers({id_ for event in events for id_ in event.customer_ids})
 
 
 @subscribe(StaffMerged)

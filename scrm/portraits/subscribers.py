@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from scrm.conversations.events import MessageStored
+from scrm.conversations.events import MessageLinked, MessageStored
 from scrm.conversations.models import Direction
 from scrm.customers.events import ContactFact, ContactRecorded, CustomersFound
 from scrm.groups.events import GroupJoined, GroupLeft
@@ -76,6 +76,16 @@ def _left(customer_id: int, group_id: int, stay_id: int, at: datetime) -> Entry:
 @subscribe(MessageStored)
 def write_messages(events: Sequence[MessageStored]) -> None:
     """Messages of known customers."""
+    _write_messages(events)
+
+
+@subscribe(MessageLinked)
+def write_earlier_messages(events: Sequence[MessageLinked]) -> None:
+    """Who wrote before becoming a customer gets those messages."""
+    _write_messages(events)
+
+
+def _write_messages(events: Sequence[MessageStored | MessageLinked]) -> None:
     add_entries(
         [
             Entry(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from scrm.conversations.events import MessageStored
+from scrm.conversations.events import MessageLinked, MessageStored
 from scrm.conversations.models import Direction
 from scrm.customers.events import CustomerChanged, CustomersFound, FollowAdded, FollowChanged, FollowLost
 from scrm.groups.events import GroupJoined, GroupLeft
@@ -74,6 +74,16 @@ def _note_groups(events: Sequence[GroupJoined | GroupLeft]) -> None:
 @subscribe(MessageStored)
 def on_message_stored(events: Sequence[MessageStored]) -> None:
     """A customer said something."""
+    _note_messages(events)
+
+
+@subscribe(MessageLinked)
+def on_message_linked(events: Sequence[MessageLinked]) -> None:
+    """A customer had said something before they were one."""
+    _note_messages(events)
+
+
+def _note_messages(events: Sequence[MessageStored | MessageLinked]) -> None:
     _note(
         Fact(event.customer_id, "messages")
         for event in events

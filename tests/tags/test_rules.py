@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import select, update
 
-from scrm.conversations.events import MessageStored
+from scrm.conversations.events import MessageLinked, MessageStored
 from scrm.conversations.models import Channel, Direction
 from scrm.customers.events import (
     CustomerChanged,
@@ -94,6 +94,7 @@ def test_every_happening_that_a_rule_may_read_wakes_it(world, session):
         CustomersFound((customer,)), FollowAdded(1, customer, 1, now), FollowLost(1, customer, 1, LostBy.CUSTOMER, now),
         FollowChanged(1, customer, 1), CustomerChanged(customer, ("name",)), GroupJoined(1, 1, customer, now),
         GroupLeft(1, 1, customer, now), MessageStored(1, now, Channel.KF, Direction.IN, customer, None),
+        MessageLinked(1, now, Channel.KF, Direction.IN, customer, None),
         TagsChanged(customer, (tag.id,), (), "manual:a"),
     ]  # fmt: skip
     for number, happening in enumerate(happenings, 1):

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from scrm.conversations.events import MessageStored
+from scrm.conversations.events import MessageLinked, MessageStored
 from scrm.conversations.models import Channel, Direction, KfSession, Message
 from scrm.customers.models import Customer
 from scrm.kernel.clock import utcnow
@@ -73,7 +73,7 @@ def store_app_messages(messages: Sequence[NewMessage]) -> set[str]:
 
 
 def link_customers(customer_ids: Iterable[int] | None = None) -> int:
-    """Give messages and sessions of people who were strangers to the customers they became.
+    """Give messages and sessions of people who were strangers to the customers they became, and tell each message.
 
     :param customer_ids: only these customers; None looks at all strangers
     :returns: how many messages were linked
@@ -83,9 +83,12 @@ def link_customers(customer_ids: Iterable[int] | None = None) -> int:
         update(Message)
         .where(Message.customer_id.is_(None), Message.external_userid == Customer.external_userid, *who)
         .values(customer_id=Customer.id)
-        .returning(Message.id)
+        .returning(
+            Message.id, Message.sent_at, Message.channel, Message.direction, Customer.id, Message.staff_id
+        )
         .execution_options(synchronize_session=False)
     ).all()  # fmt: skip
+    publish(*(MessageLinked(*row) for row in linked))
     session().execute(
         update(KfSession)
         .where(KfSession.customer_id.is_(None), KfSession.external_userid == Customer.external_userid, *who)

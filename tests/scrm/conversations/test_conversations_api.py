@@ -8,7 +8,9 @@ from sqlalchemy import select
 from scrm.conversations.models import AutoReply, Channel, Direction
 from scrm.conversations.service.messages import NewMessage, link_customers, store_messages
 from scrm.customers.models import Customer, Follow
+from scrm.customers.service.wanting import ensure_customers
 from scrm.kernel.db import transaction
+from scrm.portraits.models import TimelineEntry
 from scrm.staff.models import Staff
 
 URL = "/api/v1/auto-replies"
@@ -89,6 +91,14 @@ def test_a_stranger_who_becomes_a_customer_brings_their_messages(api, session, m
         assert link_customers([newcomer.id]) == 1
         assert link_customers() == 0
     assert listed(api, f"?customer_id={newcomer.id}") == ["陌生"]
+    told = session.scalars(select(TimelineEntry.kind).where(TimelineEntry.customer_id == newcomer.id))
+    assert told.all() == ["message.in"]
+
+
+def test_a_stranger_whom_a_sync_names_first_brings_their_messages_at_once(api, messages):
+    with transaction():
+        stranger = ensure_customers(["wmStranger"])["wmStranger"]
+    assert listed(api, f"?customer_id={stranger}") == ["陌生"]
 
 
 def made(api, **values):

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import event as sa_event
 from sqlalchemy import select
 
-from scrm.conversations.events import MessageStored
+from scrm.conversations.events import MessageLinked, MessageStored
 from scrm.conversations.models import Channel, Direction
 from scrm.customers.events import LostBy
 from scrm.customers.service.recording import Add, Deletion, TransferFailure, record_adds, record_deletions
@@ -121,3 +121,7 @@ def test_messages_of_customers_are_entries_and_counted(session, who):
             publish(*told)
     assert timeline(session)[0] == ("message.in", at(0), {"message_id": 7, "channel": "kf"})
     assert counters(session, who) == (3, 1, 1, at(0), at(1), at(2))
+    with transaction():
+        publish(MessageLinked(6, at(-1), Channel.KF, Direction.IN, who, None))
+    assert ("message.in", at(-1), {"message_id": 6, "channel": "kf"}) in timeline(session)
+    assert counters(session, who) == (4, 2, 1, at(0), at(1), at(2))
