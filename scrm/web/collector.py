@@ -41,13 +41,17 @@ def _inbox() -> Iterator[Metric]:
 
 def _queues() -> Iterator[Metric]:
     depth = GaugeMetricFamily("scrm_queue_waiting", "Wake-ups waiting", labels=["queue"])
+    age = GaugeMetricFamily(
+        "scrm_queue_oldest_seconds", "Age of the oldest waiting wake-up", labels=["queue"]
+    )
     failed = GaugeMetricFamily("scrm_queue_failed", "Failed jobs kept for a day", labels=["queue"])
     workers = GaugeMetricFamily("scrm_queue_workers", "Living workers", labels=["queue"])
     for row in queue_depths():
         depth.add_metric([row["queue"]], row["waiting"])
+        age.add_metric([row["queue"]], row["age"])
         failed.add_metric([row["queue"]], row["failed"])
         workers.add_metric([row["queue"]], row["workers"])
-    yield from (depth, failed, workers)
+    yield from (depth, age, failed, workers)
 
 
 def _welcomes() -> Iterator[Metric]:

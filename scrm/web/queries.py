@@ -6,9 +6,12 @@ from typing import Any
 
 from rq import Queue as RqQueue
 from rq import Worker
+from rq.job import Job as RqJob
+from rq.serializers import JSONSerializer
 from sqlalchemy import text
 
 from config.queues import Queue
+from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.redis import redis
 
@@ -82,15 +85,23 @@ def errcode_counts() -> list[dict[str, Any]]:
 
 
 def queue_depths() -> list[dict[str, Any]]:
-    """Waiting wake-ups, failed jobs and living workers of each queue."""
+    """Waiting wake-ups with the seconds the oldest has waited (0 when none), failed jobs and living workers of each queue."""
     store = redis()
     workers = Worker.all(connection=store)
     return [
         {
             "queue": name.value,
-            "waiting": (queue := RqQueue(name, connection=store)).count,
+            "waiting": (queue := RqQueue(name, connection=store, serializer=JSONSerializer)).count,
+            "age": _oldest_seconds(queue),
             "failed": queue.failed_job_registry.count,
             "workers": sum(1 for worker in workers if name.value in worker.queue_names()),
         }
         for name in Queue
     ]
+
+
+def _oldest_seconds(queue: RqQueue) -> float:
+    """How long the first wake-up has waited; 0 when a worker took it since we asked which it is."""
+    jobs = RqJob.fetch_many(queue.get_job_ids(0, 1), connection=queue.connection, serializer=queue.serializer)
+    since = next((job.enqueued_at for job in jobs if job), None)
+    return max(0.0, (utcnow() - since).total_seconds()) if since else 0.0

@@ -1,9 +1,15 @@
 """Overview, sign-in, probes and the API description."""
 
+from datetime import timedelta
+
 import pytest
 from openapi_spec_validator import validate
+from rq import Queue as RqQueue
+from rq.serializers import JSONSerializer
 
+from scrm.kernel.clock import utcnow
 from scrm.kernel.db import transaction
+from scrm.web.queries import queue_depths
 from scrm.web.signin import new_signin_link
 
 OPEN_ENDPOINTS = {
@@ -63,6 +69,17 @@ def test_health_and_readiness(session, app):
 def test_metrics_are_in_prometheus_format(session, app):
     text = app.test_client().get("/metrics").text
     assert 'scrm_queue_waiting{queue="urgent"} 0.0' in text
+
+
+def test_a_queue_says_how_long_its_oldest_wake_up_has_waited(session, app, redis):
+    queue = RqQueue("urgent", connection=redis, serializer=JSONSerializer)
+    for seconds in (90, 5):
+        job = queue.enqueue_call("scrm.kernel.jobs.perform", args=["nothing"])
+        job.enqueued_at = utcnow() - timedelta(seconds=seconds)
+        job.save()
+    ages = {row["queue"]: (row["waiting"], round(row["age"])) for row in queue_depths()}
+    assert ages == {"urgent": (2, 90), "events": (0, 0), "broadcast": (0, 0), "background": (0, 0)}
+    assert 'scrm_queue_oldest_seconds{queue="urgent"} 9' in app.test_client().get("/metrics").text
 
 
 def test_the_api_description_is_valid_openapi_3_1(session, app):
