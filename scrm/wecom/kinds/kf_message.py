@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from config.queues import Queue
+from scrm.kernel.clock import utcnow
 from scrm.wecom.asking import by_sending_again, content
 from scrm.wecom.client import Client
 from scrm.wecom.models import Priority
-from scrm.wecom.registry import Answer, Asked, Json, Kind
+from scrm.wecom.registry import Answer, Asked, Json, Kind, Verdict
 
 API = "kf/send_msg"
 MSGID_USED = frozenset({40058})  # "unique per account or the call fails" (wecom-api.md section 7.5)
@@ -19,7 +20,12 @@ def send(client: Client, asked: Asked) -> Json:
 
 
 def ask(client: Client, asked: Asked) -> Answer:
-    """Sending again with the same msgid is asking: it is refused when it arrived."""
+    """Sending again with the same msgid is asking: it is refused when it arrived.
+
+    After the deadline nothing is called, because it might deliver words that nobody waits for any more.
+    """
+    if asked.deadline_at and asked.deadline_at < utcnow():
+        return Answer(Verdict.PERSON, reason="the deadline passed before WeCom could be asked")
     return by_sending_again(lambda: send(client, asked), done=MSGID_USED, doubtful=PERHAPS_OUR_OWN)
 
 

@@ -303,3 +303,12 @@ def test_asking_that_fails_is_repeated_and_counts_for_nothing(corp):
     assert row.next_at > utcnow()
     due_now(made)
     assert settle(made, "remark").state == EffectState.CONFIRMED
+
+
+def test_a_reply_without_an_answer_is_not_delivered_after_its_deadline(corp):
+    made = planned("kf_message", KINDS["kf_message"](corp), deadline_at=utcnow() + timedelta(minutes=1))
+    with transaction():  # a worker takes it and dies before the call
+        assert claim_to_send(Queue.URGENT, [], 10, 0)
+    row = settle(made, "kf_message", rounds=1, shift=timedelta(minutes=2))
+    assert corp.accepted("kf/send_msg") == []
+    assert (row.state, row.next_at) == (EffectState.UNKNOWN, None)
