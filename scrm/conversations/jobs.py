@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 RUN_SECONDS = 2.0  # the urgent worker has welcomes to plan: no job of its may hold it for long
 READ_TIMEOUT = 3.0  # nor may one hanging answer
 PATIENCE = 0.5  # nor waiting for a turn
+ASK_SECONDS = 2.0  # nor many questions, however long each takes
 ACCOUNT_PAGE = 100  # kf/account/list gives at most this many
 BAD_TOKEN = 95007  # the callback's token is spent; reading goes on without it
 
@@ -100,19 +101,26 @@ def reply() -> None:
 
 
 def _ask_states(questions: Sequence[replies.Question]) -> set[int]:
-    """Ask and note; a question WeCom does not answer is left open, and WeCom decides when we speak."""
+    """Ask and note; a question WeCom does not answer in time is left open, and WeCom decides when we speak."""
     if not questions:
         return set()
-    client = _client()
-    answers = run_parallel([partial(client.post, "kf/service_state/get", q.where) for q in questions])
+    client, until = _client(), time.monotonic() + ASK_SECONDS
+    answers = run_parallel([partial(_state, client, question, until) for question in questions])
     known = {
         question.session_id: answer
         for question, answer in zip(questions, answers, strict=True)
-        if not isinstance(answer, WecomError)
+        if answer is not None and not isinstance(answer, WecomError)
     }
     with transaction():
         kf_sessions.note_states(known)
     return {question.session_id for question in questions}
+
+
+def _state(client: Client, question: replies.Question, until: float) -> dict[str, Any] | None:
+    """What WeCom says of this session; None when the round has no time left to ask."""
+    if time.monotonic() > until:
+        return None
+    return client.post("kf/service_state/get", question.where)
 
 
 def _client() -> Client:

@@ -1,15 +1,17 @@
 """Automatic replies end to end: from WeCom's log to what the sandbox accepted."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, update
 
+from scrm.conversations import jobs
 from scrm.conversations.models import AutoReplyFiring, Channel, Direction, KfSession, Message
 from scrm.conversations.queries import replies_due
 from scrm.conversations.service.messages import NewMessage, store_app_messages
-from scrm.conversations.service.replies import reply_msgid
+from scrm.conversations.service.replies import Question, reply_msgid
 from scrm.kernel import clock
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import transaction
@@ -293,3 +295,13 @@ def test_two_planners_at_once_answer_once(committed, app, rule):
     assert len(committed.scalars(select(AutoReplyFiring)).all()) == 1
     assert len(committed.scalars(select(Effect)).all()) == 1
     assert not replies_due()
+
+
+def test_questions_wecom_does_not_answer_do_not_hold_the_worker_for_long(desk, settings, monkeypatch):
+    monkeypatch.setattr(jobs, "READ_TIMEOUT", 0.2)
+    monkeypatch.setattr(jobs, "ASK_SECONDS", 0.1)
+    desk.sandbox.fault("hang", api="kf/service_state/get", seconds=0.5, times=None)
+    many = [Question(n, desk.open_kfid, desk.person) for n in range(settings.wecom.concurrency * 10)]
+    started = time.monotonic()
+    assert jobs._ask_states(many) == {question.session_id for question in many}
+    assert time.monotonic() - started < 1.5
