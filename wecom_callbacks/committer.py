@@ -132,8 +132,10 @@ class Committer:
     def _run(self) -> None:
         while batch := self._next():
             self._busy_since = time.monotonic()
-            self._write(batch)
-            self._busy_since = None
+            try:
+                self._write(batch)
+            finally:  # whatever ends this thread must not keep the next one from being asked
+                self._busy_since = None
         self._disconnect()
 
     def _next(self) -> list[_Waiting]:
