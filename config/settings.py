@@ -256,17 +256,42 @@ class Settings(BaseSettings):
         raise SettingsError(f"apps: no app has the feature {feature!r}; add it to one app's features")
 
 
+PREFIX = "SCRM_"
+NO_SETTINGS = {"CONFIG", "CRASH_AT", "STOP_AT", "UP_FOLDER", "TEST_FOLDER"}
+"""Variables of ours that are no settings: where the file is, and what our processes and tests tell each other."""
+BESIDE = "SANDBOX_"  # the sandbox is another program with variables of its own
+
+
 def load_settings(**overrides: Any) -> Settings:
     """Read and check the settings; raises SettingsError with one sentence for everything that is wrong."""
     own = os.environ.get("SCRM_CONFIG")
     if own and not Path(own).is_file():
         raise SettingsError(f"SCRM_CONFIG names {own}, which is no file")
+    _refuse_unknown_variables()
     try:
         return Settings(**overrides)
     except ValidationError as error:
         raise SettingsError("; ".join(_sentence(item) for item in error.errors())) from None
     except ValueError as error:
         raise SettingsError(f"configuration file: {error}") from None
+
+
+def _refuse_unknown_variables() -> None:
+    """Tables refuse unknown keys by themselves; a whole variable that names none would be passed over in silence."""
+    for variable in sorted(os.environ):
+        name = variable.upper().removeprefix(PREFIX)
+        key = name.partition("__")[0].lower()
+        ours = variable.upper().startswith(PREFIX) and not name.startswith(BESIDE)
+        if not ours or name in NO_SETTINGS or key in Settings.model_fields:
+            continue
+        hint = f"; two underscores stand between levels: SCRM_{meant}" if (meant := _meant(key)) else ""
+        raise SettingsError(f"{variable}: is not a key this program knows{hint}")
+
+
+def _meant(key: str) -> str | None:
+    """``web_port`` as ``WEB__PORT``, the likely mistake; None when no table begins like this."""
+    tables = [table for table in Settings.model_fields if key.startswith(f"{table}_")]
+    return f"{tables[0]}__{key.removeprefix(f'{tables[0]}_')}".upper() if tables else None
 
 
 def _sentence(item: Any) -> str:

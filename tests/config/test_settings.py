@@ -131,6 +131,23 @@ def test_a_wrong_value_is_named(
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("SCRM_DATABASE_ULR", ""),
+        ("SCRM_WEB_PORT", "; two underscores stand between levels: SCRM_WEB__PORT"),
+        ("SCRM_APPS_MAIN__SECRET", "; two underscores stand between levels: SCRM_APPS__MAIN"),
+    ],
+)
+def test_a_variable_that_names_no_key_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, hint: str
+) -> None:
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert str(refused.value) == f"{name}: is not a key this program knows{hint}"
+
+
 def test_several_errors_come_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     set_app(monkeypatch, secret="", aes_key="short")
     with pytest.raises(SettingsError, match=r"apps\.main\.secret.*; apps\.main\.aes_key"):

@@ -15,12 +15,14 @@ import pytest
 
 from config.queues import Queue
 from config.settings import current_settings
+from scrm.cli.apikey import _short
 from scrm.cli.config import masked
 from scrm.cli.main import COMMANDS, program
 from scrm.cli.main import run as run_command
 from scrm.cli.supervision.folder import Folder
 from scrm.cli.supervision.parts import Parts
 from scrm.cli.worker import worker
+from scrm.kernel.permissions import Permission
 from tests.scrm.cli.conftest import Run
 
 Call = Callable[..., tuple[int, str, str]]
@@ -106,6 +108,11 @@ def test_wrong_use_ends_with_2(call: Call, command: str, sentence: str) -> None:
     code, printed, told = call(command)
     assert (code, printed) == (2, "")
     assert sentence in told
+
+
+def test_a_key_that_may_do_everything_is_listed_with_a_star() -> None:
+    assert _short([*Permission]) == "*"
+    assert _short(["customers:read", "groups:read"]) == "customers:read groups:read"
 
 
 def test_the_process_ends_with_the_commands_exit_code(run: Run) -> None:
