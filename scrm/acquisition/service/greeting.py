@@ -120,12 +120,16 @@ def nameless() -> ColumnElement[bool]:
 
 
 def plan_named(token: uuid.UUID, greeted: Sequence[Greeted], names: Mapping[str, str]) -> None:
-    """Plan the welcomes of a claim; a customer without a name in ``names`` gets the neutral word.
+    """Plan the welcomes of a claim; a customer without a name here and in ``names`` gets the neutral word.
 
     :param names: by external_userid
     """
     still = set(session().scalars(select(Welcome.id).where(held(Welcome, token)).with_for_update()))
-    ours = [replace(g, customer_name=names.get(g.external_userid)) for g in greeted if g.id in still]
+    ours = [
+        replace(g, customer_name=names.get(g.external_userid) or g.customer_name)
+        for g in greeted
+        if g.id in still
+    ]
     by_id = {m.id: m for m in session().scalars(select(WelcomeMessage))}
     _plan([(one, by_id[one.welcome_id]) for one in ours if one.in_time and one.welcome_id in by_id])
     _miss([one.id for one in ours if one.in_time and one.welcome_id not in by_id], NOTHING_TO_SAY)

@@ -11,6 +11,7 @@ from scrm.acquisition.service.greeting import EXPIRED, NOTHING_TO_SAY
 from scrm.customers.models import Customer
 from scrm.kernel import clock
 from scrm.kernel.clock import utcnow
+from scrm.kernel.db import transaction
 from scrm.staff.models import Staff
 from scrm.wecom.jobs import carry_out_urgent
 from scrm.wecom.models import Effect
@@ -113,6 +114,16 @@ def test_a_name_that_cannot_be_had_becomes_a_neutral_word(door, message, fault):
     assert door.delivered(newcomer)["text"] == "你好朋友"
 
 
+def test_a_name_that_became_known_meanwhile_is_used_when_wecom_does_not_tell_it(door, message, session):
+    message(text="你好{customer}")
+    door.sandbox.fault("errcode", errcode=-1, api="externalcontact/get", times=None)
+    newcomer = door.comes_in()
+    with transaction():
+        session.execute(update(Customer).values(name="老张"))
+    door.work()
+    assert door.delivered(newcomer)["text"] == "你好老张"
+
+
 def test_with_little_time_left_nobody_is_asked(door, message):
     message(text="你好{customer}")
     newcomer = door.comes_in(ago=15, name="老张")
@@ -202,7 +213,6 @@ def test_the_most_particular_message_wins(door, message, session):
 def test_a_burst_is_planned_in_few_statements(door, message, session):
     from scrm.acquisition.service.greeting import Newcomer, greet
     from scrm.customers.service.recording import Add, record_adds
-    from scrm.kernel.db import transaction
 
     message()
     told = door.sandbox.add(door.userid, count=50)
