@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy import ColumnElement
 
 from config.queues import Queue
+from config.settings import SettingsError
 from scrm.broadcasts.models import BroadcastChunk
 from scrm.broadcasts.queries import due
 from scrm.broadcasts.service.freezing import StateMovedError, freeze_audience
@@ -25,7 +26,7 @@ from scrm.kernel.jobs import Job, job
 from scrm.kernel.leases import Claim, claim
 from scrm.kernel.settings import settings
 from scrm.wecom.client import Client, wecom
-from scrm.wecom.errors import WecomError
+from scrm.wecom.errors import Denied, WecomError
 from scrm.wecom.models import Priority
 from scrm.wecom.parallel import run_parallel
 
@@ -34,6 +35,7 @@ log = structlog.get_logger(__name__)
 BUDGET_SECONDS = 20.0  # then a job makes room for others of its queue and wakes itself again
 LEASE_SECONDS = 120.0  # longer than one call may take with its waits and its one retry
 PAGE = 1000  # most rows WeCom gives per page (wecom-api.md section 4.9)
+TASK = "externalcontact/get_groupmsg_task"
 Look = Callable[[Client, ClaimedChunk], Page]
 
 
@@ -100,8 +102,8 @@ def _step(
         chunks = claimed_chunks(held.ids)
     if not chunks:
         return False
-    clients = {app: wecom(app, priority) for app in {chunk.app for chunk in chunks}}
-    answers = run_parallel([partial(look, clients[chunk.app], chunk) for chunk in chunks])
+    clients = {app: _client(app, priority) for app in {chunk.app for chunk in chunks}}
+    answers = run_parallel([partial(_answer, look, clients[chunk.app], chunk) for chunk in chunks])
     reached("pages_read")
     with transaction():
         record(list(zip(chunks, answers, strict=True)), held.token)
@@ -110,6 +112,21 @@ def _step(
         if isinstance(answer, WecomError):
             log.warning("mass-send task not read", chunk=chunk.id, errcode=answer.errcode, kind=answer.kind)
     return True
+
+
+def _client(app: str | None, priority: Priority) -> Client | None:
+    """A client of the app that made a task; None when it is not configured any more."""
+    try:
+        return wecom(app, priority)
+    except SettingsError:
+        return None
+
+
+def _answer(look: Look, client: Client | None, chunk: ClaimedChunk) -> Page:
+    """What WeCom says of this chunk; a missing app is an answer too, so that it cannot stop the others."""
+    if client is None:
+        raise Denied(TASK, None, f"the app {chunk.app!r} that made the task is not configured any more")
+    return look(client, chunk)
 
 
 def _claim(ready: ColumnElement[bool]) -> Claim:
@@ -136,7 +153,7 @@ def _look_at_task(client: Client, chunk: ClaimedChunk) -> Page:
     cursor: str | None = ""
     while cursor is not None:
         body = {"msgid": chunk.msgid, "limit": PAGE, "cursor": cursor}
-        answer = client.post("externalcontact/get_groupmsg_task", body)
+        answer = client.post(TASK, body)
         if (page := task_page(answer, chunk.userid)) is not None:
             return page
         cursor = answer.get("next_cursor") or None

@@ -6,15 +6,17 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from config.queues import Queue
 from scrm.broadcasts import jobs
 from scrm.broadcasts.models import BroadcastKind, BroadcastState, TargetState
 from scrm.broadcasts.queries import audience
 from scrm.kernel.clock import shifted, utcnow
-from scrm.kernel.db import transaction
+from scrm.kernel.db import session, transaction
 from scrm.wecom.effects import retry
 from scrm.wecom.jobs import LANES
+from scrm.wecom.models import Effect
 from tests.scrm.broadcasts.conftest import Corp
 
 MakeCorp = Callable[..., Corp]
@@ -252,3 +254,18 @@ def test_results_that_come_before_the_last_chunk_is_booked_do_not_keep_it_open(c
     assert all(chunk.closed_at for chunk in company.chunks(broadcast))
     company.work()
     assert company.state(broadcast) == "finished"
+
+
+def test_a_task_of_an_app_that_is_gone_does_not_stop_the_reading_of_others(corp: MakeCorp) -> None:
+    company = corp(members=2, customers=1)
+    broadcast = company.started(text="spring")
+    company.work()
+    lost, other = company.chunks(broadcast)
+    with transaction():
+        session().execute(update(Effect).where(Effect.id == lost.effect_id).values(app="gone"))
+    company.control.confirm_broadcast(other.msgid)
+    company.work_later(301)
+    lost, other = company.chunks(broadcast)
+    assert other.closed_at
+    assert not lost.closed_at
+    assert "'gone'" in (lost.error or "")
