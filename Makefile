@@ -12,8 +12,9 @@ help:  ## list the targets
 
 $(STAMP): $(LOCK) pyproject.toml
 	@test -x $(PY) || python3 -m venv .venv
+	@echo "installing into .venv (about a minute the first time)"
 	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
-	@.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@PYTHONWARNINGS=ignore .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 run: $(STAMP)  ## everything on this machine: stores, web, workers, clock and the sandbox WeCom
