@@ -50,7 +50,9 @@ def rule_versions(rule_id: int) -> list[RuleVersion]:
 
 
 def run_page(rule_id: int, query: Mapping[str, Any]) -> dict[str, Any]:
-    """Runs of a rule, newest first."""
+    """Runs of a rule, newest first, of a deleted one too; raises NotFound."""
+    if session().get(Rule, rule_id) is None:
+        raise NotFound(f"there is no rule {rule_id}")
     page = paginate(select(RuleRun).where(RuleRun.rule_id == rule_id), RuleRun.id, query)
     return {**page, "items": [run_shown(run) for run in page["items"]]}
 

@@ -318,6 +318,8 @@ def test_a_backfill_is_followed_and_undone_through_the_api(api, world, session):
     jobs.backfill_rules.func()
     run = send(api, "get", f"{path}/runs/{run['id']}")
     assert (run["state"], run["seen"], run["added"]) == ("done", total, 1)
+    assert [one["id"] for one in send(api, "get", f"{path}/runs")["items"]] == [run["id"]]
+    assert send(api, "get", "/rules/999999/runs", status=404)["code"] == "not-found"
     assert send(api, "post", f"{path}/runs/{run['id']}/undo", status=202)["state"] == "undoing"
     jobs.backfill_rules.func()
     assert send(api, "get", f"{path}/runs/{run['id']}")["state"] == "undone"
