@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from scrm.kernel.storable import BIGGEST
+
 
 @click.group()
 def apikey() -> None:
@@ -24,7 +26,11 @@ def apikey() -> None:
     help="Permission such as customers:read; * for all. Repeatable.",
 )
 @click.option(
-    "--staff", "staff_ids", multiple=True, type=int, help="Only customers of this staff id. Repeatable."
+    "--staff",
+    "staff_ids",
+    multiple=True,
+    type=click.IntRange(1, BIGGEST),
+    help="Only customers of this staff id. Repeatable.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def create(name: str, scopes: tuple[str, ...], staff_ids: tuple[int, ...], as_json: bool) -> None:
@@ -39,6 +45,7 @@ def create(name: str, scopes: tuple[str, ...], staff_ids: tuple[int, ...], as_js
     from scrm.kernel.db import transaction
 
     with application("apikey", settings=attached_settings()).app_context(), transaction():
+        _check_staff(staff_ids)
         row, token = create_key(name, scopes, list(staff_ids) or None)
         made = {"name": row.name, "prefix": row.prefix, "permissions": row.permissions, "token": token}
     if as_json:
@@ -46,6 +53,18 @@ def create(name: str, scopes: tuple[str, ...], staff_ids: tuple[int, ...], as_js
     else:
         click.echo(token)
         click.echo("Keep it: it is not stored and cannot be shown again.", err=True)
+
+
+def _check_staff(ids: tuple[int, ...]) -> None:
+    """A key for nobody's customers would be made in silence; raises InvalidInput."""
+    from scrm.kernel.errors import InvalidInput
+    from scrm.staff.queries import missing_staff
+
+    if missing := missing_staff(ids):
+        named = ", ".join(map(str, missing))
+        raise InvalidInput.field(
+            "staff", f"there is no member of staff {named}; GET /api/v1/staff lists their ids"
+        )
 
 
 @apikey.command("list")

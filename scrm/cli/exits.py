@@ -27,10 +27,12 @@ def say_error(error: Exception) -> int | None:
 
 def _explain(error: Exception) -> tuple[int, str] | None:
     from config.settings import SettingsError
-    from scrm.kernel.errors import ScrmError
+    from scrm.kernel.errors import InvalidInput, ScrmError
 
     if isinstance(error, SettingsError):
         return WRONG_USE, str(error)
+    if isinstance(error, InvalidInput):
+        return WRONG_USE, error.message
     if isinstance(error, ScrmError):
         return PROBLEM, error.message
     if isinstance(error, Problem):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from scrm.kernel.storable import BIGGEST
+
 if TYPE_CHECKING:
     from wecom_callbacks.models import InboxRow
 
@@ -49,7 +51,7 @@ def list_rows(state: str | None, event: str | None, limit: int, as_json: bool) -
 
 
 @inbox_group.command("show")
-@click.argument("row_id", type=int)
+@click.argument("row_id", type=click.IntRange(1, BIGGEST))
 @AS_JSON
 def show_row(row_id: int, as_json: bool) -> None:
     """Show one callback with the XML that WeCom sent.
@@ -72,7 +74,7 @@ def show_row(row_id: int, as_json: bool) -> None:
 
 
 @inbox_group.command("replay")
-@click.argument("row_ids", type=int, nargs=-1)
+@click.argument("row_ids", type=click.IntRange(1, BIGGEST), nargs=-1)
 @click.option("--state", type=STATES, help="All in this state: done, ignored, failed or dead.")
 @click.option("--event", help="All of this event.")
 @click.option("--change-type", help="All of this ChangeType.")

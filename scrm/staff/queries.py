@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Select, exists, func, or_, select
@@ -48,6 +49,12 @@ def staff_by_id(scope: Scope, staff_id: int) -> Staff:
         raise NotFound(f"there is no member of staff {staff_id}, or it lies outside this key's data scope")
     _attach_departments([found])
     return found
+
+
+def missing_staff(ids: Sequence[int]) -> list[int]:
+    """Those of ``ids`` that belong to no member of staff, in order."""
+    there = set(session().scalars(select(Staff.id).where(Staff.id.in_(ids))))
+    return sorted(set(ids) - there)
 
 
 def staff_of_departments(department_ids: list[int]) -> Select[int]:

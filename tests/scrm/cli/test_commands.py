@@ -15,14 +15,17 @@ import pytest
 
 from config.queues import Queue
 from config.settings import current_settings
-from scrm.cli.apikey import _short
+from scrm.cli.apikey import _check_staff, _short
 from scrm.cli.config import masked
+from scrm.cli.exits import say_error
 from scrm.cli.main import COMMANDS, program
 from scrm.cli.main import run as run_command
 from scrm.cli.supervision.folder import Folder
 from scrm.cli.supervision.parts import Parts
 from scrm.cli.worker import worker
+from scrm.kernel.errors import InvalidInput, NotFound
 from scrm.kernel.permissions import Permission
+from scrm.staff.service import ensure_staff
 from tests.scrm.cli.conftest import Run
 
 Call = Callable[..., tuple[int, str, str]]
@@ -113,6 +116,20 @@ def test_wrong_use_ends_with_2(call: Call, command: str, sentence: str) -> None:
 def test_a_key_that_may_do_everything_is_listed_with_a_star() -> None:
     assert _short([*Permission]) == "*"
     assert _short(["customers:read", "groups:read"]) == "customers:read groups:read"
+
+
+def test_a_value_that_the_application_refuses_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+    assert say_error(InvalidInput.field("scope", "x is no permission")) == 2
+    assert say_error(NotFound("there is no callback 1")) == 1
+    assert capsys.readouterr().err == "scrm: scope: x is no permission\nscrm: there is no callback 1\n"
+
+
+@pytest.mark.usefixtures("session")
+def test_a_key_is_made_for_staff_that_exist_only() -> None:
+    there = ensure_staff(["anna"])["anna"]
+    _check_staff((there,))
+    with pytest.raises(InvalidInput, match=f"there is no member of staff {there + 1};"):
+        _check_staff((there, there + 1))
 
 
 def test_the_process_ends_with_the_commands_exit_code(run: Run) -> None:
