@@ -63,6 +63,7 @@ def want_pull(wishes: Sequence[PullWish]) -> None:
     ]
     new = insert(KfAccount).values(rows)
     since = new.excluded.pull_token_at
+    was_gone = KfAccount.attempts == 0  # then next_at is no back-off: fail_reading waits for this callback
     fresher = and_(
         since.is_not(None), or_(KfAccount.pull_token_at.is_(None), since >= KfAccount.pull_token_at)
     )
@@ -71,6 +72,7 @@ def want_pull(wishes: Sequence[PullWish]) -> None:
             index_elements=["open_kfid"],
             set_={
                 "pull_wanted_at": new.excluded.pull_wanted_at,
+                "next_at": case((was_gone, None), else_=KfAccount.next_at),
                 "pull_token": case((fresher, new.excluded.pull_token), else_=KfAccount.pull_token),
                 "pull_token_at": case((fresher, new.excluded.pull_token_at), else_=KfAccount.pull_token_at),
             },

@@ -235,3 +235,21 @@ def run_elsewhere(settings, **extra):
         "SCRM_REDIS_URL": settings.redis_url.get_secret_value(), "SCRM_VAR_DIR": str(settings.var_dir),
     }  # fmt: skip
     return subprocess.run([sys.executable, "-c", RUN], env=environment, check=False, timeout=60)
+
+
+def test_an_account_that_was_not_ours_is_read_as_soon_as_it_calls_back(session, sandbox, account):
+    sandbox.fault("errcode", api="kf/sync_msg", errcode=48007, times=1)
+    wanted(account)
+    pull()
+    assert session.scalars(select(KfAccount.pull_wanted_at)).one() is None
+    wanted(account)
+    pull()
+    assert texts(session) == ["第一句"]
+
+
+def test_a_callback_does_not_shorten_a_pause_after_a_failure(session, sandbox, account):
+    sandbox.fault("errcode", api="kf/sync_msg", errcode=-1, times=None)
+    wanted(account)
+    pull()
+    wanted(account)
+    assert not pulls_due()
