@@ -75,12 +75,23 @@ def _take(reading: kf.Reading, answer: dict[str, Any] | WecomError) -> bool:
             kf.fail_reading(reading, answer.errcode, answer.errmsg, answer.retry_after)
         log.warning("customer service not read", kf_account=reading.account_id, errcode=answer.errcode)
         return False
+    try:
+        more = _store(reading, answer)
+    except Exception as error:  # a page we cannot store must not keep the other accounts from being read
+        log.exception("customer service page not stored", kf_account=reading.account_id)
+        with transaction():
+            kf.fail_reading(reading, None, f"page not stored: {type(error).__name__}", None)
+        return False
+    reached("kf.page-committed")
+    return more
+
+
+def _store(reading: kf.Reading, page: dict[str, Any]) -> bool:
     with transaction():
-        more = kf.store_page(reading, answer)
+        more = kf.store_page(reading, page)
         if not more:
             kf.finish_reading(reading)
         reached("kf.page-written")
-    reached("kf.page-committed")
     return more
 
 

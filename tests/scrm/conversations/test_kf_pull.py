@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
+from scrm.conversations import jobs
 from scrm.conversations.events import MessageStored
 from scrm.conversations.jobs import refresh_kf_accounts
 from scrm.conversations.models import Channel, Direction, KfAccount, KfSession, Message
@@ -253,3 +254,17 @@ def test_a_callback_does_not_shorten_a_pause_after_a_failure(session, sandbox, a
     pull()
     wanted(account)
     assert not pulls_due()
+
+
+def test_a_page_that_cannot_be_stored_does_not_stop_other_accounts(session):
+    wanted("wkSome")
+    with transaction():
+        claim = claim_pulls()
+    reading = Reading.of(claim.rows[0], claim.token)
+    page = {"next_cursor": "c1", "has_more": 1, "msg_list": [{"msgid": "m", "send_time": 10**18}]}
+    assert not jobs._take(reading, page)
+    session.expire_all()
+    row = session.scalars(select(KfAccount)).one()
+    assert (row.cursor, row.lease_token) == (None, None)
+    assert "not stored" in row.pull_failed
+    assert not pulls_due(), "it is tried again after a pause"
