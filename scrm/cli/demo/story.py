@@ -103,10 +103,11 @@ def _groups_form(cast: Cast) -> None:
     """Two members open groups, people join; a rule tags whoever is in."""
     members = cast.control.state_ids("member")
     per_group = int(len(cast.people) * GROUP_SHARE / GROUPS)
+    founders = max(1, per_group // 5)  # so that somebody is left to join, however few people there are
     for number in range(GROUPS):
         chosen = [p["external_userid"] for p in cast.people[number * per_group : (number + 1) * per_group]]
-        group = cast.control.create_group(members[number], chosen[:5], f"福利群{number + 1}")
-        cast.control.join_group(group["chat_id"], chosen[5:])
+        group = cast.control.create_group(members[number], chosen[:founders], f"福利群{number + 1}")
+        cast.control.join_group(group["chat_id"], chosen[founders:])
         cast.progress("groups made", number + 1, GROUPS)
     wait_for("the groups", lambda: _count(cast, "groups known", "groups", GROUPS) >= GROUPS, WAIT_SECONDS)
     tag_group_members(cast.api, cast.marketing, [group["id"] for group in cast.api.every("groups")])

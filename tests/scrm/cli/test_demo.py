@@ -15,13 +15,13 @@ from tests.scrm.cli.conftest import Run
 @pytest.mark.timeout(240)
 @pytest.mark.xdist_group("up")
 def test_the_demo_plays_to_its_end_and_everything_is_right(run: Run) -> None:
-    played = run("demo", "--json", "--people", "60")
+    played = run("demo", "--json", "--people", "20")
     assert played.returncode == 0, played.stdout + played.stderr[-3000:]
     outcome = json.loads(played.stdout)
     assert outcome["well"]
     assert [check for check in outcome["checks"] if not check["well"]] == []
-    assert outcome["figures"]["people who scanned a code"] == 60
-    assert outcome["figures"]["welcomes sent"] == 60
+    assert outcome["figures"]["people who scanned a code"] == 20
+    assert outcome["figures"]["welcomes sent"] == 20
 
 
 def test_a_double_a_missing_and_a_foreign_one_are_found() -> None:
