@@ -7,6 +7,7 @@ from marshmallow.validate import Length
 
 from scrm.kernel.schemas import PageQuery, Schema, time_field
 from wecom_callbacks.models import InboxState, Lane
+from wecom_callbacks.queries import shown_body
 
 IDS_MAX = 1000
 NAME = Length(max=128)
@@ -43,7 +44,7 @@ class InboxItem(Schema):
 class InboxDetail(InboxItem):
     """One callback with the decrypted XML that WeCom sent."""
 
-    body = fields.String(required=True)
+    body = fields.Function(shown_body, metadata={"type": "string", "description": "codes are masked"})
 
 
 class ReplayIn(Schema):

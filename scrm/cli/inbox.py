@@ -61,12 +61,12 @@ def show_row(row_id: int, as_json: bool) -> None:
     """
     from scrm.cli.application import application, attached_settings
     from scrm.cli.console import print_json, print_table
-    from wecom_callbacks.queries import inbox_row
+    from wecom_callbacks.queries import inbox_row, shown_body
 
     with application("inbox", settings=attached_settings()).app_context():
         row = inbox_row(row_id)
         shown = {**_brief(row), "app": row.app, "event_at": row.event_at, "replayed_at": row.replayed_at,
-                 "finished_at": row.finished_at, "next_at": row.next_at, "body": row.body}  # fmt: skip
+                 "finished_at": row.finished_at, "next_at": row.next_at, "body": shown_body(row)}  # fmt: skip
     if as_json:
         print_json(shown)
     else:

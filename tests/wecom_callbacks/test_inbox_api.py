@@ -64,6 +64,14 @@ def test_one_callback_is_shown_with_its_body(api):
     assert api.get("/api/v1/inbox/999999").status_code == 404
 
 
+def test_codes_in_a_body_are_masked(api):
+    (row_id,) = put(
+        body="<xml><WelcomeCode><![CDATA[C0DE]]></WelcomeCode><Token>ENC1</Token><Id>7</Id></xml>"
+    )
+    shown = api.get(f"/api/v1/inbox/{row_id}").get_json()["body"]
+    assert shown == "<xml><WelcomeCode>***</WelcomeCode><Token>***</Token><Id>7</Id></xml>"
+
+
 def test_replay_by_id_and_by_state_wakes_the_lane(api, redis):
     ids = put(2, state=InboxState.DEAD)
     assert api.post("/api/v1/inbox/replay", json={"ids": ids[:1]}).get_json() == {
