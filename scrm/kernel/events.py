@@ -36,11 +36,6 @@ def subscribe(kind: type[E]) -> Callable[[Callable[[Sequence[E]], None]], Callab
     return register
 
 
-def subscribers() -> dict[type, list[Subscriber]]:
-    """Who listens to what; for documentation and tests."""
-    return {kind: list(funcs) for kind, funcs in _subscribers.items()}
-
-
 def deliver() -> None:
     """Hand over everything published, and what that publishes, until there is no more.
 

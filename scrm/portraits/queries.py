@@ -44,11 +44,6 @@ def portrait_section(name: str) -> Callable[[Section], Section]:
     return register
 
 
-def portrait_sections() -> list[str]:
-    """Names of all sections; for documentation and tests."""
-    return sorted(_sections)
-
-
 def portrait(customer_id: int, scope: Scope) -> str:
     """Everything about one customer as the text of a JSON object, in one statement.
 

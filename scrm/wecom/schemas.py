@@ -24,17 +24,6 @@ class EffectQuery(PageQuery):
     subject = fields.String(validate=Length(1, 200), metadata={"example": "follow:12"})
 
 
-class ReasonSchema(Schema):
-    """What WeCom's errcode means and where an admin mends it."""
-
-    kind = fields.String(required=True, metadata={"description": "class of the error"})
-    en = fields.String(required=True)
-    zh = fields.String(required=True)
-    page = fields.String(
-        required=True, allow_none=True, metadata={"description": "page of the admin console"}
-    )
-
-
 class EffectSchema(Schema):
     """A change asked for at WeCom and what became of it."""
 

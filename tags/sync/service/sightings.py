@@ -101,10 +101,6 @@ def reconcile_sightings(everything_since: datetime | None = None) -> None:
     )
 
 
-def _time(shown: dict[tuple[int, int], datetime], row: Any) -> datetime:
-    return shown.get((row.follow_id, row.tag_id), LONG_AGO)
-
-
 def drop_lost_relations(follow_ids: Iterable[int]) -> None:
     """A member deleted the customer: WeCom keeps nothing of the relation, so its tags and their reasons are gone."""
     gone = (

@@ -238,8 +238,8 @@ def test_emptying_redis_in_the_middle_only_forgets(shared, redis, settings, cloc
 
 
 def test_a_governor_that_is_switched_off_never_asks(settings, clock):
-    gov = governor(SharedStore(AWAY), settings, clock, enabled=False)
-    for _ in range(3):
+    gov = governor(SharedStore(AWAY), settings, clock, enabled=False, per_minute=1)
+    for _ in range(3):  # with limits on, the second would be put off
         with gov.turn(API, Priority.SYNC, 0):
             pass
 
