@@ -22,7 +22,9 @@ from scrm.kernel.db import db
 PACKAGES = (
     "scrm.kernel",
     "scrm.wecom",
+    "scrm.media",
     "scrm.staff",
+    "scrm.alerts",
     "scrm.customers",
     "scrm.groups",
     "scrm.conversations",
@@ -31,7 +33,12 @@ PACKAGES = (
     "tags.catalog",
     "tags.rules",
     "scrm.acquisition",
+    "scrm.acquisition_links",
+    "scrm.group_entry",
+    "scrm.losses",
+    "scrm.transfers",
     "scrm.broadcasts",
+    "scrm.sync",
     "wecom_callbacks",
     "scrm.web",
 )

@@ -17,7 +17,10 @@ TOP_LEVEL = {"app.py", "pyproject.toml", "Makefile", "README.md", "CHANGELOG.md"
     "config", "scrm", "wecom_callbacks", "tags", "tests", "docs",
 }  # fmt: skip
 ROLES = {"__init__", "models", "events", "queries", "service", "schemas", "views", "jobs", "subscribers"}
-DOMAIN = ("staff", "customers", "groups", "conversations", "portraits", "acquisition", "broadcasts")
+DOMAIN = (
+    "media", "staff", "alerts", "customers", "groups", "conversations", "portraits", "acquisition", "acquisition_links",
+    "group_entry", "losses", "transfers", "broadcasts", "sync",
+)  # fmt: skip
 FILE_LINES, TEST_LINES, FUNCTION_LINES = 400, 600, 60
 
 
