@@ -1,28 +1,14 @@
-"""Imports every API module once, which registers its handlers."""
+"""Imports every module of `api/` once, which registers its handlers."""
 
 from __future__ import annotations
 
 from importlib import import_module
+from pkgutil import iter_modules
 
-MODULES = (
-    "token",
-    "members",
-    "customers",
-    "tags",
-    "contact_ways",
-    "welcome",
-    "groups",
-    "mass_send",
-    "mass_send_results",
-    "media",
-    "messages",
-    "kf",
-    "kf_send",
-    "kf_state",
-)
+import scrm.sandbox.api
 
 
 def load_handlers() -> None:
     """Fill the registry; cheap to call again."""
-    for name in MODULES:
-        import_module(f"scrm.sandbox.api.{name}")
+    for module in iter_modules(scrm.sandbox.api.__path__):
+        import_module(f"scrm.sandbox.api.{module.name}")

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from flask import Blueprint, Response, request
 
-from scrm.sandbox.control_api import (
-    console_views,
-    contact_views,
-    corp_views,
-    group_views,
-    kf_views,
-    state_views,
-    traffic_views,
-)
+import scrm.sandbox.control_api
 from scrm.sandbox.errors import ControlError
 
 if TYPE_CHECKING:
@@ -24,20 +18,25 @@ if TYPE_CHECKING:
     from scrm.sandbox.runtime import Sandbox
 
 Json = dict[str, Any]
-Routes = dict[tuple[str, str], "Callable[..., Json]"]
+ENDPOINT_NAME = str.maketrans("/:", "__", "<>")
 
 
 def control_blueprint(sandbox: Sandbox) -> Blueprint:
     """All control views under /control; every answer is JSON, errors are {"error": one sentence}."""
     blueprint = Blueprint("control", __name__, url_prefix="/control")
-    modules = (corp_views, contact_views, group_views, kf_views, console_views, state_views, traffic_views)
-    for module in modules:
-        for (method, path), view in module.routes(sandbox).items():
-            name = f"{method}_{path}".replace("/", "_").replace("<", "").replace(">", "").replace(":", "_")
-            blueprint.add_url_rule(path, name, _json_view(view), methods=[method])
+    for name in _view_modules():
+        for (method, path), view in import_module(name).routes(sandbox).items():
+            endpoint = f"{method}_{path}".translate(ENDPOINT_NAME)
+            blueprint.add_url_rule(path, endpoint, _json_view(view), methods=[method])
     blueprint.register_error_handler(ControlError, _refused)
     blueprint.before_request(_loopback_only)
     return blueprint
+
+
+def _view_modules() -> list[str]:
+    """Every `*_views` module of this package; each offers routes(sandbox)."""
+    found = iter_modules(scrm.sandbox.control_api.__path__, "scrm.sandbox.control_api.")
+    return [module.name for module in found if module.name.endswith("_views")]
 
 
 def _json_view(view: Callable[..., Json]) -> Callable[..., Response]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from scrm.sandbox.control_api.truth import LISTERS, READERS
 from scrm.sandbox.errors import ControlError
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def _contact_way(world: World, item_id: str) -> Json | None:
     return None if way is None else asdict(way)
 
 
-READERS: dict[str, Callable[[World, str], Json | None]] = {
+READERS |= {
     "customer": _customer,
     "member": _member,
     "tag": _tag,
@@ -181,7 +182,7 @@ READERS: dict[str, Callable[[World, str], Json | None]] = {
     "kf_session": _kf_session,
     "app_messages": _app_messages,
 }
-LISTERS: dict[str, Callable[[World], Any]] = {
+LISTERS |= {
     "customer": lambda world: world.customers,
     "member": lambda world: world.members,
     "department": lambda world: world.departments,

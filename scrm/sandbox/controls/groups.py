@@ -1,0 +1,41 @@
+"""Control of customer groups and mass sends."""
+
+from __future__ import annotations
+
+from scrm.sandbox.controls.transport import ControlClient, Json
+
+
+class GroupControl(ControlClient):
+    """Customer groups and mass sends."""
+
+    def create_group(self, owner: str, people: list[str] | None = None, name: str | None = None) -> Json:
+        """A member makes a group; returns chat_id and member_version."""
+        return self.post("/groups/create", owner=owner, people=people, name=name)
+
+    def join_group(self, chat_id: str, people: list[str], join_scene: int = 3, **more: str) -> Json:
+        """People join (1 invited, 2 link, 3 QR); more: invitor, state."""
+        return self.post("/groups/join", chat_id=chat_id, people=people, join_scene=join_scene, **more)
+
+    def leave_group(self, chat_id: str, people: list[str], removed: bool = False) -> Json:
+        """People leave, or are removed."""
+        return self.post("/groups/leave", chat_id=chat_id, people=people, removed=removed)
+
+    def rename_group(self, chat_id: str, name: str) -> Json:
+        """change_name."""
+        return self.post("/groups/rename", chat_id=chat_id, name=name)
+
+    def notice_group(self, chat_id: str, notice: str) -> Json:
+        """change_notice."""
+        return self.post("/groups/notice", chat_id=chat_id, notice=notice)
+
+    def own_group(self, chat_id: str, owner: str) -> Json:
+        """change_owner."""
+        return self.post("/groups/owner", chat_id=chat_id, owner=owner)
+
+    def dismiss_group(self, chat_id: str) -> Json:
+        """The group is dissolved."""
+        return self.post("/groups/dismiss", chat_id=chat_id)
+
+    def confirm_broadcast(self, msgid: str, userids: list[str] | None = None) -> list[str]:
+        """Senders press send (None: everybody who has not); returns who did."""
+        return list(self.post("/broadcast/confirm", msgid=msgid, userids=userids)["confirmed"])
