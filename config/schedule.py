@@ -28,6 +28,8 @@ SCHEDULE: tuple[Every | Daily, ...] = (
     Every("scrm.wecom.jobs.carry_out_broadcast", 1),
     Every("scrm.wecom.jobs.carry_out_background", 2),
     Daily("scrm.wecom.jobs.forget_effects", "03:50"),
+    Every("scrm.media.jobs.renew_media", 30),
+    Daily("scrm.media.jobs.forget_media", "04:20"),
     Every("wecom_callbacks.jobs.drain_urgent", 1),
     Every("wecom_callbacks.jobs.drain_events", 1),
     Daily("wecom_callbacks.jobs.purge_inbox", "03:40"),

@@ -169,6 +169,18 @@ class Welcome(Section):
     margin_seconds: float = Field(ge=0)
 
 
+class Media(Section):
+    """Where files are kept, and how WeCom's ids of them are renewed."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^$|^s3://")]
+    endpoint: str
+    region: str
+    access_key: str
+    secret_key: SecretStr
+    renew_hours: int = Field(ge=1, le=71)
+    keep_days: int = Field(ge=1)
+
+
 class Broadcasts(Section):
     """Following the results of broadcasts."""
 
@@ -209,6 +221,7 @@ class Settings(BaseSettings):
     governor: Governor
     effects: Effects
     welcome: Welcome
+    media: Media
     broadcasts: Broadcasts
     clock: Clock
     log: Log

@@ -68,6 +68,11 @@ class Client:
         params = [] if kind in UPLOAD_PATHS else [("type", kind)]
         return self._call("post", path, params, files={"media": (filename, content)})
 
+    def upload_attachment(self, kind: str, scene: int, filename: str, content: bytes) -> dict[str, Any]:
+        """Upload an ``image``, ``video`` or ``file`` that is good in one scene only: 1 moments, 2 product album."""
+        params = [("media_type", kind), ("attachment_type", scene)]
+        return self._call("post", "media/upload_attachment", params, files={"media": (filename, content)})
+
     def with_options(self, **changes: Any) -> Client:
         """The same app with another priority, patience or read_timeout."""
         return replace(self, **changes)

@@ -1,0 +1,88 @@
+"""The API of the media library."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from flask import Response, request, send_file
+
+from scrm.kernel.db import transaction
+from scrm.kernel.errors import NotFound
+from scrm.kernel.http import api_blueprint, page_schema
+from scrm.kernel.permissions import Permission, current_actor, needs
+from scrm.media import queries
+from scrm.media.models import MediaFile, Use
+from scrm.media.schemas import MediaDetailOut, MediaIn, MediaOut, MediaQuery
+from scrm.media.service.keeping import delete_file, keep_file
+from scrm.media.service.rules import LARGEST, refusal
+from scrm.media.service.store import media_store
+
+FORM_BYTES = 64 * 1024  # what a form adds to its file
+blueprint = api_blueprint("media", "素材库 media: files kept once, uploaded to WeCom when they are needed")
+
+
+@blueprint.before_request
+def _allow_files() -> None:
+    """Files may be larger than the bodies of other calls."""
+    request.max_content_length = LARGEST + FORM_BYTES
+
+
+@blueprint.route("/media", methods=["POST"])
+@needs(Permission.MEDIA_WRITE)
+@blueprint.arguments(MediaIn, location="files")
+@blueprint.response(201, MediaOut)
+def add_media(data: dict[str, Any]) -> MediaFile:
+    """Keep a file; the same content again gives the same row."""
+    upload = data["file"]
+    with transaction():
+        return keep_file(upload.filename or "", upload.read(), current_actor().name)
+
+
+@blueprint.route("/media")
+@needs(Permission.MEDIA_READ)
+@blueprint.arguments(MediaQuery, location="query")
+@blueprint.response(200, page_schema(MediaOut))
+def list_media(query: dict[str, Any]) -> dict[str, Any]:
+    """Files, newest first."""
+    return queries.media_page(query)
+
+
+@blueprint.route("/media/<int:media_id>")
+@needs(Permission.MEDIA_READ)
+@blueprint.response(200, MediaDetailOut)
+def show_media(media_id: int) -> dict[str, Any]:
+    """One file, what WeCom holds of it, and where it cannot be used."""
+    file = queries.media_by_id(media_id)
+    refused = {use.value: refusal(file.kind, file.size, file.seconds, use) for use in Use}
+    return {
+        **{name: getattr(file, name) for name in MediaOut().fields},
+        "uploads": queries.uploads_of(media_id),
+        "refused_uses": {use: why for use, why in refused.items() if why},
+    }
+
+
+@blueprint.route("/media/<int:media_id>/content")
+@needs(Permission.MEDIA_READ)
+@blueprint.response(200, content_type="application/octet-stream")
+def media_content(media_id: int) -> Response:
+    """The bytes, as a download: a browser never shows what somebody uploaded as a page of ours."""
+    file = queries.media_by_id(media_id)
+    try:
+        content = media_store().get(file.sha256)
+    except FileNotFoundError:
+        raise NotFound(f"the content of media file {media_id} is gone from the media store") from None
+    answer = send_file(
+        io.BytesIO(content), mimetype=file.content_type, as_attachment=True, download_name=file.filename
+    )
+    answer.headers["X-Content-Type-Options"] = "nosniff"
+    return answer
+
+
+@blueprint.route("/media/<int:media_id>", methods=["DELETE"])
+@needs(Permission.MEDIA_WRITE)
+@blueprint.response(204)
+def delete_media(media_id: int) -> None:
+    """Take a file out of the library; messages that still name it will fail with that reason."""
+    with transaction():
+        delete_file(media_id)
