@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
-from marshmallow.validate import Length, OneOf
+from marshmallow.validate import Length, OneOf, Range
 
 from scrm.kernel.schemas import Schema
 
@@ -45,16 +45,23 @@ def _required(most: int = URL_BYTES) -> fields.String:
     return fields.String(required=True, validate=Utf8Length(most, 1))
 
 
-class ImageIn(Schema):
-    """A picture: a media id (valid 3 days) or the address that ``media/uploadimg`` gave; the media id wins."""
+def _library_id() -> fields.Integer:
+    """A file of our media library; what is sent later than three days from now needs this instead of a media id."""
+    return fields.Integer(strict=True, validate=Range(min=1))
 
+
+class ImageIn(Schema):
+    """A picture: a file of the library, a media id (valid 3 days) or the address that ``media/uploadimg`` gave."""
+
+    library_id = _library_id()
     media_id = fields.String(validate=Utf8Length(URL_BYTES, 1))
     pic_url = fields.String(validate=Utf8Length(URL_BYTES, 1))
 
     @validates_schema
     def _one_given(self, data: Mapping[str, Any], **_: Any) -> None:
-        if not data.get("media_id") and not data.get("pic_url"):
-            raise ValidationError("needs media_id or pic_url", "media_id")
+        if not data.get("library_id") and not data.get("media_id") and not data.get("pic_url"):
+            raise ValidationError("needs library_id, media_id or pic_url", "library_id")
+        _one_of(data, "library_id", "media_id", required=False)
 
 
 class LinkIn(Schema):
@@ -64,21 +71,44 @@ class LinkIn(Schema):
     url = _required()
     desc = fields.String(validate=Utf8Length(DESC_BYTES))
     picurl = fields.String(validate=Utf8Length(URL_BYTES))
+    pic_library_id = _library_id()
+
+    @validates_schema
+    def _one_picture(self, data: Mapping[str, Any], **_: Any) -> None:
+        _one_of(data, "pic_library_id", "picurl", required=False)
 
 
 class MiniprogramIn(Schema):
     """A mini program card; the program must be linked to the corp."""
 
     title = _required(MINIPROGRAM_TITLE_BYTES)
-    pic_media_id = _required()
+    pic_media_id = fields.String(validate=Utf8Length(URL_BYTES, 1))
+    pic_library_id = _library_id()
     appid = _required()
     page = _required()
 
+    @validates_schema
+    def _one_picture(self, data: Mapping[str, Any], **_: Any) -> None:
+        _one_of(data, "pic_library_id", "pic_media_id")
+
 
 class MediaIn(Schema):
-    """A video or a file by its media id (valid 3 days)."""
+    """A video or a file: of the library, or by its media id (valid 3 days)."""
 
-    media_id = _required()
+    library_id = _library_id()
+    media_id = fields.String(validate=Utf8Length(URL_BYTES, 1))
+
+    @validates_schema
+    def _one_given(self, data: Mapping[str, Any], **_: Any) -> None:
+        _one_of(data, "library_id", "media_id")
+
+
+def _one_of(data: Mapping[str, Any], ours: str, wecoms: str, *, required: bool = True) -> None:
+    """Our number of a file or WeCom's id for it, not both."""
+    if data.get(ours) and data.get(wecoms):
+        raise ValidationError(f"give {ours} or {wecoms}, not both", ours)
+    if required and not data.get(ours) and not data.get(wecoms):
+        raise ValidationError(f"needs {ours} or {wecoms}", ours)
 
 
 class AttachmentIn(Schema):

@@ -8,6 +8,7 @@ from scrm.wecom.registry import Json
 
 PAGE = 1000  # wecom-api.md section 4.9
 IMAGE = "image"  # comes back as media_id or address, so only its presence can be compared
+RENEWED = {"media_id", "pic_media_id"}  # another one every three days for the same file
 
 
 def same_message(task: Json, payload: Json) -> bool:
@@ -21,7 +22,11 @@ def _attachments(message: Json) -> list[tuple[str, Json]]:
     found = []
     for item in message.get("attachments") or []:
         kind = item["msgtype"]
-        details = {} if kind == IMAGE else {k: v for k, v in (item.get(kind) or {}).items() if v}
+        details = (
+            {}
+            if kind == IMAGE
+            else {k: v for k, v in (item.get(kind) or {}).items() if v and k not in RENEWED}
+        )
         found.append((kind, details))
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,10 +21,11 @@ from scrm.kernel.kept import kept
 from scrm.kernel.settings import settings
 from scrm.wecom import outcomes, recording
 from scrm.wecom.client import Client, gateway, wecom
-from scrm.wecom.errors import WecomError
+from scrm.wecom.errors import Retryable, WecomError
 from scrm.wecom.models import EffectState, Priority
 from scrm.wecom.outcomes import Outcome, Work
 from scrm.wecom.parallel import submit
+from scrm.wecom.references import DEAD_MEDIA, Resolver
 from scrm.wecom.registry import Asked, Kind, kinds
 
 log = structlog.get_logger(__name__)
@@ -114,10 +115,11 @@ class Lane:
         found = len(asking) + len(sending)
         if found:
             reached("after_claim")
+        media = Resolver([work.payload for work in (*asking, *sending)])
         for work in asking:
-            self._start_asking(work, taken.get(work.kind.name, frozenset()))
+            self._start_asking(work, taken.get(work.kind.name, frozenset()), media)
         for work in sending:
-            self._start_sending(work)
+            self._start_sending(work, media)
         # Less than there was room for: whatever is planned from now on wakes the lane again.
         self._take_at = time.monotonic() + (0.0 if found >= room else TAKE_EVERY_SECONDS)
         return found > 0
@@ -139,17 +141,17 @@ class Lane:
             pairs += [(app, kind.name) for kind in mine if kind.api in shut]
         return pairs
 
-    def _start_sending(self, work: Work) -> None:
+    def _start_sending(self, work: Work, media: Resolver) -> None:
         if work.deadline_at and work.deadline_at < utcnow():
             return self._start(work, lambda: outcomes.expired(work))
         asked = Asked(work.id, work.payload, work.sent_at, work.deadline_at)
-        return self._start_with_client(work, lambda client: self._send(client, work, asked))
+        return self._start_with_client(work, lambda client: self._send(client, work, asked, media))
 
-    def _start_asking(self, work: Work, taken: frozenset[str]) -> None:
+    def _start_asking(self, work: Work, taken: frozenset[str], media: Resolver) -> None:
         if work.kind.ask is None:
             return self._start(work, lambda: outcomes.unaskable(work))
         asked = Asked(work.id, work.payload, work.sent_at, work.deadline_at, taken)
-        return self._start_with_client(work, lambda client: self._ask(client, work, asked))
+        return self._start_with_client(work, lambda client: self._ask(client, work, asked, media))
 
     def _start_with_client(self, work: Work, call: Callable[[Client], Outcome]) -> None:
         try:
@@ -173,22 +175,25 @@ class Lane:
         """Seconds that one call of this kind may take, with the wait for its turn."""
         return kind.patience + self._connect + (kind.read_timeout or self._read)
 
-    def _send(self, client: Client, work: Work, asked: Asked) -> Outcome:
+    def _send(self, client: Client, work: Work, asked: Asked, media: Resolver) -> Outcome:
         """In a thread: send, unless the lease would not last for the whole call."""
-        if utcnow() + timedelta(seconds=self._longest(work.kind)) > work.until:
-            return outcomes.handed_back(work)
         answer: dict[str, Any] | WecomError
         try:
-            answer = work.kind.send(client, asked)
+            filled = replace(asked, payload=media.fill(client, asked.payload))
+            if utcnow() + timedelta(seconds=self._longest(work.kind)) > work.until:
+                return outcomes.handed_back(work)
+            answer = work.kind.send(client, filled)
         except WecomError as error:
             answer = error
+            if error.errcode == DEAD_MEDIA and media.forget(work.payload):
+                answer = Retryable(error.api, error.errcode, "a media id had died; its file is uploaded anew")
         return outcomes.after_sending(work, answer, utcnow(), self._most)
 
-    def _ask(self, client: Client, work: Work, asked: Asked) -> Outcome:
+    def _ask(self, client: Client, work: Work, asked: Asked, media: Resolver) -> Outcome:
         """In a thread: find out what became of it."""
         assert work.kind.ask is not None  # noqa: S101  # _start_asking took care
         try:
-            answer = work.kind.ask(client, asked)
+            answer = work.kind.ask(client, replace(asked, payload=media.fill(client, asked.payload)))
         except WecomError as error:
             return outcomes.after_asking(work, error, utcnow(), self._most)
         return outcomes.after_asking(work, answer, utcnow(), self._most)

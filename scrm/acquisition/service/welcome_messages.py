@@ -11,6 +11,7 @@ from scrm.acquisition.models import ChannelCode, CodeState, WelcomeMessage
 from scrm.acquisition.service.checks import check_staff
 from scrm.kernel.db import session
 from scrm.kernel.errors import Conflict, InvalidInput, NotFound
+from scrm.media.service.uploading import keep_ready
 
 
 def create_welcome_message(values: Mapping[str, Any]) -> WelcomeMessage:
@@ -21,6 +22,7 @@ def create_welcome_message(values: Mapping[str, Any]) -> WelcomeMessage:
     message = WelcomeMessage(**{"attachments": [], "staff_ids": [], **values})
     _check(message)
     check_staff(message.staff_ids)
+    keep_ready(message.attachments)
     session().add(message)
     session().flush()
     _only_default(message)
@@ -39,6 +41,7 @@ def change_welcome_message(welcome_id: int, values: Mapping[str, Any]) -> Welcom
             setattr(message, name, value)
         _check(message)
         check_staff(values.get("staff_ids", []))
+        keep_ready(values.get("attachments") or [])
     session().flush()
     _only_default(message)
     return message

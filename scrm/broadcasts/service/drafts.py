@@ -20,6 +20,7 @@ from scrm.kernel.db import session
 from scrm.kernel.errors import Conflict, InvalidInput
 from scrm.kernel.permissions import Actor, Scope
 from scrm.kernel.settings import settings
+from scrm.media.service.uploading import keep_ready
 from tags.rules.compiler import validate_condition
 
 NAMED_MAX = 20  # unknown ids shown in an error
@@ -38,6 +39,7 @@ def create_broadcast(data: Mapping[str, Any], actor: Actor) -> Broadcast:
     scope = actor.scope
     check_audience(data["kind"], data["audience"], scope)
     send_at = future_time(data.get("send_at"))
+    keep_ready(data.get("attachments") or [])
     made = Broadcast(
         name=data["name"],
         kind=data["kind"],
@@ -59,6 +61,7 @@ def edit_broadcast(broadcast_id: int, changes: Mapping[str, Any], scope: Scope) 
     found = _editable(broadcast_id, scope)
     if "audience" in changes:
         check_audience(found.kind, changes["audience"], _own_scope(found))
+    keep_ready(changes.get("attachments") or [])
     for name in ("name", "text", "attachments", "audience"):
         if name in changes:
             setattr(found, name, changes[name] or ([] if name == "attachments" else None))
