@@ -1,0 +1,37 @@
+"""What can happen to transfers; ids only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PlanStarted:
+    """A plan became active, or goes on: its items are asked for."""
+
+    plan_id: int
+
+
+@dataclass(frozen=True)
+class PlanFinished:
+    """Every item's fate is final."""
+
+    plan_id: int
+
+
+@dataclass(frozen=True)
+class ItemsSettled:
+    """Items of a plan reached a fate, or are planned again for another receiver."""
+
+    plan_id: int
+    item_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class WatchesWanted:
+    """WeCom is to be asked what became of transfers."""
+
+
+@dataclass(frozen=True)
+class TagsWanted:
+    """Relations that came by transfer shall carry the tags of the old ones."""
