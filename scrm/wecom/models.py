@@ -1,4 +1,4 @@
-"""The effect ledger: every change we ask WeCom for is a row first."""
+"""The effect ledger: every change we ask WeCom for is a row first; and the times an API was left alone."""
 
 from __future__ import annotations
 
@@ -26,6 +26,15 @@ class EffectState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Parked(StrEnum):
+    """Why nothing more happens to an effect until a person says what."""
+
+    EXHAUSTED = "exhausted"  # failed, its attempts are used up
+    DEFECT = "defect"  # this program failed around the call
+    UNTOLD = "untold"  # settled, but who should hear of it fails every time
+    PERSON = "person"  # unknown, and WeCom cannot tell (any more)
+
+
 class Priority(IntEnum):
     """Who goes first when WeCom's limits are short; smaller is sooner."""
 
@@ -48,7 +57,10 @@ class Effect(Leased, Model):
             "id",
             postgresql_where=text("state IN ('planned', 'sent', 'unknown')"),
         ),
-        Index("ix_effects_kind_state", "kind", "state"),
+        Index("ix_effects_kind_state_errcode", "kind", "state", "errcode"),
+        Index("ix_effects_failed", "errcode", "id", postgresql_where=text("state = 'failed'")),
+        Index("ix_effects_parked", "id", postgresql_where=text("parked IS NOT NULL")),
+        Index("ix_effects_tell_at", "queue", "tell_at", postgresql_where=text("tell_at IS NOT NULL")),
         Index("ix_effects_subject", "subject"),
         # What WeCom made belongs to one effect only: an unknown one cannot adopt another's by mistake.
         Index(
@@ -62,6 +74,12 @@ class Effect(Leased, Model):
             text("(result ->> 'config_id')"),
             unique=True,
             postgresql_where=text("kind = 'add_contact_way'"),
+        ),
+        Index(
+            "uq_effects_link_id",
+            text("(result ->> 'link_id')"),
+            unique=True,
+            postgresql_where=text("kind = 'add_acquisition_link'"),
         ),
         Index("ix_effects_finished_at", "finished_at"),
     )
@@ -83,4 +101,25 @@ class Effect(Leased, Model):
     deadline_at: Mapped[datetime | None]
     sent_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    parked: Mapped[Parked | None] = mapped_column(enum_text(Parked))
+    parked_at: Mapped[datetime | None]
+    tellings: Mapped[int] = mapped_column(default=0, server_default="0")  # how often telling its end failed
+    tell_at: Mapped[datetime | None]  # when its end is told again; set only after telling failed
     created_at: Mapped[CreatedAt]
+
+
+class Circuit(Model):
+    """A time in which an API was left alone because WeCom did not answer there; the newest rows are the present."""
+
+    __tablename__ = "circuits"
+    __table_args__ = (
+        Index("uq_circuits_open", "api", "scope", unique=True, postgresql_where=text("closed_at IS NULL")),
+        Index("ix_circuits_closed_at", "closed_at"),
+    )
+
+    id: Mapped[Id]
+    api: Mapped[str]
+    scope: Mapped[str]  # empty: the whole corp; otherwise the app WeCom counts for
+    app: Mapped[str]  # the app whose call opened it
+    opened_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
