@@ -34,8 +34,11 @@ PROJECT = Path(__file__).resolve().parent.parent
 AES_KEY_LENGTH = 43
 TOKEN_MAX_LENGTH = 32
 
-Feature = Literal["externalcontact", "kf", "contacts", "message"]
+Feature = Literal["externalcontact", "kf", "contacts", "message", "acquisition_links"]
+LossReceiver = Literal["staff", "manager", "operators"]
 Seconds = Annotated[float, Field(gt=0)]
+DayTime = Annotated[str, StringConstraints(pattern=r"^(([01]\d|2[0-3]):[0-5]\d)?$")]
+"""``HH:MM``, or empty"""
 
 
 class SettingsError(Exception):
@@ -76,7 +79,7 @@ class App(Section):
     secret: SecretStr
     token: SecretStr
     aes_key: SecretStr
-    features: tuple[Feature, ...] = ("externalcontact", "kf", "contacts", "message")
+    features: tuple[Feature, ...] = ("externalcontact", "kf", "contacts", "message", "acquisition_links")
 
     @field_validator("secret", "token")
     @classmethod
@@ -189,6 +192,32 @@ class Broadcasts(Section):
     monthly_cap: int = Field(ge=0)
 
 
+class Alerts(Section):
+    """Messages from the program to members."""
+
+    operators: tuple[str, ...]
+    group_seconds: float = Field(ge=0)
+    quiet_from: DayTime
+    quiet_until: DayTime
+    muted_kinds: tuple[str, ...]
+    retention_days: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if bool(self.quiet_from) != bool(self.quiet_until):
+            raise ValueError("quiet_from and quiet_until belong together; give both as HH:MM, or leave both empty")
+        return self
+
+
+class Losses(Section):
+    """Who is told of customers that are lost, and when deletions are an alarm."""
+
+    told_when_customer_leaves: tuple[LossReceiver, ...]
+    told_when_member_deletes: tuple[LossReceiver, ...]
+    alarm_count: int = Field(ge=0)
+    alarm_minutes: float = Field(gt=0)
+
+
 class Clock(Section):
     """The process that turns due rows into jobs."""
 
@@ -223,6 +252,8 @@ class Settings(BaseSettings):
     welcome: Welcome
     media: Media
     broadcasts: Broadcasts
+    alerts: Alerts
+    losses: Losses
     clock: Clock
     log: Log
 

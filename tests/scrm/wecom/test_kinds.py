@@ -10,14 +10,20 @@ from scrm.wecom.models import Priority
 from scrm.wecom.registry import kind_named, kinds
 from tests.scrm.wecom.test_unclear_calls import KINDS
 
-TOLD_ELSEWHERE = {"mark_tag", "broadcast", "broadcast_remind"}
+TOLD_ELSEWHERE = {"mark_tag", "broadcast", "broadcast_remind", "add_welcome_template"}
 QUEUES = {
     Queue.URGENT: {"welcome", "kf_message", "kf_event_message", "kf_transfer", "staff_message"},
     Queue.EVENTS: {
         "mark_tag", "remark", "add_tag", "edit_tag", "delete_tag",
         "add_contact_way", "update_contact_way", "delete_contact_way",
+        "add_join_way", "update_join_way", "delete_join_way",
+        "add_welcome_template", "edit_welcome_template", "delete_welcome_template",
+        "add_acquisition_link", "update_acquisition_link", "delete_acquisition_link",
     },
-    Queue.BROADCAST: {"broadcast", "broadcast_cancel", "broadcast_remind"},
+    Queue.BROADCAST: {
+        "broadcast", "broadcast_cancel", "broadcast_remind",
+        "transfer_customer", "resigned_transfer_customer", "group_transfer", "group_onjob_transfer",
+    },
     Queue.BACKGROUND: set(),
 }  # fmt: skip
 

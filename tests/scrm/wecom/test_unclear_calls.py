@@ -104,7 +104,48 @@ def _text(content: str) -> dict:
     return {"msgtype": "text", "text": {"content": content}}
 
 
+def _join_way(corp) -> dict:
+    body = {"scene": 2, "auto_create_room": 0, "chat_id_list": [corp.group()], "state": "gc0", "remark": "群"}
+    return {**body, **call("externalcontact/groupchat/add_join_way", **body)}
+
+
+def _template(corp) -> str:
+    made = call("externalcontact/group_welcome_template/add", text={"content": "欢迎 %NICKNAME%"}, notify=0)
+    return made["template_id"]
+
+
+def _link(corp) -> dict:
+    body = {"link_name": "投放", "range": {"user_list": [corp.userid], "department_list": []}}
+    return {**body, **call("externalcontact/customer_acquisition/create_link", **body)["link"]}
+
+
+def _link_body(corp, name: str) -> dict:
+    return {
+        "link_name": name,
+        "range": {"user_list": [corp.userid], "department_list": []},
+        "skip_verify": True,
+    }
+
+
 KINDS = {
+    "add_join_way": lambda corp: {
+        "scene": 2,
+        "auto_create_room": 0,
+        "chat_id_list": [corp.group()],
+        "state": "gc1",
+    },
+    "update_join_way": lambda corp: {
+        key: value for key, value in {**_join_way(corp), "remark": "新"}.items() if not key.startswith("err")
+    },
+    "delete_join_way": lambda corp: {"config_id": _join_way(corp)["config_id"]},
+    "edit_welcome_template": lambda corp: {
+        "template_id": _template(corp),
+        "text": {"content": "新 %NICKNAME%"},
+    },
+    "delete_welcome_template": lambda corp: {"template_id": _template(corp)},
+    "add_acquisition_link": lambda corp: _link_body(corp, "地推"),
+    "update_acquisition_link": lambda corp: {"link_id": _link(corp)["link_id"], **_link_body(corp, "新名")},
+    "delete_acquisition_link": lambda corp: {"link_id": _link(corp)["link_id"]},
     "remark": lambda corp: {"userid": corp.userid, "external_userid": corp.people[0], "remark": "王总"},
     "add_tag": lambda corp: {"group_name": "来源", "tag": [{"name": "展会"}, {"name": "官网"}]},
     "edit_tag": lambda corp: {"id": _tag(corp), "name": "大客户"},
@@ -139,8 +180,8 @@ def test_every_kind_without_an_answer_happens_exactly_once(corp, kind, fault):
 
 
 def calls_carried_out(kind: str, fault: str) -> int:
-    """Accepted calls: WeCom takes the same message/send twice and delivers it once."""
-    return 2 if (kind, fault) == ("staff_message", "truncate") else 1
+    """Accepted calls: WeCom takes the same message/send twice and delivers it once; of join ways a spare is made."""
+    return 2 if (kind, fault) in {("staff_message", "truncate"), ("add_join_way", "truncate")} else 1
 
 
 BROADCASTS = {
@@ -239,6 +280,18 @@ def test_a_reminder_without_an_answer_is_left_to_a_person(corp):
     row = effect(made)
     assert (row.state, row.next_at) == (EffectState.UNKNOWN, None)
     assert len(corp.accepted("externalcontact/remind_groupmsg_send")) == 1
+
+
+def test_a_welcome_template_without_an_answer_is_left_to_a_person(corp):
+    api = "externalcontact/group_welcome_template/add"
+    lose_answer(corp, "truncate", api)
+    made = planned("add_welcome_template", {"text": {"content": "欢迎 %NICKNAME%"}, "notify": 0})
+    carry_out("add_welcome_template")
+    due_now(made)
+    carry_out("add_welcome_template")
+    row = effect(made)
+    assert (row.state, row.next_at) == (EffectState.UNKNOWN, None)
+    assert len(corp.accepted(api)) == 1
 
 
 def test_a_welcome_is_not_called_again_between_its_deadline_and_the_codes_end(corp):

@@ -1,0 +1,25 @@
+"""Delete a group welcome template: ``{"template_id"}``; result ``{}``."""
+
+from __future__ import annotations
+
+from config.queues import Queue
+from scrm.wecom.asking import NOT_DONE, posting
+from scrm.wecom.client import Client
+from scrm.wecom.errors import NotFound, Stop
+from scrm.wecom.models import Priority
+from scrm.wecom.registry import Answer, Asked, Kind, Verdict
+
+API = "externalcontact/group_welcome_template/del"
+SHOW = "externalcontact/group_welcome_template/get"
+
+
+def ask(client: Client, asked: Asked) -> Answer:
+    """Done when WeCom does not show the template any more; with which errcode it says so is not documented."""
+    try:
+        client.post(SHOW, asked.payload)
+    except (NotFound, Stop):
+        return Answer(Verdict.DONE)
+    return NOT_DONE
+
+
+KIND = Kind("delete_welcome_template", API, "externalcontact", Queue.EVENTS, Priority.TAG, posting(API), ask)
