@@ -146,14 +146,29 @@ class Wecom(Section):
     concurrency: int = Field(ge=1)
 
 
+class ApiLimits(Section):
+    """Figures of one API that stand in for those of ``scrm/wecom/limits_table.py``."""
+
+    api: str
+    per_minute: int | None = Field(default=None, ge=1)
+    per_hour: int | None = Field(default=None, ge=1)
+    per_day: int | None = Field(default=None, ge=1)
+    per_month: int | None = Field(default=None, ge=1)
+    concurrent: int | None = Field(default=None, ge=1)
+
+
 class Governor(Section):
-    """Limits we keep so that WeCom does not block us."""
+    """Limits we keep so that WeCom does not block us, and when an API that does not answer is left alone."""
 
     enabled: bool
     per_minute: int = Field(ge=1)
     per_hour: int = Field(ge=1)
     concurrent: int = Field(ge=1)
+    limits: tuple[ApiLimits, ...]
+    accounts: int = Field(ge=0)
     cooldown_seconds: Seconds
+    circuit_failures: int = Field(ge=0)
+    circuit_seconds: Seconds
 
 
 class Effects(Section):
