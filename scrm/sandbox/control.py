@@ -7,11 +7,14 @@ from scrm.sandbox.controls.corp import CorpControl
 from scrm.sandbox.controls.groups import GroupControl
 from scrm.sandbox.controls.people import PeopleControl
 from scrm.sandbox.controls.service import ServiceControl
+from scrm.sandbox.controls.transfers import TransferControl
 from scrm.sandbox.controls.transport import ControlClient, SandboxControlError
 from scrm.sandbox.controls.truth import TruthControl
 
 __all__ = ["ControlClient", "SandboxControl", "SandboxControlError"]
 
 
-class SandboxControl(CorpControl, PeopleControl, GroupControl, ServiceControl, ConsoleControl, TruthControl):
+class SandboxControl(
+    CorpControl, PeopleControl, GroupControl, ServiceControl, TransferControl, ConsoleControl, TruthControl
+):
     """Everything a test, a demo or a script does to the simulated corp."""

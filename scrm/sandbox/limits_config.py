@@ -46,6 +46,11 @@ class Limits:
     kf_window_seconds: int = 172_800  # §7.5: 48 h
     kf_messages_per_window: int = 5  # §7.5
     kf_end_from_any_state: bool = False  # §11
+    transfer_seconds: float = 86_400.0  # §4.12: taken over after 24 h unless refused
+    transfers_per_90_days: int = 2  # §4.12, 40128; on-job, of one customer or group
+    transfer_welcome_code: bool = False  # whether the add after a transfer carries one is not published
+    group_transfer_seconds: float = 0.0  # how long a group is "inheriting" (status 2)
+    group_transfers_per_day: int = 300  # §4.12: one owner's groups to the same new owner
     empty_list_is_84061: bool = True  # §4.1, §11: a member without customers
     follower_page: int = 500  # §4.1
     callback_timeout_seconds: float = 5.0  # §2.5

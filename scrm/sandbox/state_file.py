@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrm.sandbox.config import ConfigError
 from scrm.sandbox.model.world import World
-from scrm.sandbox.people.broadcasts import replan
+from scrm.sandbox.people import broadcasts, group_transfers, transfers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,7 @@ def save(sandbox: Sandbox, path: Path) -> int:
 
 
 def load(sandbox: Sandbox, path: Path) -> None:
-    """Take the corp from the file when there is one; tokens are new, planned confirmations go on."""
+    """Take the corp from the file when there is one; tokens are new, what was planned goes on."""
     if not path.exists():
         return
     data = path.read_bytes()
@@ -52,4 +52,5 @@ def load(sandbox: Sandbox, path: Path) -> None:
     with sandbox.world.lock:
         for name, value in values.items():
             setattr(sandbox.world, name, value)
-        replan(sandbox)
+        for module in (broadcasts, transfers, group_transfers):
+            module.replan(sandbox)

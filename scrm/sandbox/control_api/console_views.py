@@ -75,7 +75,9 @@ def _behaviour(sandbox: Sandbox) -> Json:
     changes: Json = {}
     if body.has("confirm_seconds"):
         changes["confirm_seconds"] = body.number("confirm_seconds", None)
-    for name in ("console_welcome", "contact_feature"):
+    if body.has("contact_limit"):
+        changes["contact_limit"] = body.whole("contact_limit", None)
+    for name in ("console_welcome", "contact_feature", "verified"):
         if body.has(name):
             changes[name] = body.flag(name, default=True)
     if body.has("status"):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrm.sandbox.control_api.fields import Body
 from scrm.sandbox.errors import ControlError
-from scrm.sandbox.people import contacts
+from scrm.sandbox.people import contacts, transfers
 from scrm.sandbox.people.contacts import Arrival, Person
 from scrm.sandbox.people.events import failed_transfer
 
@@ -161,7 +161,6 @@ def _transfer_done(sandbox: Sandbox) -> Json:
     external_userid = body.string("external_userid")
     body.done()
     with sandbox.world.lock:
-        sandbox.world.member(new)
-        made = contacts.member_deletes(sandbox, old, external_userid, "DELETE_BY_TRANSFER")
-        added = contacts.add(sandbox, Person(external_userid), Arrival(new, add_way=202))
-    return told(made) | {"added": added}
+        world = sandbox.world
+        world.customer(external_userid)
+        return told(transfers.move(sandbox, world.member(old), world.member(new), external_userid))

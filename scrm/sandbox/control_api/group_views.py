@@ -29,6 +29,7 @@ def routes(sandbox: Sandbox) -> dict[tuple[str, str], Callable[..., Json]]:
         ("POST", "/groups/notice"): lambda: _change(sandbox, "change_notice", "notice"),
         ("POST", "/groups/owner"): lambda: _change(sandbox, "change_owner", "owner"),
         ("POST", "/groups/dismiss"): lambda: _dismiss(sandbox),
+        ("POST", "/groups/behaviour"): lambda: _behaviour(sandbox),
         ("POST", "/broadcast/confirm"): lambda: _confirm(sandbox),
     }
 
@@ -79,6 +80,20 @@ def _dismiss(sandbox: Sandbox) -> Json:
     body.done()
     with sandbox.world.lock:
         return told(group_life.dismiss(sandbox, chat_id))
+
+
+def _behaviour(sandbox: Sandbox) -> Json:
+    body = Body.of_request()
+    chat_id = body.string("chat_id")
+    changes: Json = {}
+    if body.has("capacity"):
+        changes["capacity"] = body.whole("capacity", None, 1)
+    if body.has("inactive"):
+        changes["inactive"] = body.flag("inactive", default=True)
+    body.done()
+    with sandbox.world.lock:
+        group = group_life.behave(sandbox.world, chat_id, changes)
+        return {"chat_id": chat_id, "capacity": group.capacity, "inactive": group.inactive}
 
 
 def _confirm(sandbox: Sandbox) -> Json:

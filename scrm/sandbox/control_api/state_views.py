@@ -56,7 +56,7 @@ def _customer(world: World, item_id: str) -> Json | None:
 
 
 def _member(world: World, item_id: str) -> Json | None:
-    member = world.members.get(item_id)
+    member = world.members.get(item_id) or world.left.get(item_id)
     if member is None:
         return None
     return {
@@ -67,6 +67,9 @@ def _member(world: World, item_id: str) -> Json | None:
         "contact_feature": member.contact_feature,
         "console_welcome": member.console_welcome,
         "confirm_seconds": member.confirm_seconds,
+        "verified": member.verified,
+        "contact_limit": member.contact_limit,
+        "left_at": member.left_at,
         "customers": list(member.follows),
     }
 

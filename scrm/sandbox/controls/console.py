@@ -31,11 +31,12 @@ class ConsoleControl(ControlClient):
         return self.post("/staff/create", userid=userid, name=name, department=department)
 
     def delete_staff(self, userid: str) -> Json:
-        """A member leaves the corp."""
+        """A member leaves the corp (resigns): delete_user, their customers become unassigned, their groups status 1."""
         return self.post("/staff/delete", userid=userid)
 
     def staff_behaviour(self, userids: list[str] | None = None, **changes: Any) -> Json:
-        """confirm_seconds (None: never), console_welcome, contact_feature, status; userids None: everybody."""
+        """confirm_seconds (None: never), console_welcome, contact_feature, contact_limit, verified, status;
+        userids None: everybody."""
         body: Json = dict(changes)
         if userids is not None:
             body["userids"] = userids

@@ -36,6 +36,10 @@ class GroupControl(ControlClient):
         """The group is dissolved."""
         return self.post("/groups/dismiss", chat_id=chat_id)
 
+    def group_behaviour(self, chat_id: str, **changes: int | bool | None) -> Json:
+        """capacity (None: the corp's default), inactive (90510 when it is to be transferred)."""
+        return self.call("POST", "/groups/behaviour", {"chat_id": chat_id, **changes})
+
     def confirm_broadcast(self, msgid: str, userids: list[str] | None = None) -> list[str]:
         """Senders press send (None: everybody who has not); returns who did."""
         return list(self.post("/broadcast/confirm", msgid=msgid, userids=userids)["confirmed"])

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from scrm.sandbox.model.kept import Kept
+
 JOIN_INVITED = 1
 JOIN_LINK = 2
 JOIN_QR = 3
+NORMAL, OWNER_RESIGNED, INHERITING, INHERITED = range(4)
 
 
 @dataclass(slots=True, eq=False)
@@ -23,8 +26,10 @@ class GroupMember:
 
 
 @dataclass(slots=True, eq=False)
-class Group:
-    """A customer group. `version` is the newest link of the chain; `status` 0 normal … 3 inherited."""
+class Group(Kept):
+    """A customer group. `version` is the newest link of the chain; `status` 0 normal … 3 inherited;
+    `heir` = the new owner while a transfer is under way; `inactive` = nobody wrote for a year (90510);
+    `capacity` = how many people fit in (None: Limits.group_capacity)."""
 
     chat_id: str
     name: str
@@ -36,3 +41,6 @@ class Group:
     members: dict[str, GroupMember] = field(default_factory=dict)
     admins: list[str] = field(default_factory=list)
     dismissed: bool = False
+    heir: str | None = None
+    inactive: bool = False
+    capacity: int | None = None

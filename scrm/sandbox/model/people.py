@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
+from scrm.sandbox.model.kept import Kept
+
 WECHAT_USER = 1
 WECOM_USER = 2
 
@@ -71,9 +73,10 @@ class Customer:
 
 
 @dataclass(slots=True, eq=False)
-class Member:
+class Member(Kept):
     """A person of the corp. `contact_feature` = has customer contact; `confirm_seconds` = how long until
-    they confirm a mass send (None: never; -1: the corp's default)."""
+    they confirm a mass send (None: never; -1: the corp's default); `contact_limit` = how many contacts
+    they may have (None: any number); `left_at` = when they resigned, 0 while they work here."""
 
     userid: str
     name: str
@@ -85,6 +88,9 @@ class Member:
     contact_feature: bool = True
     console_welcome: bool = False
     confirm_seconds: float | None = -1
+    verified: bool = True
+    contact_limit: int | None = None
+    left_at: int = 0
     follows: dict[str, Follow] = field(default_factory=dict)
     listing: list[Follow] | None = None
 
@@ -98,6 +104,10 @@ class Member:
         """Lose a customer; None when there was none."""
         self.listing = None
         return self.follows.pop(external_userid, None)
+
+    def is_full(self) -> bool:
+        """Whether the number of contacts has reached the limit (40099)."""
+        return self.contact_limit is not None and len(self.customers()) >= self.contact_limit
 
     def customers(self) -> list[Follow]:
         """Full contacts (not half-added ones) in the order they were added; cached until they change."""

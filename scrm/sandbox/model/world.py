@@ -13,6 +13,7 @@ from scrm.sandbox.errors import ControlError
 from scrm.sandbox.ids import Ids
 from scrm.sandbox.model.kf import KfState
 from scrm.sandbox.model.people import Customer, Department, Follow, Member
+from scrm.sandbox.model.transfers import Transfers
 
 if TYPE_CHECKING:
     from scrm.sandbox.config import AppConfig, SandboxConfig
@@ -52,6 +53,7 @@ class World:
     ip_bans: dict[str, float] = field(default_factory=dict)
     departments: dict[int, Department] = field(default_factory=dict)
     members: dict[str, Member] = field(default_factory=dict)
+    left: dict[str, Member] = field(default_factory=dict)  # resigned, with the customers nobody took over
     customers: dict[str, Customer] = field(default_factory=dict)
     by_unionid: dict[str, Customer] = field(default_factory=dict)
     tag_groups: dict[str, TagGroup] = field(default_factory=dict)
@@ -67,6 +69,7 @@ class World:
     app_messages: list[dict[str, Any]] = field(default_factory=list)
     message_digests: dict[str, float] = field(default_factory=dict)
     kf: KfState = field(default_factory=KfState)
+    transfers: Transfers = field(default_factory=Transfers)
 
     @classmethod
     def create(cls, config: SandboxConfig) -> World:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrm.sandbox.callbacks.bodies import cdata
 from scrm.sandbox.errors import ControlError
+from scrm.sandbox.model.groups import NORMAL, OWNER_RESIGNED
 from scrm.sandbox.model.people import Department, Member
 from scrm.sandbox.model.tags import Tag, TagGroup
 from scrm.sandbox.people.tag_changes import delete_groups, delete_tags, tags_changed
@@ -70,15 +71,17 @@ def shuffle_tags(sandbox: Sandbox, group_id: str) -> list[Delivery]:
 
 
 def add_member(sandbox: Sandbox, userid: str, name: str, departments: list[int]) -> list[Delivery]:
-    """A new member: create_user."""
+    """A new member, or one who comes back to what nobody took over: create_user."""
     world = sandbox.world
     if userid in world.members:
         raise ControlError(f"there already is a member {userid!r}", 409)
     for item in departments:
         if item not in world.departments:
             raise ControlError(f"there is no department {item}", 404)
-    member = Member(userid, name, tuple(departments) or (ROOT,))
+    member = world.left.pop(userid, None) or Member(userid, name, (ROOT,))
+    member.name, member.departments, member.left_at = name, tuple(departments) or (ROOT,), 0
     world.members[userid] = member
+    _mark_groups(sandbox, userid, NORMAL)
     rest = (
         cdata("ChangeType", "create_user")
         + cdata("UserID", userid)
@@ -90,13 +93,20 @@ def add_member(sandbox: Sandbox, userid: str, name: str, departments: list[int])
 
 
 def remove_member(sandbox: Sandbox, userid: str) -> list[Delivery]:
-    """A member leaves the corp: delete_user. Their customers lose the relation without events."""
-    member = sandbox.world.member(userid)
-    for follow in member.follows.values():
-        sandbox.world.customers[follow.external_userid].follows.remove(follow)
-    del sandbox.world.members[userid]
+    """A member leaves the corp: delete_user. Their customers become unassigned and still show the relation."""
+    world = sandbox.world
+    member = world.member(userid)
+    member.left_at = world.clock.seconds()
+    world.left[userid] = world.members.pop(userid)
+    _mark_groups(sandbox, userid, OWNER_RESIGNED)
     rest = cdata("ChangeType", "delete_user") + cdata("UserID", userid)
     return sandbox.outbox.event("change_contact", "delete_user", rest, CONTACTS)
+
+
+def _mark_groups(sandbox: Sandbox, owner: str, status: int) -> None:
+    for group in sandbox.world.groups.values():
+        if group.owner == owner:
+            group.status = status
 
 
 def add_department(sandbox: Sandbox, name: str, parentid: int) -> tuple[int, list[Delivery]]:
@@ -117,7 +127,7 @@ def add_department(sandbox: Sandbox, name: str, parentid: int) -> tuple[int, lis
 
 
 def behave(sandbox: Sandbox, userids: list[str] | None, changes: Json) -> list[str]:
-    """How members behave from now on: confirm_seconds, console_welcome, contact_feature, status."""
+    """How members behave from now on: confirm_seconds, console_welcome, contact_feature, contact_limit, verified, status."""
     world = sandbox.world
     chosen = list(world.members.values()) if userids is None else [world.member(item) for item in userids]
     for member in chosen:

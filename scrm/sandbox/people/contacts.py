@@ -81,7 +81,7 @@ def add(sandbox: Sandbox, person: Person, arrival: Arrival) -> Json:
     if follow is not None and not follow.deleted_by_customer and not follow.half:
         return _told(customer, member, [], {}, already=True)
     follow = _befriend(world, customer, member, follow, arrival)
-    welcome = _welcome_round(world, member, customer, follow)
+    welcome = welcome_round(world, member, customer, follow)
     if arrival.mode == FULL:
         made, codes = added_follow(sandbox, follow, "add_external_contact", welcome)
         return _told(customer, member, made, codes)
@@ -218,7 +218,7 @@ def _befriend(
     return follow
 
 
-def _welcome_round(world: World, member: Member, customer: Customer, follow: Follow) -> WelcomeRound | None:
+def welcome_round(world: World, member: Member, customer: Customer, follow: Follow) -> WelcomeRound | None:
     """No code for WeCom users, where the console already welcomes, nor for people who have chatted (§3.1)."""
     if customer.type != WECHAT_USER or member.console_welcome or follow.last_chat:
         return None

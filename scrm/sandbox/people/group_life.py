@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scrm.sandbox.callbacks.bodies import chat_change, member_change, plain
 from scrm.sandbox.errors import ControlError
@@ -76,6 +76,19 @@ def change(sandbox: Sandbox, chat_id: str, detail: str, value: str) -> list[Deli
     else:
         group.notice = value
     return _emit(sandbox, group, "update", detail)
+
+
+def behave(world: World, chat_id: str, changes: dict[str, Any]) -> Group:
+    """How a group is from now on: capacity (None: the corp's default), inactive (nobody wrote for a year)."""
+    group = find(world, chat_id)
+    for name, value in changes.items():
+        setattr(group, name, value)
+    return group
+
+
+def owner_changed(sandbox: Sandbox, group: Group) -> list[Delivery]:
+    """Tell of a new owner."""
+    return _emit(sandbox, group, "update", "change_owner")
 
 
 def dismiss(sandbox: Sandbox, chat_id: str) -> list[Delivery]:

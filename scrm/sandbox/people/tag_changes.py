@@ -56,7 +56,7 @@ def delete_groups(sandbox: Sandbox, group_ids: list[str], quiet: bool) -> list[D
 def _untag(sandbox: Sandbox, gone: set[str]) -> None:
     if not gone:
         return
-    for member in sandbox.world.members.values():
+    for member in (*sandbox.world.members.values(), *sandbox.world.left.values()):
         for follow in member.follows.values():
             if follow.tags and not gone.isdisjoint(follow.tags):
                 follow.tags = tuple(item for item in follow.tags if item not in gone)

@@ -72,6 +72,12 @@ NAMES = sorted(
         "media_id",
         "conclusions",
         "skip_verify",
+        "handover_userid",
+        "takeover_userid",
+        "transfer_success_msg",
+        "page_id",
+        "page_size",
+        "new_owner",
     ]
 )
 LEAVES = st.one_of(
@@ -108,6 +114,9 @@ def corner():
         "sender": "staff0001",
         "touser": next(iter(world.customers)),
         "external_userid": next(iter(world.members["staff0001"].follows)),
+        "handover_userid": "staff0001",
+        "takeover_userid": "staff0002",
+        "new_owner": "staff0002",
         "open_kfid": next(iter(world.kf.accounts)),
         "chat_id": next(iter(world.groups)),
         "type": 1,
