@@ -25,3 +25,36 @@ class FollowUsersFound:
     """Members turned out to serve customers (they have WeCom's customer-contact feature)."""
 
     staff_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class StaffLeft:
+    """Members left the corp (or our view of it); told once each time ``left_at`` is set, whoever noticed it first."""
+
+    staff_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class StaffReturned:
+    """Members who had left are back; told once each time ``left_at`` is taken away."""
+
+    staff_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class StaffDepartmentsChanged:
+    """Members came into a department, left one, or began or ceased to lead one."""
+
+    staff_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class DepartmentsMoved:
+    """The tree changed at these departments: new, under another parent, deleted, or back."""
+
+    department_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class DepartmentsDoubted:
+    """What callbacks told of departments came late or contradicts itself within one second: WeCom is asked."""

@@ -23,6 +23,7 @@ from scrm.wecom.parallel import run_parallel
 
 BATCH = 500
 TOO_BIG = 45029  # user/list of a very large department; user/simplelist still answers
+UNKNOWN_DEPARTMENT = {60003}
 UNKNOWN_MEMBER = {60111, 40003}  # left, deleted or never there (wecom-api.md section 5.2)
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -46,6 +47,7 @@ def complete_staff() -> None:
         if queries.never_read():
             _pull()
         _ask_one_by_one()
+        _ask_departments()
 
 
 def _pull() -> None:
@@ -177,3 +179,21 @@ def _write_answers(
         service.apply_members(found, asked_at)
         service.note_members_asked(unknown, asked_at, unknown=True)
         service.note_members_asked(list(set(unseen) - set(unknown)), asked_at, unknown=False)
+
+
+def _ask_departments() -> None:
+    session().rollback()
+    ids = queries.departments_to_ask(BATCH)
+    session().rollback()
+    if not ids:
+        return
+    asked_at, client = utcnow(), wecom(feature="contacts")
+    answers = run_parallel([partial(_department, client, {"id": id_}) for id_ in ids])
+    pairs = list(zip(ids, answers, strict=True))
+    gone = [id_ for id_, a in pairs if isinstance(a, WecomError) and a.errcode in UNKNOWN_DEPARTMENT]
+    found = [answer for answer in answers if isinstance(answer, DepartmentSeen)]
+    with transaction():
+        service.apply_departments(found, asked_at)
+        service.note_departments_gone(gone, asked_at)
+    if failed := len(ids) - len(found) - len(gone):
+        log.warning("departments could not be read", failed=failed)

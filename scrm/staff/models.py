@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -27,7 +28,10 @@ class Staff(Model):
         default=False, server_default="false"
     )  # customer-contact feature
     left_at: Mapped[datetime | None]
-    told_at: Mapped[datetime | None]  # newest contact event applied; older ones are not
+    told: Mapped[dict[str, Any]] = mapped_column(
+        default=dict, server_default="{}"
+    )  # column → when a callback told its value; the newest wins
+    told_at: Mapped[datetime | None]  # newest contact event
     refreshed_at: Mapped[datetime | None]  # WeCom was asked; empty: ask it
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
@@ -51,7 +55,9 @@ class Department(Model):
     name: Mapped[str | None]
     parent_id: Mapped[int | None]
     position: Mapped[int] = mapped_column(default=0, server_default="0")  # WeCom's `order`, larger first
-    told_at: Mapped[datetime | None]  # newest contact event applied
+    told: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")  # as of a member
+    told_at: Mapped[datetime | None]  # newest contact event
+    doubtful: Mapped[bool] = mapped_column(default=False, server_default="false")  # ask WeCom
     deleted_at: Mapped[datetime | None]
     updated_at: Mapped[UpdatedAt]
 

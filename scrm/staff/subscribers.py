@@ -6,10 +6,16 @@ from collections.abc import Sequence
 
 from scrm.kernel.events import subscribe
 from scrm.staff import jobs
-from scrm.staff.events import StaffFound
+from scrm.staff.events import DepartmentsDoubted, StaffFound
 
 
 @subscribe(StaffFound)
 def ask_for_details(events: Sequence[StaffFound]) -> None:
     """Who is known by userid only gets a name."""
+    jobs.complete_staff.wake()
+
+
+@subscribe(DepartmentsDoubted)
+def ask_about_departments(events: Sequence[DepartmentsDoubted]) -> None:
+    """WeCom knows how they stand."""
     jobs.complete_staff.wake()
