@@ -220,7 +220,9 @@ class Alerts(Section):
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
         if bool(self.quiet_from) != bool(self.quiet_until):
-            raise ValueError("quiet_from and quiet_until belong together; give both as HH:MM, or leave both empty")
+            raise ValueError(
+                "quiet_from and quiet_until belong together; give both as HH:MM, or leave both empty"
+            )
         return self
 
 

@@ -92,7 +92,7 @@ class MiniprogramIn(Schema):
         _one_of(data, "pic_library_id", "pic_media_id")
 
 
-class MediaIn(Schema):
+class AttachedMediaIn(Schema):
     """A video or a file: of the library, or by its media id (valid 3 days)."""
 
     library_id = _library_id()
@@ -118,8 +118,8 @@ class AttachmentIn(Schema):
     image = fields.Nested(ImageIn)
     link = fields.Nested(LinkIn)
     miniprogram = fields.Nested(MiniprogramIn)
-    video = fields.Nested(MediaIn)
-    file = fields.Nested(MediaIn)
+    video = fields.Nested(AttachedMediaIn)
+    file = fields.Nested(AttachedMediaIn)
 
     @validates_schema
     def _part_of_that_kind(self, data: Mapping[str, Any], **_: Any) -> None:
