@@ -100,6 +100,30 @@ def upgrade():
     sa.UniqueConstraint('kind', 'of_groups', 'from_staff_id', 'to_staff_id', name=op.f('uq_transfer_watches_kind_of_groups_from_staff_id_to_staff_id'))
     )
     op.create_index('ix_transfer_watches_next_at', 'transfer_watches', ['next_at'], unique=False, postgresql_where=sa.text('next_at IS NOT NULL'))
+    op.create_table('alerts',
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
+    sa.Column('kind', sa.Text(), nullable=False),
+    sa.Column('key', sa.Text(), nullable=False),
+    sa.Column('receiver_id', sa.BigInteger(), nullable=True),
+    sa.Column('zh', sa.Text(), nullable=False),
+    sa.Column('en', sa.Text(), nullable=False),
+    sa.Column('urgent', sa.Boolean(), server_default='false', nullable=False),
+    sa.Column('state', sa.Enum('pending', 'sent', 'failed', 'expired', 'silenced', name='alertstate', native_enum=False, length=32), server_default='pending', nullable=False),
+    sa.Column('reason', sa.Text(), nullable=True),
+    sa.Column('due_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('told_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('effect_id', sa.BigInteger(), nullable=True),
+    sa.Column('tries', sa.BigInteger(), server_default='0', nullable=False),
+    sa.Column('sent_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.ForeignKeyConstraint(['receiver_id'], ['staff.id'], name=op.f('fk_alerts_receiver_id_staff')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_alerts'))
+    )
+    op.create_index('ix_alerts_created_at', 'alerts', ['created_at'], unique=False)
+    op.create_index('ix_alerts_effect_id', 'alerts', ['effect_id'], unique=False, postgresql_where=sa.text('effect_id IS NOT NULL'))
+    op.create_index('ix_alerts_told', 'alerts', ['receiver_id', 'told_at'], unique=False, postgresql_where=sa.text('told_at IS NOT NULL'))
+    op.create_index('ix_alerts_waiting', 'alerts', ['receiver_id', 'due_at'], unique=False, postgresql_where=sa.text("state = 'pending' AND effect_id IS NULL"))
+    op.create_index('uq_alerts_key_receiver_id', 'alerts', ['key', 'receiver_id'], unique=True, postgresql_nulls_not_distinct=True)
     op.create_table('group_codes',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
@@ -378,6 +402,7 @@ def upgrade():
     op.create_index('ix_effects_parked', 'effects', ['id'], unique=False, postgresql_where=sa.text('parked IS NOT NULL'))
     op.create_index('ix_effects_tell_at', 'effects', ['queue', 'tell_at'], unique=False, postgresql_where=sa.text('tell_at IS NOT NULL'))
     op.create_index('uq_effects_link_id', 'effects', [sa.literal_column("(result ->> 'link_id')")], unique=True, postgresql_where=sa.text("kind = 'add_acquisition_link'"))
+    op.create_index('ix_group_stays_state', 'group_stays', ['state', 'joined_at'], unique=False, postgresql_where=sa.text('state IS NOT NULL'))
     op.add_column('staff', sa.Column('told', postgresql.JSONB(astext_type=sa.Text()), server_default='{}', nullable=False))
     op.add_column('welcomes', sa.Column('channel_code_id', sa.BigInteger(), nullable=True))
     op.create_index('ix_welcomes_channel_code_id_event_at', 'welcomes', ['channel_code_id', 'event_at'], unique=False)
@@ -394,6 +419,7 @@ def downgrade():
     op.drop_index('ix_welcomes_channel_code_id_event_at', table_name='welcomes')
     op.drop_column('welcomes', 'channel_code_id')
     op.drop_column('staff', 'told')
+    op.drop_index('ix_group_stays_state', table_name='group_stays', postgresql_where=sa.text('state IS NOT NULL'))
     op.drop_index('uq_effects_link_id', table_name='effects', postgresql_where=sa.text("kind = 'add_acquisition_link'"))
     op.drop_index('ix_effects_tell_at', table_name='effects', postgresql_where=sa.text('tell_at IS NOT NULL'))
     op.drop_index('ix_effects_parked', table_name='effects', postgresql_where=sa.text('parked IS NOT NULL'))
@@ -486,6 +512,12 @@ def downgrade():
     op.drop_index('ix_media_uploads_keep_until', table_name='media_uploads')
     op.drop_table('media_uploads')
     op.drop_table('group_codes')
+    op.drop_index('uq_alerts_key_receiver_id', table_name='alerts', postgresql_nulls_not_distinct=True)
+    op.drop_index('ix_alerts_waiting', table_name='alerts', postgresql_where=sa.text("state = 'pending' AND effect_id IS NULL"))
+    op.drop_index('ix_alerts_told', table_name='alerts', postgresql_where=sa.text('told_at IS NOT NULL'))
+    op.drop_index('ix_alerts_effect_id', table_name='alerts', postgresql_where=sa.text('effect_id IS NOT NULL'))
+    op.drop_index('ix_alerts_created_at', table_name='alerts')
+    op.drop_table('alerts')
     op.drop_index('ix_transfer_watches_next_at', table_name='transfer_watches', postgresql_where=sa.text('next_at IS NOT NULL'))
     op.drop_table('transfer_watches')
     op.drop_table('transfer_defaults')
