@@ -33,3 +33,13 @@ class GroupLeft:
     stay_id: int
     customer_id: int | None
     at: datetime
+
+
+@dataclass(frozen=True)
+class JoinWayKnown:
+    """Through which join way somebody came became known after their join was told: callbacks do not say it."""
+
+    group_id: int
+    stay_id: int
+    customer_id: int | None
+    state: str

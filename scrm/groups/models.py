@@ -72,6 +72,7 @@ class GroupStay(Model):
             postgresql_where=text("customer_id IS NOT NULL"),
         ),
         Index("ix_group_stays_member_id", "member_id"),
+        Index("ix_group_stays_state", "state", "joined_at", postgresql_where=text("state IS NOT NULL")),
     )
 
     id: Mapped[Id]

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from sqlalchemy import text
 
-from scrm.groups.events import GroupChanged
+from scrm.groups.events import GroupChanged, JoinWayKnown
 from scrm.groups.models import GroupStatus
 from scrm.groups.service.recording import LINKS, tell_joins, tell_leaves
 from scrm.kernel.clock import utcnow
@@ -137,8 +137,18 @@ def _reconcile(groups: Mapping[int, GroupSeen], asked_at: datetime) -> None:
         "same": SAME_STAY,
     }
     tell_leaves(session().execute(_CLOSE, values).all())
-    session().execute(_COMPLETE, values)
+    _tell_join_ways(session().execute(_COMPLETE, values).all())
     tell_joins(session().execute(_ADD, values).all())
+
+
+def _tell_join_ways(stays: Sequence[Any]) -> None:
+    publish(
+        *(
+            JoinWayKnown(row.group_id, row.id, row.customer_id, row.state)
+            for row in stays
+            if row.has_new_state
+        )
+    )
 
 
 _R = """r AS MATERIALIZED (SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(group_id bigint, member_id text,
@@ -162,6 +172,8 @@ FROM r WHERE s.group_id = r.group_id AND s.member_id = r.member_id
 AND (s.left_at IS NULL OR (s.left_at < :recent AND s.joined_at BETWEEN r.joined_at - :same AND r.joined_at + :same
   AND NOT EXISTS (SELECT FROM group_stays o WHERE o.group_id = s.group_id AND o.member_id = s.member_id
     AND o.id <> s.id AND (o.left_at IS NULL OR o.joined_at > s.joined_at))))
+RETURNING new.id, new.group_id, new.customer_id, new.state,
+  new.state IS NOT NULL AND old.state IS DISTINCT FROM new.state AS has_new_state
 """)  # noqa: S608  # constants of this module
 _ADD = text(f"""
 WITH {_R}
