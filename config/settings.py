@@ -235,6 +235,16 @@ class Losses(Section):
     alarm_minutes: float = Field(gt=0)
 
 
+class Transfers(Section):
+    """Customers and groups that go from one member to another."""
+
+    poll_seconds: Seconds
+    max_tries: int = Field(ge=1, le=10)
+    default_rule: Literal["none", "manager", "even"]
+    activate_defaults: bool
+    alert_days: tuple[Annotated[int, Field(ge=0)], ...]
+
+
 class Clock(Section):
     """The process that turns due rows into jobs."""
 
@@ -271,6 +281,7 @@ class Settings(BaseSettings):
     broadcasts: Broadcasts
     alerts: Alerts
     losses: Losses
+    transfers: Transfers
     clock: Clock
     log: Log
 
