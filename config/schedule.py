@@ -35,6 +35,8 @@ SCHEDULE: tuple[Every | Daily, ...] = (
     Daily("wecom_callbacks.jobs.purge_inbox", "03:40"),
     Daily("scrm.staff.jobs.refresh_staff", "03:10"),
     Every("scrm.staff.jobs.complete_staff", 20),
+    Every("scrm.alerts.jobs.send_alerts", 1),
+    Daily("scrm.alerts.jobs.forget_alerts", "04:00"),
     Every("scrm.customers.jobs.refresh_customers", 1),
     Daily("scrm.customers.jobs.pull_customers", "03:30"),
     Every("scrm.groups.jobs.refresh_groups", 1),

@@ -18,17 +18,31 @@ from sqlalchemy import text
 
 from scrm.alerts.events import UrgentAlerts
 from scrm.alerts.models import AlertState
-from scrm.kernel.clock import utcnow
+from scrm.kernel.clock import in_zone, utcnow
 from scrm.kernel.day_span import DaySpan
 from scrm.kernel.db import session
 from scrm.kernel.events import publish
 from scrm.kernel.kept import kept
+from scrm.kernel.locks import hold_in_transaction
 from scrm.kernel.settings import settings
 from scrm.staff.queries import leaders_of
 from scrm.staff.service.naming import ensure_staff
+from scrm.wecom.effects import Intent, plan
 
 log = structlog.get_logger(__name__)
 MUTED, LEFT, NO_RECEIVER = "muted", "left", "no receiver"
+PREFIX = "alerts:"
+"""How the keys of our effects begin."""
+TEXT_BYTES, REST_BYTES = (
+    2048,
+    40,
+)  # of a text message (wecom-api.md section 6.1), and what the last line may need of it
+MOST_LINES = 60  # more never fit into one text
+RECEIVERS = 200  # members told in one transaction
+GAP = timedelta(seconds=10)
+"""Between two messages to one member, urgent or not: WeCom drops more than 30 a minute in silence (section 1.4)."""
+LIFE = timedelta(days=2)
+"""What could not be sent for so long is no news any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,3 +177,169 @@ _DROP_DOUBLE = text("""
 DELETE FROM alerts g USING alerts k WHERE g.receiver_id = :gone AND k.receiver_id = :kept AND k.key = g.key
 """)
 _MOVE = text("UPDATE alerts SET receiver_id = :kept WHERE receiver_id = :gone")
+
+
+def plan_messages() -> int:
+    """Make one message per receiver who has something due, of everything that waits for them; how many were made.
+
+    One process at a time does so (the others wait), so that what one member has to know is never split by chance.
+    """
+    hold_in_transaction("alerts.messages")
+    now = utcnow()
+    silent = quiet().holds(now, settings().corp.zone)
+    session().execute(_EXPIRE, {"now": now, "old": now - LIFE})
+    _pass_on()
+    values = {"now": now, "silent": silent, "after": now - GAP, "limit": RECEIVERS, "lines": MOST_LINES}
+    found: dict[int, list[Any]] = {}
+    for row in session().execute(_TAKE, values):
+        found.setdefault(row.receiver_id, []).append(row)
+    intents = {receiver: _intent(rows, now) for receiver, rows in found.items()}
+    effects = plan(intents.values())
+    marks = [{"r": receiver, "e": effects[intent.key]} for receiver, intent in intents.items()]
+    session().execute(_MARK, {"rows": orjson.dumps(marks).decode(), "now": now})
+    return len(intents)
+
+
+WAITING = "a.state = 'pending' AND a.effect_id IS NULL"
+READY = f"""
+SELECT a.receiver_id, bool_or(a.urgent) AS urgent, min(a.due_at) AS since FROM alerts a
+WHERE {WAITING} AND a.due_at <= :now AND (a.urgent OR NOT :silent) GROUP BY a.receiver_id
+HAVING NOT EXISTS (SELECT FROM alerts t WHERE t.receiver_id = a.receiver_id AND t.told_at > :after)"""  # noqa: S608
+"""Receivers who have something due and got no message just now."""
+_TAKE = text(f"""
+WITH ready AS MATERIALIZED ({READY} ORDER BY urgent DESC, since LIMIT :limit),
+taken AS (UPDATE alerts a SET told_at = :now, tries = a.tries + 1 FROM ready
+  WHERE a.receiver_id = ready.receiver_id AND {WAITING} AND (a.urgent OR NOT :silent)
+  RETURNING a.id, a.receiver_id, a.urgent, a.zh, a.en, a.tries, a.created_at),
+lines AS (SELECT taken.*, count(*) OVER whole AS total,
+  row_number() OVER (PARTITION BY taken.receiver_id ORDER BY taken.urgent DESC, taken.id) AS place
+  FROM taken WINDOW whole AS (PARTITION BY taken.receiver_id))
+SELECT lines.*, staff.userid FROM lines JOIN staff ON staff.id = lines.receiver_id WHERE place <= :lines
+ORDER BY lines.receiver_id, place
+""")  # noqa: S608
+_MARK = text("""
+UPDATE alerts SET effect_id = r.e FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(r bigint, e bigint)
+WHERE alerts.receiver_id = r.r AND alerts.told_at = :now AND alerts.effect_id IS NULL AND alerts.state = 'pending'
+""")
+_EXPIRE = text(f"""
+UPDATE alerts a SET state = 'expired', reason = 'not sent in time' WHERE {WAITING} AND a.created_at < :old
+""")  # noqa: S608
+
+
+def _intent(rows: Sequence[Any], now: datetime) -> Intent:
+    """The message of one receiver; what can wait is not sent into quiet hours when WeCom was away until then."""
+    first = rows[0]
+    urgent = any(row.urgent for row in rows)
+    starts = quiet().next_start(now, settings().corp.zone)
+    calm = now + LIFE if urgent or quiet().start == quiet().end else min(starts, now + LIFE)
+    content = message_text([(row.created_at, _words(row)) for row in rows], first.total)
+    payload = {"touser": first.userid, "msgtype": "text", "text": {"content": content}}
+    key = f"{PREFIX}{first.receiver_id}:{first.id}:{first.tries}"
+    return Intent("staff_message", key, payload, subject=f"staff:{first.receiver_id}", deadline_at=calm)
+
+
+def _words(row: Any) -> str:
+    return str(row.en if settings().corp.language == "en" else row.zh)
+
+
+def message_text(told: Sequence[tuple[datetime, str]], total: int) -> str:
+    """One text of at most 2,048 bytes (wecom-api.md section 6.1): a line per alert, then how many more there are.
+
+    :param told: moment and words of the first alerts
+    :param total: how many there are in all
+    """
+    english = settings().corp.language == "en"
+    head = (
+        "[SCRM] " + (f"{total} alerts" if total > 1 else "alert")
+        if english
+        else f"【客户管理提醒】{total} 条"
+    )
+    lines, room = [head], TEXT_BYTES - len(head.encode()) - REST_BYTES
+    for at, words in told:
+        line = f"\n{in_zone(at, settings().corp.zone):%m-%d %H:%M} {plain(words)}"
+        if len(line.encode()) > room and len(lines) > 1:
+            break
+        lines.append(cut(line, room))
+        room -= len(lines[-1].encode())
+    rest = total - (len(lines) - 1)
+    more = (f"\n…and {rest} more" if english else f"\n…另有 {rest} 条") if rest else ""
+    return "".join(lines) + more
+
+
+def plain(words: str) -> str:
+    """Words that WeCom shows as they are: its text messages read ``<a href>``, and a customer may be called so."""
+    return words.replace("<", "＜").replace("\0", "")
+
+
+def cut(words: str, most: int) -> str:
+    """At most ``most`` bytes of UTF-8, never half a character; a cut end is shown."""
+    if len(words.encode()) <= most:
+        return words
+    return words.encode()[: most - len("…".encode())].decode(errors="ignore") + "…"
+
+
+def _pass_on() -> None:
+    """What waits for members who left the corp goes to their leaders, or the operators."""
+    gone = session().execute(_FOR_GONE).all()
+    if not gone:
+        return
+    instead = stand_ins(row.receiver_id for row in gone)
+    pairs = [{"i": row.id, "r": new} for row in gone for new in sorted(instead[row.receiver_id])]
+    session().execute(_COPY, {"rows": orjson.dumps(pairs).decode()})
+    nobody = [row.id for row in gone if not instead[row.receiver_id]]
+    session().execute(_LEAVE, {"ids": [row.id for row in gone], "nobody": nobody})
+    if nobody:
+        _say_that_nobody_is_told()
+
+
+_FOR_GONE = text(f"""
+SELECT a.id, a.receiver_id FROM alerts a JOIN staff ON staff.id = a.receiver_id
+WHERE {WAITING} AND staff.left_at IS NOT NULL ORDER BY a.id LIMIT 1000
+""")  # noqa: S608
+_COPY = text("""
+INSERT INTO alerts (kind, key, receiver_id, zh, en, urgent, due_at, created_at)
+SELECT a.kind, a.key, r.r, a.zh, a.en, a.urgent, a.due_at, a.created_at
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(i bigint, r bigint) JOIN alerts a ON a.id = r.i
+ORDER BY a.key, r.r ON CONFLICT (key, receiver_id) DO NOTHING
+""")
+_LEAVE = text(f"""
+UPDATE alerts SET state = 'silenced',
+  reason = CASE WHEN id = ANY(CAST(:nobody AS bigint[])) THEN '{NO_RECEIVER}' ELSE '{LEFT}' END
+WHERE id = ANY(CAST(:ids AS bigint[]))
+""")  # noqa: S608
+
+
+def settle_messages(effect_ids: Sequence[int]) -> None:
+    """Write what became of messages. One that could not be sent in time is told later, unless it is too old by now."""
+    now = utcnow()
+    values = {"ids": sorted(effect_ids), "now": now, "old": now - LIFE, "due": after_quiet(now)}
+    session().execute(_SETTLE, values)
+
+
+_SETTLE = text("""
+UPDATE alerts a SET
+  state = CASE WHEN o.again THEN 'pending' WHEN o.unlicensed THEN 'failed' WHEN o.state = 'confirmed' THEN 'sent'
+    WHEN o.state = 'failed' THEN 'failed' WHEN o.state = 'expired' THEN 'expired' ELSE 'silenced' END,
+  reason = CASE WHEN o.again THEN NULL WHEN o.unlicensed THEN 'WeCom says that this member has no licence'
+    WHEN o.state = 'confirmed' THEN NULL WHEN o.state = 'failed' THEN concat_ws(' ', o.errcode, o.error)
+    WHEN o.state = 'expired' THEN 'not sent in time' ELSE o.state END,
+  effect_id = CASE WHEN o.again THEN NULL ELSE a.effect_id END,
+  due_at = CASE WHEN o.again THEN :due ELSE a.due_at END,
+  sent_at = CASE WHEN o.state = 'confirmed' AND NOT o.unlicensed THEN o.finished_at END
+FROM (SELECT t.id, e.state, e.errcode, e.error, e.finished_at, e.state = 'expired' AND t.created_at > :old AS again,
+    e.state = 'confirmed' AND COALESCE(e.result ->> 'unlicenseduser', '') <> '' AS unlicensed
+  FROM alerts t JOIN effects e ON e.id = t.effect_id WHERE e.id = ANY(CAST(:ids AS bigint[])) ORDER BY t.id) o
+WHERE a.id = o.id
+""")
+
+
+def forget_alerts() -> int:
+    """Delete alerts older than ``[alerts] retention_days`` that nobody has to be told any more; how many."""
+    before = utcnow() - timedelta(days=settings().alerts.retention_days)
+    gone = session().execute(_FORGET, {"before": before})
+    return int(getattr(gone, "rowcount", 0))
+
+
+_FORGET = text("""
+DELETE FROM alerts WHERE ctid IN (SELECT ctid FROM alerts WHERE created_at < :before AND state <> 'pending' LIMIT 5000)
+""")
