@@ -39,6 +39,9 @@ class Limits:
     member_message_minute: int = 30  # §1.4: dropped in silence beyond
     member_message_hour: int = 1_000  # §1.4
     app_message_account_factor: int = 200  # §1.4: times the number of members, person-times a day
+    group_capacity: int = 200  # people in one group; a control call sets it per group
+    join_way_lists_new_groups: bool = True  # whether get_join_way shows groups WeCom made is not published
+    welcome_templates: int = 100  # §4.6, 41055
     unscoped_group_people: int = 1_000  # §4.7, 81017
     kf_retention_seconds: int = 259_200  # §7.2: 3 days
     kf_token_seconds: int = 600  # §3.5

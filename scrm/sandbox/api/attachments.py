@@ -7,10 +7,11 @@ from typing import Any
 from scrm.sandbox.api.fields import invalid, record, required, text
 from scrm.sandbox.api.registry import Call, Json
 from scrm.sandbox.errors import WecomError
+from scrm.sandbox.model.media import SCENE_BY_URL
 
 TEXT_BYTES = 4_000
 MAX_ATTACHMENTS = 9
-TOO_MANY, BAD_TYPE, BAD_MEDIA, EMPTY = 41064, 41065, 40007, 40063
+TOO_MANY, BAD_TYPE, BAD_MEDIA, EMPTY, WRONG_SCENE = 41064, 41065, 40007, 40063, 41072
 LINK_TITLE, LINK_DESC, LINK_URL, MINI_TITLE = 128, 512, 2_048, 64
 TYPES = ("image", "link", "miniprogram", "video", "file")
 
@@ -18,8 +19,7 @@ TYPES = ("image", "link", "miniprogram", "video", "file")
 def checked_message(call: Call) -> tuple[Json | None, list[Json]]:
     """Return (text, attachments) as given; WecomError on the first thing wrong or when both are empty."""
     body = call.body
-    message = record(body, "text")
-    content = text(message, "content", max_bytes=TEXT_BYTES) if message else None
+    content = check_text(body, TEXT_BYTES)
     attachments = body.get("attachments") or []
     if not isinstance(attachments, list):
         raise invalid("attachments", "must be a list")
@@ -32,11 +32,22 @@ def checked_message(call: Call) -> tuple[Json | None, list[Json]]:
     return ({"content": content} if content else None), attachments
 
 
-def check_media(call: Call, media_id: str, kind: str) -> None:
-    """40007 unless the id came from media/upload as that type and has not expired."""
+def check_text(body: Json, most_bytes: int) -> str | None:
+    """The content of `text`, None when there is none."""
+    message = record(body, "text")
+    return text(message, "content", max_bytes=most_bytes) if message else None
+
+
+def check_media(call: Call, media_id: str, kind: str, by_url: bool = False) -> None:
+    """40007 unless the id came from media/upload as that type and lives; 41072 for one of another scene.
+
+    Ids of media/upload_by_url are good for group welcome templates only (`by_url`).
+    """
     media = call.world.media.get(media_id)
-    if media is None or media.scene is not None or media.type != kind:
+    if media is None or media.type != kind:
         raise WecomError(BAD_MEDIA, "invalid media_id")
+    if media.scene is not None and not (by_url and media.scene == SCENE_BY_URL):
+        raise WecomError(WRONG_SCENE, "media_id of another scene")
     if call.world.clock.now() - media.created >= call.world.limits.media_seconds:
         raise WecomError(BAD_MEDIA, "invalid media_id: expired")
 
@@ -48,6 +59,11 @@ def _check(call: Call, item: Any) -> None:
     part = record(item, kind)
     if part is None:
         raise invalid(f"attachments.{kind}", "is missing")
+    check_part(call, kind, part)
+
+
+def check_part(call: Call, kind: str, part: Json, by_url: bool = False) -> None:
+    """The fields of one attachment; WecomError on the first thing wrong."""
     if kind == "link":
         _check_link(part)
     elif kind == "miniprogram":
@@ -55,7 +71,7 @@ def _check(call: Call, item: Any) -> None:
     elif kind == "image":
         _check_image(call, part)
     else:
-        check_media(call, required(part, "media_id", BAD_MEDIA), kind)
+        check_media(call, required(part, "media_id", BAD_MEDIA), kind, by_url)
 
 
 def _check_link(part: Json) -> None:

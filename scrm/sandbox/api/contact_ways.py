@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from scrm.sandbox.api.fields import boolean, decode_cursor, encode_cursor, integer, record, strings, text
 from scrm.sandbox.api.fields import or_default as page_size
 from scrm.sandbox.api.registry import Call, Json, api
 from scrm.sandbox.api.relations import scoped_member
 from scrm.sandbox.errors import WecomError
 from scrm.sandbox.model.tags import ContactWay
+
+if TYPE_CHECKING:
+    from scrm.sandbox.model.world import World
 
 NO_TYPE, NO_SCENE, BAD_TYPE, BAD_SCENE, BAD_STYLE = 41037, 41038, 41039, 41040, 41042
 TOO_MANY_PEOPLE, NO_CONFIG, BAD_CONFIG, QUOTA, NOT_ACTIVE, BAD_DEPARTMENT = (
@@ -21,6 +26,7 @@ TOO_MANY_PEOPLE, NO_CONFIG, BAD_CONFIG, QUOTA, NOT_ACTIVE, BAD_DEPARTMENT = (
 BAD_USERS = 40031
 SINGLE, MULTI = 1, 2
 MINI_PROGRAM, QR_CODE = 1, 2
+SCENES = (MINI_PROGRAM, QR_CODE)
 STYLES = (1, 2, 3)
 ACTIVE = 1
 REMARK_CHARS = STATE_CHARS = 30
@@ -33,8 +39,8 @@ TEMP_LIFE, TEMP_CHAT, TEMP_MAX = 7 * DAY, DAY, 14 * DAY
 def add_contact_way(call: Call) -> Json:
     """Make a way; `qr_code` comes back for scene 2."""
     body, world = call.body, call.world
-    kind = _choice(body, "type", (SINGLE, MULTI), NO_TYPE, BAD_TYPE)
-    scene = _choice(body, "scene", (MINI_PROGRAM, QR_CODE), NO_SCENE, BAD_SCENE)
+    kind = choice(body, "type", (SINGLE, MULTI), NO_TYPE, BAD_TYPE)
+    scene = choice(body, "scene", SCENES, NO_SCENE, BAD_SCENE)
     settings: Json = {"type": kind, "scene": scene, "style": _style(body, scene)}
     settings |= _texts(body) | _temporary(body)
     settings |= {
@@ -43,8 +49,8 @@ def add_contact_way(call: Call) -> Json:
         "conclusions": record(body, "conclusions"),
     }
     people = _set_people(call, settings, kind, strings(body, "user"), _parties(body))
-    if not settings["is_temp"] and len(world.contact_ways) >= world.limits.contact_ways:
-        raise WecomError(QUOTA, "contact way quota exhausted")
+    if not settings["is_temp"]:
+        take_quota(world)
     config_id = world.ids.hexadecimal("config_id")
     if scene == QR_CODE:
         settings["qr_code"] = f"https://wework.qpic.invalid/qr/{config_id}"
@@ -114,6 +120,16 @@ def del_contact_way(call: Call) -> Json:
     return {}
 
 
+def take_quota(world: World) -> None:
+    """41045 when contact ways and join ways together use up the corp's quota; temporary ones do not count."""
+    limit = world.limits.contact_ways
+    if len(world.contact_ways) + len(world.join_ways) < limit:
+        return
+    lasting = sum(1 for way in world.contact_ways.values() if not way.settings["is_temp"])
+    if lasting + len(world.join_ways) >= limit:
+        raise WecomError(QUOTA, "contact way quota exhausted")
+
+
 def _way(call: Call) -> ContactWay:
     config_id = text(call.body, "config_id")
     if not config_id:
@@ -124,7 +140,8 @@ def _way(call: Call) -> ContactWay:
     return found
 
 
-def _choice(body: Json, name: str, allowed: tuple[int, ...], missing: int, bad: int) -> int:
+def choice(body: Json, name: str, allowed: tuple[int, ...], missing: int, bad: int) -> int:
+    """A number of `allowed`; the errcodes for none and for another one are given."""
     value = body.get(name)
     if value is None:
         raise WecomError(missing, f"missing contact way {name}")

@@ -46,11 +46,11 @@ def _scan(sandbox: Sandbox) -> Json:
     config_id, state = body.string("config_id", None), body.string("state", None)
     if config_id is None and state is None:
         raise ControlError("config_id or state is missing")
-    person, count = _person(body), body.whole("count", 1, 1)
+    person, count = person_of(body), body.whole("count", 1, 1)
     half = body.choice("half", MODES, None)
     full_after = body.number("full_after", contacts.NEVER)
     body.done()
-    _check_count(person, count)
+    check_count(person, count)
     with sandbox.world.lock:
         people = [
             contacts.scan(
@@ -71,14 +71,15 @@ def _add(sandbox: Sandbox) -> Json:
         remark=body.text("remark", None),
         full_after=body.number("full_after", contacts.NEVER),
     )
-    person, count = _person(body), body.whole("count", 1, 1)
+    person, count = person_of(body), body.whole("count", 1, 1)
     body.done()
-    _check_count(person, count)
+    check_count(person, count)
     with sandbox.world.lock:
         return {"people": [contacts.add(sandbox, person, arrival) for _ in range(count)]}
 
 
-def _person(body: Body) -> Person:
+def person_of(body: Body) -> Person:
+    """Who acts: somebody known by id or unionid, or somebody new."""
     return Person(
         external_userid=body.string("external_userid", None),
         name=body.string("name", None),
@@ -89,7 +90,8 @@ def _person(body: Body) -> Person:
     )
 
 
-def _check_count(person: Person, count: int) -> None:
+def check_count(person: Person, count: int) -> None:
+    """ControlError when so many cannot act at once."""
     if count > MAX_COUNT:
         raise ControlError(f"count must be at most {MAX_COUNT}")
     if count > 1 and (person.external_userid or person.unionid):

@@ -36,6 +36,16 @@ class GroupControl(ControlClient):
         """The group is dissolved."""
         return self.post("/groups/dismiss", chat_id=chat_id)
 
+    def scan_group(
+        self, config_id: str | None = None, state: str | None = None, **person: object
+    ) -> list[Json]:
+        """Scan a join way; person: name, unionid, external_userid, count. Each row tells chat_id, created, already."""
+        return list(self.post("/groups/scan", config_id=config_id, state=state, **person)["people"])
+
+    def attach_template(self, chat_id: str, template_id: str | None) -> Json:
+        """A person attaches an entry welcome template to a group (None: takes it off)."""
+        return self.post("/groups/template", chat_id=chat_id, template_id=template_id)
+
     def group_behaviour(self, chat_id: str, **changes: int | bool | None) -> Json:
         """capacity (None: the corp's default), inactive (90510 when it is to be transferred)."""
         return self.call("POST", "/groups/behaviour", {"chat_id": chat_id, **changes})

@@ -29,7 +29,8 @@ class GroupMember:
 class Group(Kept):
     """A customer group. `version` is the newest link of the chain; `status` 0 normal … 3 inherited;
     `heir` = the new owner while a transfer is under way; `inactive` = nobody wrote for a year (90510);
-    `capacity` = how many people fit in (None: Limits.group_capacity)."""
+    `capacity` = how many people fit in (None: Limits.group_capacity);
+    `template_id` = the entry welcome a person attached."""
 
     chat_id: str
     name: str
@@ -44,3 +45,4 @@ class Group(Kept):
     heir: str | None = None
     inactive: bool = False
     capacity: int | None = None
+    template_id: str | None = None

@@ -18,6 +18,7 @@ from scrm.sandbox.model.transfers import Transfers
 if TYPE_CHECKING:
     from scrm.sandbox.config import AppConfig, SandboxConfig
     from scrm.sandbox.limits_config import Limits
+    from scrm.sandbox.model.group_entry import JoinWay, WelcomeTemplate
     from scrm.sandbox.model.groups import Group
     from scrm.sandbox.model.mass_send import MassSend
     from scrm.sandbox.model.media import Media
@@ -59,6 +60,8 @@ class World:
     tag_groups: dict[str, TagGroup] = field(default_factory=dict)
     tags: dict[str, Tag] = field(default_factory=dict)
     contact_ways: dict[str, ContactWay] = field(default_factory=dict)
+    join_ways: dict[str, JoinWay] = field(default_factory=dict)
+    welcome_templates: dict[str, WelcomeTemplate] = field(default_factory=dict)
     welcome_codes: dict[str, WelcomeCode] = field(default_factory=dict)
     welcome_rounds: dict[tuple[str, str], WelcomeRound] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)

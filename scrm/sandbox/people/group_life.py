@@ -78,12 +78,25 @@ def change(sandbox: Sandbox, chat_id: str, detail: str, value: str) -> list[Deli
     return _emit(sandbox, group, "update", detail)
 
 
+def is_full(world: World, group: Group) -> bool:
+    """Whether nobody else fits in."""
+    return len(group.members) >= (group.capacity or world.limits.group_capacity)
+
+
 def behave(world: World, chat_id: str, changes: dict[str, Any]) -> Group:
     """How a group is from now on: capacity (None: the corp's default), inactive (nobody wrote for a year)."""
     group = find(world, chat_id)
     for name, value in changes.items():
         setattr(group, name, value)
     return group
+
+
+def attach_template(world: World, chat_id: str, template_id: str | None) -> None:
+    """A person chooses the entry welcome of a group in the client (None: none any more)."""
+    group = find(world, chat_id)
+    if template_id is not None and template_id not in world.welcome_templates:
+        raise ControlError(f"there is no welcome template {template_id!r}", 404)
+    group.template_id = template_id
 
 
 def owner_changed(sandbox: Sandbox, group: Group) -> list[Delivery]:

@@ -56,7 +56,7 @@ def test_attachments_of_moments_are_bound_to_their_scene(wecom, corp):
     answer = wecom.upload("upload_attachment", PNG, media_type="image", attachment_type=1)
     assert isinstance(answer["created_at"], int)
     image = {"msgtype": "image", "image": {"media_id": answer["media_id"]}}
-    assert code(wecom.contact("add_msg_template", sender="staff0001", attachments=[image])) == 40007
+    assert code(wecom.contact("add_msg_template", sender="staff0001", attachments=[image])) == 41072
     assert code(wecom.upload("upload_attachment", PNG, media_type="image", attachment_type=9)) == 40058
     assert code(wecom.upload("upload_attachment", PNG, media_type="voice", attachment_type=1)) == 40005
 
