@@ -26,7 +26,12 @@ class ContactFact(StrEnum):
 
 @dataclass(frozen=True)
 class ContactRecorded:
-    """A fact of the past was recorded, in whatever order; may be told again. For histories, not for reactions."""
+    """A fact of the past was recorded, in whatever order; may be told again. For histories, not for reactions.
+
+    :param found: no callback told it: WeCom no longer showed the relation when it was asked ``at`` this moment
+    :param replaced: the newest add (time, state) that was known before a newer one took its place in the relation; WeCom
+        may have shown it without any callback
+    """
 
     follow_id: int
     customer_id: int
@@ -34,6 +39,8 @@ class ContactRecorded:
     fact: ContactFact
     at: datetime
     note: str | None = None
+    found: bool = False
+    replaced: tuple[datetime, str | None] | None = None
 
 
 @dataclass(frozen=True)

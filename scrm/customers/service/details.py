@@ -160,7 +160,7 @@ def _close_missing(complete: Sequence[int], shown: Iterable[Relation], asked_at:
     missing = session().execute(_SELECT_MISSING, {**values, "staff": list(kept[1])}).all()
     if gone := [row.id for row in missing if not row.is_recent]:
         for row in session().execute(_CLOSE, {"ids": gone, "second": second}).all():
-            tell_history(row, [(ContactFact.LOST_BY_STAFF, second, None)])
+            tell_history(row, [(ContactFact.LOST_BY_STAFF, second, None)], found=True)
             tell_loss(row)
     return {row.customer_id for row in missing if row.is_recent}
 

@@ -76,7 +76,7 @@ def record_adds(adds: Sequence[Add]) -> dict[Pair, int]:
         facts = (
             (ContactFact.HALF_ADDED if add.half else ContactFact.ADDED, add.at, add.state) for add in told
         )
-        tell_history(row, facts)
+        tell_history(row, facts, replaced=_replaced_add(row))
         publish(*(FollowAdded(row.id, row.customer_id, row.staff_id, at) for at in _times_to_tell(row, told)))
     return ids
 
@@ -186,6 +186,7 @@ ON CONFLICT (customer_id, staff_id) DO UPDATE SET
   {", ".join(_newest(value, time) for value, time in WITH_TIME)},
   {", ".join(f"{time} = GREATEST(f.{time}, excluded.{time})" for time in _TIMES)}, updated_at = now()
 RETURNING new.id, new.customer_id, new.staff_id, old.add_event_at, old.half_added_at,
+  old.added_at AS added_before, new.added_at, old.state AS state_before, old.state_at AS state_before_at,
   old.deleted_by_staff_at AS lost_to_staff_before, old.deleted_by_customer_at AS lost_before,
   old.status AS old_status, new.status AS new_status, new.deleted_by_staff_at, new.deleted_by_customer_at,
   (old.transfer_failed_at, old.transfer_fail_reason)
@@ -208,10 +209,23 @@ def _times_to_tell(before: Row[Any], adds: Sequence[Add]) -> list[datetime]:
     return times
 
 
-def tell_history(row: Row[Any], facts: Iterable[tuple[ContactFact, datetime, str | None]]) -> None:
-    """Tell facts of one relation (a row with id, customer_id, staff_id) for the histories."""
+def _replaced_add(row: Row[Any]) -> tuple[datetime, str | None] | None:
+    """The add, with its state, that a newer one replaced in the relation just now."""
+    if row.added_before is None or row.added_before == row.added_at:
+        return None
+    return row.added_before, row.state_before if row.state_before_at == row.added_before else None
+
+
+def tell_history(
+    row: Row[Any],
+    facts: Iterable[tuple[ContactFact, datetime, str | None]],
+    *,
+    found: bool = False,
+    replaced: tuple[datetime, str | None] | None = None,
+) -> None:
+    """Tell facts of one relation (a row with id, customer_id, staff_id) for the histories; see ContactRecorded."""
     relation = (row.id, row.customer_id, row.staff_id)
-    publish(*(ContactRecorded(*relation, *fact) for fact in dict.fromkeys(facts)))
+    publish(*(ContactRecorded(*relation, *fact, found, replaced) for fact in dict.fromkeys(facts)))
 
 
 def tell_loss(row: Row[Any]) -> None:
