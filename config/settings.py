@@ -245,6 +245,15 @@ class Transfers(Section):
     alert_days: tuple[Annotated[int, Field(ge=0)], ...]
 
 
+class Sync(Section):
+    """The full sync with WeCom."""
+
+    concurrency: int = Field(ge=1)
+    lease_seconds: Seconds
+    shrink_share: float = Field(gt=0, le=1)
+    shrink_min: int = Field(ge=0)
+
+
 class Clock(Section):
     """The process that turns due rows into jobs."""
 
@@ -282,6 +291,7 @@ class Settings(BaseSettings):
     alerts: Alerts
     losses: Losses
     transfers: Transfers
+    sync: Sync
     clock: Clock
     log: Log
 
