@@ -8,19 +8,19 @@ from scrm.kernel.schemas import PageQuery, Schema
 from scrm.media.models import MediaKind, Use
 
 
-class MediaIn(Schema):
+class MediaFileIn(Schema):
     """A file as a form part named ``file``."""
 
     file = fields.Raw(required=True, metadata={"type": "string", "format": "binary"})
 
 
-class MediaQuery(PageQuery):
+class MediaFileQuery(PageQuery):
     """Which files to list."""
 
     kind = fields.Enum(MediaKind, by_value=True)
 
 
-class MediaOut(Schema):
+class MediaFileOut(Schema):
     """A file of the library."""
 
     id = fields.Integer()
@@ -34,7 +34,7 @@ class MediaOut(Schema):
     created_at = fields.AwareDateTime()
 
 
-class UploadOut(Schema):
+class MediaUploadOut(Schema):
     """What WeCom holds of a file for one use."""
 
     use = fields.Enum(Use, by_value=True)
@@ -46,10 +46,10 @@ class UploadOut(Schema):
     error = fields.String(allow_none=True, metadata={"description": "why the last upload failed"})
 
 
-class MediaDetailOut(MediaOut):
+class MediaFileDetailOut(MediaFileOut):
     """A file with what WeCom holds of it."""
 
-    uploads = fields.List(fields.Nested(UploadOut))
+    uploads = fields.List(fields.Nested(MediaUploadOut))
     refused_uses = fields.Dict(
         keys=fields.String(),
         values=fields.String(),

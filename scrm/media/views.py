@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from typing import Any
 
@@ -13,7 +14,7 @@ from scrm.kernel.http import api_blueprint, page_schema
 from scrm.kernel.permissions import Permission, current_actor, needs
 from scrm.media import queries
 from scrm.media.models import MediaFile, Use
-from scrm.media.schemas import MediaDetailOut, MediaIn, MediaOut, MediaQuery
+from scrm.media.schemas import MediaFileDetailOut, MediaFileIn, MediaFileOut, MediaFileQuery
 from scrm.media.service.keeping import delete_file, keep_file
 from scrm.media.service.rules import LARGEST, refusal
 from scrm.media.service.store import media_store
@@ -30,19 +31,18 @@ def _allow_files() -> None:
 
 @blueprint.route("/media", methods=["POST"])
 @needs(Permission.MEDIA_WRITE)
-@blueprint.arguments(MediaIn, location="files")
-@blueprint.response(201, MediaOut)
+@blueprint.arguments(MediaFileIn, location="files")
+@blueprint.response(201, MediaFileOut)
 def add_media(data: dict[str, Any]) -> MediaFile:
     """Keep a file; the same content again gives the same row."""
-    upload = data["file"]
-    with transaction():
+    with contextlib.closing(data["file"]) as upload, transaction():
         return keep_file(upload.filename or "", upload.read(), current_actor().name)
 
 
 @blueprint.route("/media")
 @needs(Permission.MEDIA_READ)
-@blueprint.arguments(MediaQuery, location="query")
-@blueprint.response(200, page_schema(MediaOut))
+@blueprint.arguments(MediaFileQuery, location="query")
+@blueprint.response(200, page_schema(MediaFileOut))
 def list_media(query: dict[str, Any]) -> dict[str, Any]:
     """Files, newest first."""
     return queries.media_page(query)
@@ -50,13 +50,13 @@ def list_media(query: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.route("/media/<int:media_id>")
 @needs(Permission.MEDIA_READ)
-@blueprint.response(200, MediaDetailOut)
+@blueprint.response(200, MediaFileDetailOut)
 def show_media(media_id: int) -> dict[str, Any]:
     """One file, what WeCom holds of it, and where it cannot be used."""
     file = queries.media_by_id(media_id)
     refused = {use.value: refusal(file.kind, file.size, file.seconds, use) for use in Use}
     return {
-        **{name: getattr(file, name) for name in MediaOut().fields},
+        **{name: getattr(file, name) for name in MediaFileOut().fields},
         "uploads": queries.uploads_of(media_id),
         "refused_uses": {use: why for use, why in refused.items() if why},
     }

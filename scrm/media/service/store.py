@@ -53,6 +53,7 @@ def _open(conf: Media) -> LocalStore | S3Store:
         "secret_access_key": conf.secret_key.get_secret_value(),
     }
     config: Any = {name: value for name, value in given.items() if value}  # the rest says the environment
+    config["disable_bulk_delete"] = True  # we delete one at a time, and not every store knows bulk deletion
     allow_http = conf.endpoint.startswith("http://")
     return S3Store.from_url(
         conf.url, config=config, client_options={"timeout": TIMEOUT, "allow_http": allow_http}
