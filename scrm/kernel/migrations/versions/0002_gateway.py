@@ -71,6 +71,76 @@ def upgrade():
     sa.PrimaryKeyConstraint('id', name=op.f('pk_media_files')),
     sa.UniqueConstraint('sha256', name=op.f('uq_media_files_sha256'))
     )
+    op.create_table('sync_follows',
+    sa.Column('part_id', sa.BigInteger(), nullable=False),
+    sa.Column('page', sa.Integer(), nullable=False),
+    sa.Column('asked_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('userid', sa.Text(), nullable=False),
+    sa.Column('external_userid', sa.Text(), nullable=False),
+    sa.Column('createtime', sa.BigInteger(), nullable=False),
+    sa.Column('name', sa.Text(), nullable=True),
+    sa.Column('avatar', sa.Text(), nullable=True),
+    sa.Column('type', sa.BigInteger(), nullable=True),
+    sa.Column('gender', sa.BigInteger(), nullable=True),
+    sa.Column('unionid', sa.Text(), nullable=True),
+    sa.Column('position', sa.Text(), nullable=True),
+    sa.Column('corp_name', sa.Text(), nullable=True),
+    sa.Column('corp_full_name', sa.Text(), nullable=True),
+    sa.Column('external_profile', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+    sa.Column('remark', sa.Text(), nullable=True),
+    sa.Column('description', sa.Text(), nullable=True),
+    sa.Column('remark_corp_name', sa.Text(), nullable=True),
+    sa.Column('remark_mobiles', sa.ARRAY(sa.Text()), nullable=False),
+    sa.Column('add_way', sa.BigInteger(), nullable=True),
+    sa.Column('state', sa.Text(), nullable=True),
+    sa.Column('oper_userid', sa.Text(), nullable=True),
+    sa.Column('wechat_channels', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+    sa.Column('tag_ids', sa.ARRAY(sa.Text()), nullable=True),
+    prefixes=['UNLOGGED']
+    )
+    op.create_index('ix_sync_follows_part_id', 'sync_follows', ['part_id', 'page'], unique=False)
+    op.create_table('sync_items',
+    sa.Column('part_id', sa.BigInteger(), nullable=False),
+    sa.Column('page', sa.Integer(), nullable=False),
+    sa.Column('asked_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('entity', sa.Text(), nullable=False),
+    sa.Column('key', sa.Text(), nullable=False),
+    sa.Column('body', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+    prefixes=['UNLOGGED']
+    )
+    op.create_index('ix_sync_items_entity', 'sync_items', ['entity', 'key'], unique=False)
+    op.create_index('ix_sync_items_part_id', 'sync_items', ['part_id', 'page'], unique=False)
+    op.create_table('sync_missing',
+    sa.Column('part_id', sa.BigInteger(), nullable=False),
+    sa.Column('entity', sa.Text(), nullable=False),
+    sa.Column('subject', sa.BigInteger(), nullable=False),
+    sa.Column('key', sa.Text(), nullable=False),
+    sa.Column('staff_id', sa.BigInteger(), nullable=True),
+    prefixes=['UNLOGGED']
+    )
+    op.create_index('ix_sync_missing_part_id', 'sync_missing', ['part_id', 'entity'], unique=False)
+    op.create_index('ix_sync_missing_staff_id', 'sync_missing', ['staff_id', 'key'], unique=False)
+    op.create_table('sync_runs',
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
+    sa.Column('kind', sa.Enum('nightly', 'manual', name='runkind', native_enum=False, length=32), nullable=False),
+    sa.Column('state', sa.Enum('reading', 'comparing', 'applying', 'waiting_for_person', 'done', 'failed', 'cancelled', name='runstate', native_enum=False, length=32), nullable=False),
+    sa.Column('by', sa.Text(), nullable=False),
+    sa.Column('entities', sa.ARRAY(sa.Text()), nullable=False),
+    sa.Column('dry_run', sa.Boolean(), server_default='false', nullable=False),
+    sa.Column('repair_tags', sa.Enum('ours', 'wecom', 'none', name='repairtags', native_enum=False, length=32), nullable=False),
+    sa.Column('state_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('planned_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('expected', sa.BigInteger(), server_default='0', nullable=False),
+    sa.Column('counts', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+    sa.Column('guard', postgresql.JSONB(astext_type=sa.Text()), server_default='{}', nullable=False),
+    sa.Column('confirmed_by', sa.Text(), nullable=True),
+    sa.Column('confirmed_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('error', sa.Text(), nullable=True),
+    sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_sync_runs'))
+    )
+    op.create_index('uq_sync_runs_open', 'sync_runs', [sa.literal_column('(true)')], unique=True, postgresql_where=sa.text("state IN ('reading', 'comparing', 'applying', 'waiting_for_person')"))
     op.create_table('transfer_defaults',
     sa.Column('department_id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('rule', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
@@ -143,6 +213,7 @@ def upgrade():
     sa.Column('version', sa.BigInteger(), server_default='1', nullable=False),
     sa.Column('accepted', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
     sa.Column('accepted_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('drifted_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('effect_id', sa.BigInteger(), nullable=True),
     sa.Column('error', sa.Text(), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
@@ -166,6 +237,37 @@ def upgrade():
     sa.PrimaryKeyConstraint('media_file_id', 'use', name=op.f('pk_media_uploads'))
     )
     op.create_index('ix_media_uploads_keep_until', 'media_uploads', ['keep_until'], unique=False)
+    op.create_table('sync_parts',
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
+    sa.Column('run_id', sa.BigInteger(), nullable=False),
+    sa.Column('entity', sa.Text(), nullable=False),
+    sa.Column('stage', sa.SmallInteger(), nullable=False),
+    sa.Column('state', sa.Enum('waiting', 'read', 'compared', 'applied', 'closed', 'failed', 'split', 'cancelled', name='partstate', native_enum=False, length=32), nullable=False),
+    sa.Column('keys', sa.ARRAY(sa.Text()), nullable=False),
+    sa.Column('cursor', sa.Text(), server_default='', nullable=False),
+    sa.Column('pages', sa.BigInteger(), server_default='0', nullable=False),
+    sa.Column('rows', sa.BigInteger(), server_default='0', nullable=False),
+    sa.Column('applied_pages', sa.BigInteger(), server_default='0', nullable=False),
+    sa.Column('started_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('errcode', sa.BigInteger(), nullable=True),
+    sa.Column('error', sa.Text(), nullable=True),
+    sa.Column('failures', postgresql.JSONB(astext_type=sa.Text()), server_default='[]', nullable=False),
+    sa.Column('counts', postgresql.JSONB(astext_type=sa.Text()), server_default='{}', nullable=False),
+    sa.Column('attempts', sa.BigInteger(), server_default='0', nullable=False),
+    sa.Column('lease_token', sa.Uuid(), nullable=True),
+    sa.Column('lease_until', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('next_at', sa.DateTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['run_id'], ['sync_runs.id'], name=op.f('fk_sync_parts_run_id_sync_runs'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_sync_parts'))
+    )
+    op.create_index('ix_sync_parts_open', 'sync_parts', ['run_id', 'state', 'stage', 'id'], unique=False, postgresql_where=sa.text("state IN ('waiting', 'read', 'compared', 'applied')"))
+    op.create_index('ix_sync_parts_run_id', 'sync_parts', ['run_id', 'entity'], unique=False)
+    op.create_table('sync_touched',
+    sa.Column('run_id', sa.BigInteger(), nullable=False),
+    sa.Column('customer_id', sa.BigInteger(), nullable=False),
+    sa.ForeignKeyConstraint(['run_id'], ['sync_runs.id'], name=op.f('fk_sync_touched_run_id_sync_runs'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('run_id', 'customer_id', name=op.f('pk_sync_touched'))
+    )
     op.create_table('transfer_closed_receivers',
     sa.Column('staff_id', sa.BigInteger(), nullable=False),
     sa.Column('errcode', sa.BigInteger(), nullable=False),
@@ -343,6 +445,7 @@ def upgrade():
     op.create_index('ix_transfer_items_tags', 'transfer_items', ['id'], unique=False, postgresql_where=sa.text('tags_wanted_at IS NOT NULL'))
     op.create_index('uq_transfer_items_open_customer', 'transfer_items', ['from_staff_id', 'customer_id'], unique=True, postgresql_where=sa.text("state IN ('planned', 'asked', 'waiting')"))
     op.create_index('uq_transfer_items_open_group', 'transfer_items', ['group_id'], unique=True, postgresql_where=sa.text("group_id IS NOT NULL AND state IN ('planned', 'asked', 'waiting')"))
+    op.add_column('callback_inbox', sa.Column('reason', sa.Text(), nullable=True))
     op.add_column('channel_adds', sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False))
     op.add_column('channel_adds', sa.Column('staff_id', sa.BigInteger(), server_default='0', nullable=False))
     op.add_column('channel_adds', sa.Column('kind', sa.Enum('half', 'full', 'seen', name='addkind', native_enum=False, length=32), server_default='full', nullable=False))
@@ -403,6 +506,7 @@ def upgrade():
     op.create_index('ix_effects_tell_at', 'effects', ['queue', 'tell_at'], unique=False, postgresql_where=sa.text('tell_at IS NOT NULL'))
     op.create_index('uq_effects_link_id', 'effects', [sa.literal_column("(result ->> 'link_id')")], unique=True, postgresql_where=sa.text("kind = 'add_acquisition_link'"))
     op.create_index('ix_group_stays_state', 'group_stays', ['state', 'joined_at'], unique=False, postgresql_where=sa.text('state IS NOT NULL'))
+    op.add_column('staff', sa.Column('feature_lost_at', sa.DateTime(timezone=True), nullable=True))
     op.add_column('staff', sa.Column('told', postgresql.JSONB(astext_type=sa.Text()), server_default='{}', nullable=False))
     op.add_column('welcomes', sa.Column('channel_code_id', sa.BigInteger(), nullable=True))
     op.create_index('ix_welcomes_channel_code_id_event_at', 'welcomes', ['channel_code_id', 'event_at'], unique=False)
@@ -419,6 +523,7 @@ def downgrade():
     op.drop_index('ix_welcomes_channel_code_id_event_at', table_name='welcomes')
     op.drop_column('welcomes', 'channel_code_id')
     op.drop_column('staff', 'told')
+    op.drop_column('staff', 'feature_lost_at')
     op.drop_index('ix_group_stays_state', table_name='group_stays', postgresql_where=sa.text('state IS NOT NULL'))
     op.drop_index('uq_effects_link_id', table_name='effects', postgresql_where=sa.text("kind = 'add_acquisition_link'"))
     op.drop_index('ix_effects_tell_at', table_name='effects', postgresql_where=sa.text('tell_at IS NOT NULL'))
@@ -479,6 +584,7 @@ def downgrade():
     op.drop_column('channel_adds', 'kind')
     op.drop_column('channel_adds', 'staff_id')
     op.drop_column('channel_adds', 'id')
+    op.drop_column('callback_inbox', 'reason')
     op.drop_index('uq_transfer_items_open_group', table_name='transfer_items', postgresql_where=sa.text("group_id IS NOT NULL AND state IN ('planned', 'asked', 'waiting')"))
     op.drop_index('uq_transfer_items_open_customer', table_name='transfer_items', postgresql_where=sa.text("state IN ('planned', 'asked', 'waiting')"))
     op.drop_index('ix_transfer_items_tags', table_name='transfer_items', postgresql_where=sa.text('tags_wanted_at IS NOT NULL'))
@@ -509,6 +615,10 @@ def downgrade():
     op.drop_index('ix_transfer_plans_from_staff_id', table_name='transfer_plans')
     op.drop_table('transfer_plans')
     op.drop_table('transfer_closed_receivers')
+    op.drop_table('sync_touched')
+    op.drop_index('ix_sync_parts_run_id', table_name='sync_parts')
+    op.drop_index('ix_sync_parts_open', table_name='sync_parts', postgresql_where=sa.text("state IN ('waiting', 'read', 'compared', 'applied')"))
+    op.drop_table('sync_parts')
     op.drop_index('ix_media_uploads_keep_until', table_name='media_uploads')
     op.drop_table('media_uploads')
     op.drop_table('group_codes')
@@ -521,6 +631,16 @@ def downgrade():
     op.drop_index('ix_transfer_watches_next_at', table_name='transfer_watches', postgresql_where=sa.text('next_at IS NOT NULL'))
     op.drop_table('transfer_watches')
     op.drop_table('transfer_defaults')
+    op.drop_index('uq_sync_runs_open', table_name='sync_runs', postgresql_where=sa.text("state IN ('reading', 'comparing', 'applying', 'waiting_for_person')"))
+    op.drop_table('sync_runs')
+    op.drop_index('ix_sync_missing_staff_id', table_name='sync_missing')
+    op.drop_index('ix_sync_missing_part_id', table_name='sync_missing')
+    op.drop_table('sync_missing')
+    op.drop_index('ix_sync_items_part_id', table_name='sync_items')
+    op.drop_index('ix_sync_items_entity', table_name='sync_items')
+    op.drop_table('sync_items')
+    op.drop_index('ix_sync_follows_part_id', table_name='sync_follows')
+    op.drop_table('sync_follows')
     op.drop_table('media_files')
     op.drop_table('entry_welcomes')
     op.drop_index('uq_circuits_open', table_name='circuits', postgresql_where=sa.text('closed_at IS NULL'))
