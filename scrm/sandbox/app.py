@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 from scrm.sandbox.control_api.blueprint import control_blueprint
 from scrm.sandbox.gateway import Gateway, dispatch
 from scrm.sandbox.handlers import load_handlers
+from scrm.sandbox.people import link_quota
 from scrm.sandbox.runtime import Sandbox
 from scrm.sandbox.state_file import load
 
@@ -32,6 +33,8 @@ def create_sandbox(config: SandboxConfig, state_file: Path | None = None) -> Fla
     sandbox.state_file = state_file
     if state_file is not None:
         load(sandbox, state_file)
+    else:
+        link_quota.replan(sandbox)
     app.extensions["sandbox"] = sandbox
     app.register_blueprint(control_blueprint(sandbox))
     app.register_error_handler(HTTPException, _as_json)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from scrm.sandbox.controls.console import ConsoleControl
 from scrm.sandbox.controls.corp import CorpControl
 from scrm.sandbox.controls.groups import GroupControl
+from scrm.sandbox.controls.links import LinkControl
 from scrm.sandbox.controls.people import PeopleControl
 from scrm.sandbox.controls.service import ServiceControl
 from scrm.sandbox.controls.transfers import TransferControl
@@ -15,6 +16,13 @@ __all__ = ["ControlClient", "SandboxControl", "SandboxControlError"]
 
 
 class SandboxControl(
-    CorpControl, PeopleControl, GroupControl, ServiceControl, TransferControl, ConsoleControl, TruthControl
+    CorpControl,
+    PeopleControl,
+    GroupControl,
+    ServiceControl,
+    TransferControl,
+    LinkControl,
+    ConsoleControl,
+    TruthControl,
 ):
     """Everything a test, a demo or a script does to the simulated corp."""

@@ -42,6 +42,9 @@ class Limits:
     group_capacity: int = 200  # people in one group; a control call sets it per group
     join_way_lists_new_groups: bool = True  # whether get_join_way shows groups WeCom made is not published
     welcome_templates: int = 100  # §4.6, 41055
+    acquisition_links: int = 3_000  # 41095; the figure is not in wecom-api.md
+    acquisition_quota: int = 1_000  # adds through links a new corp has
+    chat_key_seconds: int = 1_800  # §3.4
     unscoped_group_people: int = 1_000  # §4.7, 81017
     kf_retention_seconds: int = 259_200  # §7.2: 3 days
     kf_token_seconds: int = 600  # §3.5

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrm.sandbox.config import ConfigError
 from scrm.sandbox.model.world import World
-from scrm.sandbox.people import broadcasts, group_transfers, transfers
+from scrm.sandbox.people import broadcasts, group_transfers, link_quota, transfers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,5 +52,5 @@ def load(sandbox: Sandbox, path: Path) -> None:
     with sandbox.world.lock:
         for name, value in values.items():
             setattr(sandbox.world, name, value)
-        for module in (broadcasts, transfers, group_transfers):
+        for module in (broadcasts, transfers, group_transfers, link_quota):
             module.replan(sandbox)

@@ -190,7 +190,7 @@ def _set_people(
         raise WecomError(BAD_USERS, "a single contact way takes exactly one user")
     if not users and not parties:
         raise WecomError(BAD_USERS, "user and party are both empty")
-    people = tuple(dict.fromkeys([*users, *_people_of(call, parties)]))
+    people = tuple(dict.fromkeys([*users, *people_of(call, parties)]))
     if len(people) > call.world.limits.contact_way_people:
         raise WecomError(TOO_MANY_PEOPLE, "contact way: too many people")
     for userid in people:
@@ -200,7 +200,7 @@ def _set_people(
     return people
 
 
-def _people_of(call: Call, parties: list[int]) -> list[str]:
+def people_of(call: Call, parties: list[int]) -> list[str]:
     """Members with the feature in these departments and everything below them."""
     departments = call.world.departments
     if any(party not in departments for party in parties):

@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from scrm.sandbox.model.world import World
+from scrm.sandbox.people import link_quota
 
 if TYPE_CHECKING:
     from scrm.sandbox.runtime import Sandbox
@@ -31,5 +32,6 @@ def reset(sandbox: Sandbox, seed: int | None) -> None:
             if item.name not in KEPT:
                 setattr(old, item.name, getattr(fresh, item.name))
         sandbox.outbox.records.clear()
+        link_quota.replan(sandbox)
     sandbox.limits.clear()
     sandbox.log.clear()

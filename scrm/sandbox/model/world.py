@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from scrm.sandbox.clock import Clock
 from scrm.sandbox.errors import ControlError
 from scrm.sandbox.ids import Ids
+from scrm.sandbox.model.acquisition import Acquisition, Quota
 from scrm.sandbox.model.kf import KfState
 from scrm.sandbox.model.people import Customer, Department, Follow, Member
 from scrm.sandbox.model.transfers import Transfers
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from scrm.sandbox.model.mass_send import MassSend
     from scrm.sandbox.model.media import Media
     from scrm.sandbox.model.tags import ContactWay, Tag, TagGroup, WelcomeCode, WelcomeRound
+
+
+QUOTA_LIFE = 365 * 86_400  # of the acquisition quota a corp begins with
 
 
 @dataclass(slots=True, eq=False)
@@ -73,6 +77,7 @@ class World:
     message_digests: dict[str, float] = field(default_factory=dict)
     kf: KfState = field(default_factory=KfState)
     transfers: Transfers = field(default_factory=Transfers)
+    acquisition: Acquisition = field(default_factory=Acquisition)
 
     @classmethod
     def create(cls, config: SandboxConfig) -> World:
@@ -86,6 +91,8 @@ class World:
             apps={item.name: App(item, item.callback_url) for item in config.apps},
         )
         world.departments[1] = Department(1, "Sandbox Trading", 0, 100_000_000)
+        bought = config.limits.acquisition_quota
+        world.acquisition.quotas = [Quota(world.clock.seconds() + QUOTA_LIFE, bought, bought)]
         return world
 
     def follow(self, userid: str, external_userid: str) -> Follow | None:

@@ -78,6 +78,17 @@ NAMES = sorted(
         "page_id",
         "page_size",
         "new_owner",
+        "room_base_id",
+        "room_base_name",
+        "template_id",
+        "image",
+        "video",
+        "link",
+        "link_id",
+        "link_name",
+        "range",
+        "priority_option",
+        "chat_key",
     ]
 )
 LEAVES = st.one_of(
@@ -90,7 +101,19 @@ LEAVES = st.one_of(
     ),
 )
 INNER = st.sampled_from(
-    ["content", "userid_list", "group_list", "tag_list", "list", "msgtype", "link", "name", "type"]
+    [
+        "content",
+        "user_list",
+        "department_list",
+        "userid_list",
+        "group_list",
+        "tag_list",
+        "list",
+        "msgtype",
+        "link",
+        "name",
+        "type",
+    ]
 )
 VALUES = st.recursive(
     LEAVES, lambda some: st.lists(some, max_size=3) | st.dictionaries(INNER, some, max_size=3), max_leaves=6
