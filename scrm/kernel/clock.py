@@ -15,6 +15,11 @@ def utcnow() -> datetime:
     return datetime.now(UTC) + _shift
 
 
+def shift() -> timedelta:
+    """How far tests have moved this process's clock; nothing otherwise."""
+    return _shift
+
+
 def from_epoch(seconds: float) -> datetime:
     """WeCom's Unix seconds as an aware UTC time."""
     return datetime.fromtimestamp(seconds, UTC)

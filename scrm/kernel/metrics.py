@@ -16,6 +16,7 @@ GOVERNOR_WAIT_SECONDS = Histogram(
     "scrm_governor_wait_seconds", "Time a WeCom call waited for its turn", ["api"], buckets=SECONDS
 )
 GOVERNOR_DEFERRED = Counter("scrm_governor_deferred", "WeCom calls put off instead of failing", ["api"])
+CIRCUIT_OPENED = Counter("scrm_circuit_opened", "Times an API was left alone for silence", ["api"])
 WECOM_CALLS = Counter("scrm_wecom_calls", "Calls of WeCom by answer", ["api", "errcode"])
 WECOM_SECONDS = Histogram("scrm_wecom_seconds", "Duration of calls of WeCom", ["api"], buckets=SECONDS)
 TOKEN_FETCHES = Counter("scrm_token_fetches", "Access tokens fetched", ["app"])

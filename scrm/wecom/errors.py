@@ -58,6 +58,7 @@ class WecomError(Exception):
         self.errcode = errcode
         self.errmsg = reason
         self.retry_after = retry_after
+        self.outage = False  # WeCom does not answer at this API at all: nothing is held against this call
 
     @property
     def passing(self) -> bool:

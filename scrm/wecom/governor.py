@@ -1,4 +1,4 @@
-"""Whose turn it is: one token bucket per app and API for all processes, calls at once, priorities, cool-downs.
+"""Whose turn it is: WeCom's limits for all processes and apps of the corp, priorities, blocks, and silent APIs.
 
 A call that would wait too long is put off (:class:`~scrm.wecom.errors.Deferred`) instead of failing. Redis decides in
 one Lua script; while it is away each process keeps to its share of the limits.
@@ -9,145 +9,237 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+
+import structlog
 
 from config.queues import Queue
 from config.settings import Governor as GovernorSettings
 from scrm.kernel import metrics
+from scrm.kernel.clock import shift
+from scrm.wecom.circuit import Change, CircuitRules, Heard, heard_in
 from scrm.wecom.errors import Busy, Deferred, RateLimited, WecomError
 from scrm.wecom.limits import (
     CAP_GROWS_MS,
     LONGEST_COOLDOWN_SECONDS,
     RESERVE,
     SLOT_SECONDS,
-    Figures,
+    Bucket,
+    Door,
     Left,
+    Rules,
     Turn,
+    WindowLeft,
 )
+from scrm.wecom.limits_table import Sent
 from scrm.wecom.local_bucket import LocalBucket
 from scrm.wecom.models import Priority
 from scrm.wecom.store import SharedStore, StoreAway
 
+log = structlog.get_logger(__name__)
+
 LOCAL_SHARE = 1 / len(Queue)  # one worker process per queue: a process alone keeps to its part
 BUSY_SECONDS = 1.0  # 45033 passes as soon as a call ends
 JITTER = 0.2  # waits and cool-downs differ by up to this share, so that nobody wakes together
-REDIS_CLOCK = 0
+NOTHING_SENT: Mapping[str, Any] = {}
+
+Release = Callable[..., tuple[Change, float]]
 
 
-def _redis_clock() -> int:
-    return REDIS_CLOCK
+@dataclass(frozen=True)
+class Caller:
+    """Who calls: WeCom counts most limits for the corp, some for an app.
+
+    :param corp: names the corp in Redis
+    :param digest: names the app in Redis
+    """
+
+    corp: str
+    name: str
+    digest: str
 
 
 class Governor:
-    """Turns at the APIs of one app. Thread-safe; one per process and app, deciding together through Redis.
+    """Turns at the APIs for one app. Thread-safe; one per process and app, deciding together through Redis.
 
-    :param name: digest of corp and secret: WeCom counts per secret
     :param now_ms: the model's time for tests; by default Redis's own clock
     """
 
     def __init__(
         self,
         store: SharedStore,
-        name: str,
+        caller: Caller,
         settings: GovernorSettings,
-        now_ms: Callable[[], int] = _redis_clock,
+        now_ms: Callable[[], int] | None = None,
     ) -> None:
         self._store = store
-        self._name = name
+        self._caller = caller
         self._settings = settings
         self._now_ms = now_ms
-        self._acquire, self._cool, self._peek = (store.script(n) for n in ("acquire", "cool_down", "peek"))
-        self._figures = lru_cache(maxsize=None)(lambda api: Figures.of(settings, api))
-        own = lru_cache(maxsize=None)(lambda api: Figures.of(settings, api, LOCAL_SHARE))
-        self._local = LocalBucket(own, lambda: now_ms() or time.monotonic() * 1000)
+        self._acquire, self._released, self._cool, self._peek = (
+            store.script("prelude", name) for name in ("acquire", "release", "cool_down", "peek")
+        )
+        self.circuit = CircuitRules.of(settings)
+        self.rules = lru_cache(maxsize=None)(lambda api: Rules(settings, api))
+        own = lru_cache(maxsize=None)(lambda api: Rules(settings, api, LOCAL_SHARE))
+        self.local = LocalBucket(own, self.circuit, now_ms or _monotonic_ms)
 
     @contextmanager
-    def turn(self, api: str, priority: Priority, patience: float) -> Iterator[None]:
-        """Wait for a turn, hold it for the length of the call, and learn from 45009 and 45033.
+    def turn(
+        self, api: str, priority: Priority, patience: float, sent: Sent = NOTHING_SENT
+    ) -> Iterator[None]:
+        """Wait for a turn, hold it for the length of the call, and learn from its answer.
 
         :param patience: longest wait in seconds
+        :param sent: body or parameters, where limits depend on them
         :raises Deferred: when the turn would come later than that; ``retry_after`` says when
         """
         if not self._settings.enabled:
             yield
             return
-        release = self._wait(api, priority, patience)
+        release = self._wait(api, priority, patience, sent)
         try:
             yield
-        except (RateLimited, Busy) as error:
-            error.retry_after = self.cool_down(api, error)
+        except WecomError as error:
+            self._learn(api, error, release)
             raise
-        finally:
-            release()
+        except BaseException:
+            release(Heard.NOTHING)
+            raise
+        release(Heard.ANSWER)
 
-    def try_turn(self, api: str, priority: Priority) -> tuple[Turn, Callable[[], None]]:
-        """Ask once. When granted, call the second value after the call of WeCom."""
+    def try_turn(self, api: str, priority: Priority, sent: Sent = NOTHING_SENT) -> tuple[Turn, Release]:
+        """Ask once. When granted, call the second value after the call of WeCom, with what was heard."""
         call = uuid.uuid4().hex
-        f = self._figures(api)
-        args = [self._now_ms(), call, RESERVE[priority], f.minute_burst, f.minute_rate, f.hour_burst]
-        args += [f.hour_rate, f.calls, int(SLOT_SECONDS * 1000), CAP_GROWS_MS]
+        rules = self.rules(api)
+        buckets = rules.buckets(self._caller.digest, sent)
+        args = [
+            *self.clock,
+            api,
+            call,
+            RESERVE[priority],
+            rules.calls,
+            int(SLOT_SECONDS * 1000),
+            CAP_GROWS_MS,
+        ]
+        args.append(self.circuit.patience(priority) * 1000)
+        for bucket in buckets:
+            args += [bucket.cost, int(bucket.reserved), *figures(bucket)]
         try:
-            granted, wait, why = self._acquire(self._keys(api), args)
+            granted, wait, why = self._acquire(self._keys(api, buckets, "apis"), args)
         except StoreAway:
-            return self._local.acquire(api, RESERVE[priority]), lambda: self._local.release(api)
-        return Turn(bool(granted), float(wait), why.decode()), lambda: self._release(api, call)
+            turn = self.local.acquire(api, priority, buckets)
+            return turn, lambda heard=Heard.ANSWER: self._told(api, self.local.release(api, turn, heard))
+        turn = Turn(bool(granted), float(wait), why.decode(), why == b"probe")
+        return turn, lambda heard=Heard.ANSWER: self._end(api, call, turn, heard)
 
     def cool_down(self, api: str, error: WecomError) -> float:
         """Close ``api`` after 45009 or 45033; returns the seconds until it opens."""
         rate = isinstance(error, RateLimited)
-        ms = (self._settings.cooldown_seconds if rate else BUSY_SECONDS) * 1000
-        jitter = random.random() * JITTER * ms
-        args = [
-            self._now_ms(),
-            "rate" if rate else "calls",
-            int(ms),
-            int(jitter),
-            int(LONGEST_COOLDOWN_SECONDS * 1000),
-        ]
+        seconds = self._settings.cooldown_seconds if rate else BUSY_SECONDS
+        jitter = random.random() * JITTER
+        rules = self.rules(api)
+        buckets = rules.shared_buckets(self._caller.digest) if rate else ()
+        args = [*self.clock, "rate" if rate else "calls", int(seconds * 1000), jitter]
+        args += [int(LONGEST_COOLDOWN_SECONDS * 1000), int(rate and rules.has_days)]
+        for bucket in buckets:
+            args += figures(bucket)
         try:
-            return float(self._cool(self._keys(api), args)) / 1000
+            return float(self._cool(self._keys(api, buckets), args)) / 1000
         except StoreAway:
-            return self._local.cool_down(api, ms, jitter, rate=rate) / 1000
+            return self.local.cool_down(api, buckets, seconds * 1000, jitter, rate=rate) / 1000
+
+    def doors(self, apis: Sequence[str]) -> dict[str, Door]:
+        """Whether calls of ``apis`` are tried at all: one question to Redis for all of them."""
+        try:
+            states = self._store.ask(lambda redis: self._states(redis, apis))
+        except StoreAway:
+            return {api: self.local.door(api) for api in apis}
+        return dict(zip(apis, states, strict=True))
+
+    def closed(self, apis: Sequence[str], priority: Priority = Priority.WELCOME) -> dict[str, float]:
+        """Those of ``apis`` at which nothing is tried now, with the seconds until something is."""
+        patience = self.circuit.patience(priority)
+        found = {api: door.shut_seconds(patience) for api, door in self.doors(apis).items()}
+        return {api: seconds for api, seconds in found.items() if seconds > 0}
 
     def left(self, apis: Sequence[str]) -> list[Left]:
-        """What is left of each API, in order: one question to Redis for all of them."""
+        """What is left of each API, in order."""
         return [self._left(api) for api in apis]
 
-    def closed(self, apis: Sequence[str]) -> dict[str, float]:
-        """Those of ``apis`` that WeCom has closed, with the seconds until they open."""
+    def called(self) -> set[str]:
+        """Every API that was called since Redis was emptied."""
         try:
-            cool = self._store.ask(lambda redis: self._cooling(redis, apis))
+            return self._store.ask(self._called)
         except StoreAway:
-            return {
-                left.api: left.closed_seconds for left in map(self._local.left, apis) if left.closed_seconds
-            }
-        return {api: ms / 1000 for api, ms in zip(apis, cool, strict=True) if ms > 0}
+            return set()
 
-    def _cooling(self, redis: Any, apis: Sequence[str]) -> list[float]:
+    def open_circuits(self) -> dict[tuple[str, str], tuple[str, float]]:
+        """(API, digest of the app it is counted for or empty) of every open circuit: the app, and since when (Unix time).
+
+        :raises StoreAway: when Redis cannot be asked
+        """
+        return self._store.ask(self._circuits)
+
+    @property
+    def clock(self) -> list[Any]:
+        """The time as the scripts want it: a model's, or Redis's own moved as far as this process's clock."""
+        return [self._now_ms(), 0] if self._now_ms else ["", int(shift().total_seconds() * 1000)]
+
+    def base(self, api: str) -> str:
+        """What all keys of one API begin with; all of a corp's lie in one slot of a cluster."""
+        own = f":{self._caller.digest}" if self.rules(api).own else ""
+        return f"{self.corp_key('turn')}:{api}{own}"
+
+    def corp_key(self, name: str) -> str:
+        """A key of the whole corp."""
+        return f"scrm:{name}:{{{self._caller.corp}}}"
+
+    def _called(self, redis: Any) -> set[str]:
+        members: set[bytes] = redis.smembers(self.corp_key("apis"))
+        return {api.decode() for api in members}
+
+    def _circuits(self, redis: Any) -> dict[tuple[str, str], tuple[str, float]]:
+        found = redis.hgetall(self.corp_key("circuits"))
+        return {_circuit_name(name): _circuit_value(value) for name, value in found.items()}
+
+    def _states(self, redis: Any, apis: Sequence[str]) -> list[Door]:
         pipe = redis.pipeline(transaction=False)
         pipe.time()
         for api in apis:
-            pipe.hget(self._keys(api)[0], "cool")
-        (seconds, micros), *cool = pipe.execute()
-        now = self._now_ms() or seconds * 1000 + micros // 1000
-        return [float(value or 0) - now for value in cool]
+            pipe.hmget(f"{self.base(api)}:state", "cool", "open", "pause", "probe")
+        (seconds, micros), *states = pipe.execute()
+        given, moved = self.clock
+        now = (given or seconds * 1000 + micros // 1000) + moved
+        return [_door(now, *(float(value) if value else None for value in state)) for state in states]
 
     def _left(self, api: str) -> Left:
-        f = self._figures(api)
-        args = [self._now_ms(), f.minute_burst, f.minute_rate, f.hour_burst, f.hour_rate]
+        rules = self.rules(api)
+        buckets = rules.shared_buckets(self._caller.digest)
+        args = [*self.clock, *(figure for bucket in buckets for figure in figures(bucket))]
         try:
-            minute, hour, running, closed = self._peek(self._keys(api), args)
+            running, cool, pause, since, trying, *left = self._peek(self._keys(api, buckets), args)
         except StoreAway:
-            return self._local.left(api)
-        return Left(api, minute, hour, running, closed / 1000)
+            running, left = self.local.left(api, buckets)
+            door = self.local.door(api)
+        else:
+            opened = None if since < 0 else since / 1000
+            door = Door(cool / 1000, opened, pause / 1000, bool(trying))
+        app = self._caller.name if rules.own else None
+        windows = tuple(
+            WindowLeft.of(window, float(value))
+            for window, value in zip((w for b in buckets for w in b.windows), left, strict=True)
+        )
+        return Left(api, app, windows, running, rules.calls, door)
 
-    def _wait(self, api: str, priority: Priority, patience: float) -> Callable[[], None]:
+    def _wait(self, api: str, priority: Priority, patience: float, sent: Sent) -> Release:
         started = time.monotonic()
         while True:
-            turn, release = self.try_turn(api, priority)
+            turn, release = self.try_turn(api, priority, sent)
             waited = time.monotonic() - started
             if turn.granted:
                 metrics.GOVERNOR_WAIT_SECONDS.labels(api).observe(waited)
@@ -158,10 +250,75 @@ class Governor:
                 raise Deferred(api, None, f"put off by the governor: {turn.why}", retry_after=pause)
             time.sleep(pause)
 
-    def _release(self, api: str, call: str) -> None:
-        with suppress(StoreAway):  # the slot ends by itself
-            self._store.ask(lambda redis: redis.zrem(self._keys(api)[1], call))
+    def _learn(self, api: str, error: WecomError, release: Release) -> None:
+        heard = heard_in(error)
+        if isinstance(error, RateLimited | Busy) and heard is Heard.ANSWER:
+            error.retry_after = self.cool_down(api, error)
+        change, seconds = release(heard)
+        if heard is Heard.SILENCE and change in {Change.OPENED, Change.STILL}:
+            error.outage, error.retry_after = True, seconds * (1 + random.random() * JITTER)
 
-    def _keys(self, api: str) -> list[str]:
-        base = f"scrm:turn:{{{self._name}:{api}}}"
-        return [f"{base}:state", f"{base}:calls"]
+    def _end(self, api: str, call: str, turn: Turn, heard: Heard) -> tuple[Change, float]:
+        circuit, own = self.circuit, self.rules(api).own
+        name = f"{api} {self._caller.digest if own else ''}"
+        args = [*self.clock, call, heard, int(turn.probe), name, self._caller.name, circuit.failures]
+        args += [int(seconds * 1000) for seconds in (circuit.first, circuit.longest, circuit.forget)]
+        keys = [*self._keys(api, ()), self.corp_key("circuits")]
+        try:
+            change, ms = self._released(keys, args)
+        except StoreAway:  # the slot ends by itself
+            return Change.NONE, 0.0
+        return self._told(api, (Change(change.decode()), float(ms) / 1000))
+
+    def _told(self, api: str, told: tuple[Change, float]) -> tuple[Change, float]:
+        """Say once, where it happened, that a circuit changed."""
+        change, seconds = told
+        if change is Change.OPENED:
+            metrics.CIRCUIT_OPENED.labels(api).inc()
+            log.warning(
+                "WeCom does not answer; the API is left alone",
+                api=api,
+                app=self._caller.name,
+                seconds=seconds,
+            )
+        if change is Change.CLOSED:
+            log.warning("WeCom answers again", api=api, app=self._caller.name)
+        return told
+
+    def _keys(self, api: str, buckets: Sequence[Bucket], *corp: str) -> list[str]:
+        base = self.base(api)
+        shared = [self.corp_key(name) for name in corp]
+        return [f"{base}:state", f"{base}:calls", *shared, *(f"{base}:{bucket.name}" for bucket in buckets)]
+
+
+def figures(bucket: Bucket) -> list[Any]:
+    """A bucket's windows as the scripts take them."""
+    found: list[Any] = [len(bucket.windows)]
+    for window in bucket.windows:
+        found += [window.row.window, window.burst, window.rate]
+    return found
+
+
+def _door(
+    now: float, cool: float | None, opened: float | None, pause: float | None, probe: float | None
+) -> Door:
+    return Door(
+        max(0.0, (cool or 0) - now) / 1000,
+        None if opened is None else (now - opened) / 1000,
+        (pause or 0) / 1000,
+        now < (probe or 0),
+    )
+
+
+def _circuit_name(raw: bytes) -> tuple[str, str]:
+    api, _, scope = raw.decode().partition(" ")
+    return api, scope
+
+
+def _circuit_value(raw: bytes) -> tuple[str, float]:
+    app, _, since = raw.decode().rpartition(" ")
+    return app, float(since) / 1000
+
+
+def _monotonic_ms() -> float:
+    return time.monotonic() * 1000 + shift().total_seconds() * 1000

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -35,7 +35,7 @@ class Only(StrEnum):
 
 
 MATCHES: dict[Only, Callable[[Sent], bool]] = {
-    Only.ALL: lambda sent: True,
+    Only.ALL: lambda _: True,
     Only.TOKENLESS: lambda sent: not sent.get("token"),
     Only.TEMPORARY: lambda sent: bool(sent.get("is_temp")),
 }
@@ -94,7 +94,7 @@ CALLS_AT_ONCE: dict[str, tuple[int, str]] = {"kf/sync_msg": (5, "1.3")}
 """Calls of one API at once where a figure is known, with its source."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def rows_of(api: str) -> tuple[Limit, ...]:
     """The rows an API is held to, the base first."""
     base = () if api in OWN_RATE_ONLY else tuple(row for row in LIMITS if row.api == EVERY)

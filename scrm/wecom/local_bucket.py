@@ -3,92 +3,174 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
-from scrm.wecom.limits import LONGEST_COOLDOWN_SECONDS, Figures, Left, Turn
+from scrm.wecom.circuit import Change, CircuitRules, Heard
+from scrm.wecom.limits import (
+    LONGEST_COOLDOWN_SECONDS,
+    RESERVE,
+    SLOT_SECONDS,
+    Bucket,
+    Door,
+    Rules,
+    Turn,
+    Window,
+)
+from scrm.wecom.limits_table import DAY, MINUTE
+from scrm.wecom.models import Priority
 
 ASK_AGAIN_MS = 20.0
+TRYING_AGAIN_MS = 1000.0
+
+
+@dataclass
+class _Level:
+    """What is left of one window."""
+
+    left: float
+    at: float
 
 
 @dataclass
 class _State:
-    minute: float
-    hour: float
-    at: float
+    levels: dict[tuple[str, int], _Level] = field(default_factory=dict)
+    running: int = 0
     cool: float = 0.0
     long: float = 0.0
-    running: int = 0
+    failures: int = 0
+    failed_at: float = 0.0
+    opened: float | None = None
+    pause: float = 0.0
+    probe: float = 0.0
 
 
 class LocalBucket:
-    """Token buckets and call counts by API, in memory. Thread-safe.
+    """Windows, calls at once and circuits by API, in memory. Thread-safe.
 
-    :param figures: an API's figures for this process's share
+    :param rules: an API's rules for this process's share
     :param now_ms: the clock, in milliseconds
     """
 
-    def __init__(self, figures: Callable[[str], Figures], now_ms: Callable[[], float]) -> None:
-        self._figures = figures
+    def __init__(
+        self, rules: Callable[[str], Rules], circuit: CircuitRules, now_ms: Callable[[], float]
+    ) -> None:
+        self._rules = rules
+        self._circuit = circuit
         self._now_ms = now_ms
-        self._states: dict[str, _State] = {}
+        self._states: defaultdict[str, _State] = defaultdict(_State)
         self._lock = threading.Lock()
 
-    def acquire(self, api: str, reserve: float) -> Turn:
-        """Take a turn, or learn how long to wait."""
+    def acquire(self, api: str, priority: Priority, buckets: Sequence[Bucket]) -> Turn:
+        """Take a turn, or learn how long to wait. Only what the call takes is read of ``buckets``, not their figures."""
         with self._lock:
-            state, figures, now = self._current(api)
-            if now < state.cool:
-                return Turn(False, state.cool - now, "cooldown")
-            wait = max(
-                _wait(state.minute, figures.minute_burst, figures.minute_rate, reserve),
-                _wait(state.hour, figures.hour_burst, figures.hour_rate, reserve),
-            )
+            state, now, reserve = self._states[api], self._now_ms(), RESERVE[priority]
+            shut = self._shut(state, now, priority)
+            if shut:
+                return shut
+            wanted = list(self._wanted(api, state, buckets, now))
+            wait = max((_wait(*each, reserve) for each in wanted), default=0.0)
             if wait > 0:
                 return Turn(False, wait, "rate")
-            if state.running >= max(1, int(figures.calls * (1 - reserve))):
+            if state.running >= max(1, int(self._rules(api).calls * (1 - reserve))):
                 return Turn(False, ASK_AGAIN_MS, "calls")
-            state.minute -= 1
-            state.hour -= 1
+            for level, _, bucket in wanted:
+                level.left -= bucket.cost
             state.running += 1
-            return Turn(True)
+            probe = state.opened is not None
+            if probe:
+                state.probe = now + SLOT_SECONDS * 1000
+            return Turn(True, probe=probe)
 
-    def release(self, api: str) -> None:
-        """The call has ended."""
+    def release(self, api: str, turn: Turn, heard: Heard) -> tuple[Change, float]:
+        """The call has ended; the second value is the seconds until somebody may try again."""
         with self._lock:
-            if api in self._states:
-                self._states[api].running -= 1
+            state, now = self._states[api], self._now_ms()
+            state.running -= 1
+            if turn.probe:
+                state.probe = 0.0
+            if heard is Heard.NOTHING or not self._circuit.failures:
+                return Change.NONE, 0.0
+            if heard is Heard.ANSWER:
+                closed = state.opened is not None
+                state.opened, state.failures = None, 0
+                return (Change.CLOSED if closed else Change.NONE), 0.0
+            return self._silence(state, now, turn)
 
-    def cool_down(self, api: str, ms: float, jitter_ms: float, *, rate: bool) -> float:
-        """Close ``api``; returns the milliseconds until it opens."""
+    def cool_down(
+        self, api: str, buckets: Sequence[Bucket], ms: float, jitter: float, *, rate: bool
+    ) -> float:
+        """Close ``api``, until which ``buckets`` stay empty; returns the milliseconds until it opens."""
         with self._lock:
-            state, _, now = self._current(api)
+            state, now = self._states[api], self._now_ms()
             if now < state.cool:
                 return state.cool - now
             if rate and now - state.cool < 2 * state.long:
-                ms = min(LONGEST_COOLDOWN_SECONDS * 1000, 2 * state.long)
-            state.cool = now + ms + jitter_ms
+                ms = 2 * state.long
+            longest = DAY if self._rules(api).has_days else LONGEST_COOLDOWN_SECONDS
+            ms = min(ms, longest * 1000)
+            state.cool = now + ms * (1 + jitter)
             if rate:
-                state.long, state.minute, state.at = ms, 0.0, state.cool
+                state.long = ms
+            for level, window, _ in self._wanted(api, state, buckets, now):
+                level.left = 0.0 if window.row.window == MINUTE else level.left
+                level.at = state.cool
             return state.cool - now
 
-    def left(self, api: str) -> Left:
-        """What is left of ``api``."""
+    def door(self, api: str) -> Door:
+        """Whether calls of ``api`` are tried at all."""
         with self._lock:
-            state, _, now = self._current(api)
-            closed = max(0.0, state.cool - now) / 1000
-            return Left(api, int(state.minute), int(state.hour), state.running, closed)
+            state, now = self._states[api], self._now_ms()
+            since = None if state.opened is None else (now - state.opened) / 1000
+            return Door(max(0.0, state.cool - now) / 1000, since, state.pause, now < state.probe)
 
-    def _current(self, api: str) -> tuple[_State, Figures, float]:
-        figures, now = self._figures(api), self._now_ms()
-        state = self._states.setdefault(api, _State(figures.minute_burst, figures.hour_burst, now))
-        passed = max(0.0, now - state.at)
-        state.minute = min(figures.minute_burst, state.minute + passed * figures.minute_rate)
-        state.hour = min(figures.hour_burst, state.hour + passed * figures.hour_rate)
-        state.at = max(state.at, now)
-        return state, figures, now
+    def left(self, api: str, buckets: Sequence[Bucket]) -> tuple[int, list[float]]:
+        """Calls under way, and what is left of each window of ``buckets``."""
+        with self._lock:
+            state = self._states[api]
+            wanted = self._wanted(api, state, buckets, self._now_ms())
+            return state.running, [level.left for level, _, _ in wanted]
+
+    def _shut(self, state: _State, now: float, priority: Priority) -> Turn | None:
+        if now < state.cool:
+            return Turn(False, state.cool - now, "cooldown")
+        if state.opened is None:
+            return None
+        again = state.opened + min(state.pause, self._circuit.patience(priority)) * 1000
+        if now < again:
+            return Turn(False, again - now, "circuit")
+        return Turn(False, TRYING_AGAIN_MS, "circuit") if now < state.probe else None
+
+    def _silence(self, state: _State, now: float, turn: Turn) -> tuple[Change, float]:
+        if state.opened is not None:
+            if turn.probe:
+                state.opened, state.pause = now, min(self._circuit.longest, 2 * state.pause)
+            return Change.STILL, max(0.0, state.opened + state.pause * 1000 - now) / 1000
+        recent = now - state.failed_at < self._circuit.forget * 1000
+        state.failures, state.failed_at = (state.failures if recent else 0) + 1, now
+        if state.failures < self._circuit.failures:
+            return Change.NONE, 0.0
+        state.opened, state.pause, state.failures = now, self._circuit.first, 0
+        return Change.OPENED, state.pause
+
+    def _wanted(
+        self, api: str, state: _State, buckets: Sequence[Bucket], now: float
+    ) -> Iterator[tuple[_Level, Window, Bucket]]:
+        """Every window the call takes from, filled up to now, with this process's share of its figure."""
+        own = {window.row: window for window in self._rules(api).windows}
+        for bucket in buckets:
+            for window in (own[window.row] for window in bucket.windows):
+                key = (bucket.name, window.row.window)
+                level = state.levels.setdefault(key, _Level(window.burst, now))
+                rate = window.rate or window.figure / (window.row.window * 1000)
+                level.left = min(window.burst, level.left + max(0.0, now - level.at) * rate)
+                level.at = max(level.at, now)
+                yield level, window, bucket
 
 
-def _wait(left: float, burst: float, rate: float, reserve: float) -> float:
-    need = min(burst, 1 + reserve * burst)
-    return (need - left) / rate if left < need else 0.0
+def _wait(level: _Level, window: Window, bucket: Bucket, reserve: float) -> float:
+    kept = reserve * window.burst if bucket.reserved and not window.counted else 0.0
+    need = min(window.burst, bucket.cost + kept)
+    rate = window.rate or window.figure / (window.row.window * 1000)
+    return (need - level.left) / rate if level.left < need else 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import Select, select
@@ -10,8 +10,10 @@ from sqlalchemy import Select, select
 from scrm.kernel.db import session
 from scrm.kernel.errors import NotFound
 from scrm.kernel.paging import paginate
-from scrm.wecom.client import wecom
+from scrm.kernel.settings import settings
+from scrm.wecom.client import gateway
 from scrm.wecom.limits import Left
+from scrm.wecom.limits_table import EVERY, LIMITS
 from scrm.wecom.models import Effect
 from scrm.wecom.registry import kinds
 
@@ -48,7 +50,19 @@ def shown_payload(effect: Effect) -> dict[str, Any]:
     return {key: MASK if key in hidden else value for key, value in effect.payload.items()}
 
 
-def limits_left(app_name: str | None = None) -> list[Left]:
-    """What is left of WeCom's limits for every API the ledger uses, by API."""
-    apis = sorted({kind.api for kind in kinds().values()})
-    return wecom(app_name).gateway.governor.left(apis)
+def limits_left(app_name: str | None = None, apis: Collection[str] = ()) -> list[Left]:
+    """What is left of WeCom's limits by API: those named, or those the ledger uses, the table knows or that were called.
+
+    What WeCom counts for the corp stands once, what it counts per app for each app (or only for ``app_name``).
+    """
+    names = [app_name] if app_name else list(settings().apps)
+    if not names:
+        return []
+    governors = [gateway().of_app(name).governor for name in names]
+    first, *others = governors
+    known = {kind.api for kind in kinds().values()} | {row.api for row in LIMITS if row.api != EVERY}
+    wanted = sorted(apis or known | first.called())
+    found = first.left(wanted)
+    for governor in others:
+        found += governor.left([api for api in wanted if governor.rules(api).own])
+    return sorted(found, key=lambda left: (left.api, left.app or ""))

@@ -52,9 +52,13 @@ class SharedStore:
         log.warning("redis away; limits and tokens are kept per process", error=reason)
         raise StoreAway
 
-    def script(self, name: str) -> Callable[..., Any]:
-        """The Lua script ``scrm/wecom/lua/<name>.lua`` as a function of keys and arguments; raises StoreAway."""
-        source = resources.files("scrm.wecom").joinpath("lua", f"{name}.lua").read_text()
+    def script(self, *names: str) -> Callable[..., Any]:
+        """The Lua files ``scrm/wecom/lua/<name>.lua``, one after the other, as a function of keys and arguments.
+
+        The function raises StoreAway.
+        """
+        folder = resources.files("scrm.wecom").joinpath("lua")
+        source = "\n".join(folder.joinpath(f"{name}.lua").read_text() for name in names)
         compiled = self._client.register_script(source)
 
         def run(keys: list[str], args: list[Any]) -> Any:

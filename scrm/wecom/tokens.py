@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from scrm.kernel.clock import utcnow
-from scrm.wecom.errors import Retryable, TokenExpired, WecomError
+from scrm.wecom.errors import Deferred, Retryable, TokenExpired, WecomError
 from scrm.wecom.fetch_guard import WINDOW_SECONDS, FetchGuard
 from scrm.wecom.store import SharedStore, StoreAway
 
@@ -124,7 +124,7 @@ class TokenStore:
         try:
             value, seconds = self._fetch()
         except WecomError as error:
-            if isinstance(error, Retryable) and error.errcode is None:
+            if isinstance(error, Retryable | Deferred) and error.errcode is None:
                 self._guard.refund(allowed)
             self._failure = (time.monotonic(), error)
             raise

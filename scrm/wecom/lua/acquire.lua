@@ -1,43 +1,75 @@
--- One turn at one API of one app, decided for all processes at once.
--- KEYS[1] state: m, h tokens left for the minute and the hour; at their time; cool until when it is closed;
---         cap, cap_at the number of calls at once learned from 45033 and when.
--- KEYS[2] calls under way: id -> when its slot ends by itself.
--- ARGV: now in ms (0: Redis's own clock), id, share kept free for those who go first, m burst, m per ms,
---       h burst, h per ms, calls at once, life of a slot in ms, ms in which the learned cap grows by one.
--- Answer: {1, 0, ''} or {0, ms to wait, why}.
-local now = tonumber(ARGV[1])
-if now == 0 then
-  local t = redis.call('TIME')
-  now = t[1] * 1000 + math.floor(t[2] / 1000)
-end
-local reserve, calls = tonumber(ARGV[3]), tonumber(ARGV[8])
-local s = redis.call('HMGET', KEYS[1], 'm', 'h', 'at', 'cool', 'cap', 'cap_at')
-local cool = tonumber(s[4]) or 0
+-- One turn at one API, decided for all processes at once: every window, the calls at once, and the circuit.
+-- KEYS[1] state: cool until when WeCom closed it; cap, cap_at the calls at once learned from 45033 and when;
+--         open since when WeCom does not answer, pause how long it is left alone, probe until when one call tries.
+-- KEYS[2] calls under way: id -> when its slot ends by itself. KEYS[3] APIs ever called. KEYS[4..] buckets.
+-- ARGV 3.. : API, id, share kept free for those who go first, calls at once, life of a slot in ms, ms in which the
+-- learned cap grows by one, longest ms this caller leaves a silent API alone; then per bucket: how much it takes,
+-- whether the share is kept free (1), and its windows as in prelude.lua.
+-- Answer: {1, 0, '' | 'probe'} or {0, ms to wait, why}.
+local reserve, calls, slot = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local s = redis.call('HMGET', KEYS[1], 'cool', 'cap', 'cap_at', 'open', 'pause', 'probe')
+local cool = tonumber(s[1]) or 0
 if now < cool then
   return {0, cool - now, 'cooldown'}
 end
-local passed = math.max(0, now - (tonumber(s[3]) or now))
-local wait, left = 0, {}
-for i = 1, 2 do
-  local burst, rate = tonumber(ARGV[2 + 2 * i]), tonumber(ARGV[3 + 2 * i])
-  left[i] = math.min(burst, (tonumber(s[i]) or burst) + passed * rate)
-  local need = math.min(burst, 1 + reserve * burst)
-  if left[i] < need then
-    wait = math.max(wait, math.ceil((need - left[i]) / rate))
+local why = ''
+if s[4] then
+  local again = tonumber(s[4]) + math.min(tonumber(s[5]), tonumber(ARGV[9]))
+  if now < again then
+    return {0, again - now, 'circuit'}
   end
+  if now < (tonumber(s[6]) or 0) then
+    return {0, 1000, 'circuit'}
+  end
+  why = 'probe'
+end
+local buckets, at, wait, late = {}, 10, 0, ''
+for k = 4, #KEYS do
+  local cost, keep = tonumber(ARGV[at]), tonumber(ARGV[at + 1]) * reserve
+  local found, life
+  found, at, life = windows(KEYS[k], at + 2)
+  for _, w in ipairs(found) do
+    local need = w.b > 0 and math.min(w.a, cost + keep * w.a) or math.min(w.a, cost)
+    if w.left < need then
+      local ms = w.b > 0 and math.ceil((need - w.left) / w.b) or midnight - now
+      if ms > wait then
+        wait, late = ms, w.b > 0 and 'rate' or 'quota'
+      end
+    end
+  end
+  buckets[k] = {cost = cost, windows = found, life = life}
 end
 if wait > 0 then
-  return {0, wait, 'rate'}
+  return {0, wait, late}
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
-if s[5] then
-  calls = math.min(calls, tonumber(s[5]) + math.floor((now - tonumber(s[6])) / tonumber(ARGV[10])))
+if s[2] then
+  calls = math.min(calls, tonumber(s[2]) + math.floor((now - tonumber(s[3])) / tonumber(ARGV[8])))
 end
 if redis.call('ZCARD', KEYS[2]) >= math.max(1, math.floor(calls * (1 - reserve))) then
   return {0, 20, 'calls'}
 end
-redis.call('HSET', KEYS[1], 'm', left[1] - 1, 'h', left[2] - 1, 'at', now)
-redis.call('PEXPIRE', KEYS[1], 7200000)
-redis.call('ZADD', KEYS[2], now + tonumber(ARGV[9]), ARGV[2])
-redis.call('PEXPIRE', KEYS[2], ARGV[9])
-return {1, 0, ''}
+for k, bucket in pairs(buckets) do
+  local values = {'at', now}
+  for _, w in ipairs(bucket.windows) do
+    if w.b > 0 then
+      values[#values + 1] = w.name
+      values[#values + 1] = w.left - bucket.cost
+    end
+  end
+  redis.call('HSET', KEYS[k], unpack(values))
+  if bucket.life > DAY then
+    redis.call('HINCRBY', KEYS[k], 'd' .. today, bucket.cost)
+    for day = today - 62, today - 31 do
+      redis.call('HDEL', KEYS[k], 'd' .. day)
+    end
+  end
+  redis.call('PEXPIRE', KEYS[k], bucket.life)
+end
+if why == 'probe' then
+  redis.call('HSET', KEYS[1], 'probe', now + slot)
+end
+redis.call('ZADD', KEYS[2], now + slot, ARGV[4])
+redis.call('PEXPIRE', KEYS[2], slot)
+redis.call('SADD', KEYS[3], ARGV[3])
+return {1, 0, why}

@@ -1,15 +1,20 @@
--- What is left of one API: KEYS and the bursts and rates as in acquire.lua. ARGV: now in ms, m burst, m per ms,
--- h burst, h per ms. Answer: {left this minute, left this hour, calls under way, ms until it is open}.
-local now = tonumber(ARGV[1])
-if now == 0 then
-  local t = redis.call('TIME')
-  now = t[1] * 1000 + math.floor(t[2] / 1000)
+-- What is left of one API. KEYS[1], KEYS[2] as in acquire.lua, KEYS[3..] buckets. ARGV 3.. : per bucket its windows as
+-- in prelude.lua. Answer: {calls under way, ms until WeCom opens it, pause of its circuit in ms, ms since the circuit
+-- opened or -1, whether one call tries now (1)}, then what is left of each window as text.
+local s = redis.call('HMGET', KEYS[1], 'cool', 'pause', 'open', 'probe')
+local answer = {
+  redis.call('ZCOUNT', KEYS[2], now, '+inf'),
+  math.max(0, (tonumber(s[1]) or 0) - now),
+  tonumber(s[2]) or 0,
+  s[3] and now - tonumber(s[3]) or -1,
+  now < (tonumber(s[4]) or 0) and 1 or 0,
+}
+local at = 3
+for k = 3, #KEYS do
+  local found
+  found, at = windows(KEYS[k], at)
+  for _, w in ipairs(found) do
+    answer[#answer + 1] = tostring(w.left)
+  end
 end
-local s = redis.call('HMGET', KEYS[1], 'm', 'h', 'at', 'cool')
-local passed = math.max(0, now - (tonumber(s[3]) or now))
-local left = {}
-for i = 1, 2 do
-  local burst, rate = tonumber(ARGV[2 * i]), tonumber(ARGV[1 + 2 * i])
-  left[i] = math.floor(math.min(burst, (tonumber(s[i]) or burst) + passed * rate))
-end
-return {left[1], left[2], redis.call('ZCOUNT', KEYS[2], now, '+inf'), math.max(0, (tonumber(s[4]) or 0) - now)}
+return answer

@@ -14,9 +14,11 @@ from scrm.kernel.db import session, transaction
 from scrm.wecom.client import wecom
 from scrm.wecom.effects import Intent, plan
 from scrm.wecom.events import EffectSettled
+from scrm.wecom.governor import Caller, Governor
 from scrm.wecom.jobs import LANES
 from scrm.wecom.models import Effect
 from scrm.wecom.registry import kind_named
+from scrm.wecom.store import SharedStore
 
 
 @dataclass
@@ -131,3 +133,43 @@ def process_env(settings) -> dict[str, str]:
         "SCRM_APPS__MAIN__TOKEN": main.token.get_secret_value(),
         "SCRM_APPS__MAIN__AES_KEY": main.aes_key.get_secret_value(),
     }
+
+
+AWAY = "redis://127.0.0.1:9/0"
+
+
+class Clock:
+    """Model time in milliseconds."""
+
+    def __init__(self) -> None:
+        self.ms = 1_700_000_000_000
+
+    def __call__(self) -> int:
+        return self.ms
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture(params=["shared", "alone"])
+def store(request, redis, settings):
+    """The shared store, and one that is away: the rules are the same."""
+    made = SharedStore(settings.redis_url.get_secret_value() if request.param == "shared" else AWAY)
+    made.alone = request.param == "alone"
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def shared(redis, settings):
+    made = SharedStore(settings.redis_url.get_secret_value())
+    yield made
+    made.close()
+
+
+def governor(store, settings, clock, app: str = "main", **changes) -> Governor:
+    """A governor of one app in model time, as another process would have it."""
+    caller = Caller("corp", app, f"digest-of-{app}")
+    return Governor(store, caller, settings.governor.model_copy(update=changes), clock)

@@ -7,48 +7,13 @@ import pytest
 
 from scrm.wecom.errors import Busy, Deferred, RateLimited
 from scrm.wecom.governor import LOCAL_SHARE, Governor
-from scrm.wecom.limits import RESERVE, Figures
+from scrm.wecom.limits import RESERVE, Rules
 from scrm.wecom.models import Priority
 from scrm.wecom.store import SharedStore
+from tests.scrm.wecom.conftest import AWAY, governor
 
 API = "externalcontact/get"
-AWAY = "redis://127.0.0.1:9/0"
 MINUTE = 60_000
-
-
-class Clock:
-    """Model time in milliseconds."""
-
-    def __init__(self) -> None:
-        self.ms = 1_700_000_000_000
-
-    def __call__(self) -> int:
-        return self.ms
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture(params=["shared", "alone"])
-def store(request, redis, settings):
-    """The shared store, and one that is away: the rules are the same."""
-    made = SharedStore(settings.redis_url.get_secret_value() if request.param == "shared" else AWAY)
-    made.alone = request.param == "alone"
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def shared(redis, settings):
-    made = SharedStore(settings.redis_url.get_secret_value())
-    yield made
-    made.close()
-
-
-def governor(store, settings, clock, **changes) -> Governor:
-    return Governor(store, "corp", settings.governor.model_copy(update=changes), clock)
 
 
 def grants(gov: Governor, priority: Priority, most: int = 100_000) -> int:
@@ -61,6 +26,10 @@ def grants(gov: Governor, priority: Priority, most: int = 100_000) -> int:
         release()
         count += 1
     return count
+
+
+def minute_left(gov: Governor) -> int:
+    return next(window.left for window in gov.left([API])[0].windows if window.seconds == 60)
 
 
 def share(store) -> float:
@@ -116,7 +85,7 @@ def test_every_priority_leaves_its_reserve_to_those_who_go_first(store, settings
     for priority in reversed(Priority):
         gov = governor(store, settings, clock, per_minute=6000)
         grants(gov, priority)
-        left[priority] = gov.left([API])[0].minute
+        left[priority] = minute_left(gov)
         assert grants(gov, priority) == 0
     burst = 600 * share(store)
     for priority, tokens in left.items():
@@ -225,7 +194,7 @@ def test_a_limit_met_inside_a_turn_closes_the_api_and_is_told_with_its_end(store
     with pytest.raises(RateLimited) as limited, gov.turn(API, Priority.WELCOME, 0):
         raise RateLimited(API, 45009, "limit")
     assert limited.value.retry_after >= 60
-    assert gov.left([API])[0].closed_seconds >= 59
+    assert gov.left([API])[0].door.cool_seconds >= 59
 
 
 def test_emptying_redis_in_the_middle_only_forgets(shared, redis, settings, clock):
@@ -251,7 +220,7 @@ def test_apis_do_not_share_their_limits(store, settings, clock):
 
 
 def test_the_figures_add_up_to_wecoms_limits(settings):
-    figures = Figures.of(settings.governor, API)
-    assert figures.minute_burst + figures.minute_rate * MINUTE == pytest.approx(10_000)
-    assert figures.hour_burst + figures.hour_rate * 60 * MINUTE == pytest.approx(150_000)
-    assert Figures.of(settings.governor, "kf/sync_msg").calls == 5
+    minute, hour = Rules(settings.governor, API).windows
+    assert minute.burst + minute.rate * MINUTE == pytest.approx(10_000)
+    assert hour.burst + hour.rate * 60 * MINUTE == pytest.approx(150_000)
+    assert Rules(settings.governor, "kf/sync_msg").calls == 5
