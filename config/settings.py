@@ -144,6 +144,7 @@ class Wecom(Section):
     read_timeout_seconds: Seconds
     token_early_seconds: int = Field(ge=0, lt=7200)
     concurrency: int = Field(ge=1)
+    picture_hosts: tuple[str, ...]
 
 
 class ApiLimits(Section):

@@ -28,6 +28,13 @@ class FollowUsersFound:
 
 
 @dataclass(frozen=True)
+class FollowUsersLost:
+    """Members no longer have WeCom's customer-contact feature: a contact way that names them is refused (84074)."""
+
+    staff_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class StaffLeft:
     """Members left the corp (or our view of it); told once each time ``left_at`` is set, whoever noticed it first."""
 
@@ -58,3 +65,8 @@ class DepartmentsMoved:
 @dataclass(frozen=True)
 class DepartmentsDoubted:
     """What callbacks told of departments came late or contradicts itself within one second: WeCom is asked."""
+
+
+@dataclass(frozen=True)
+class StaffListDoubted:
+    """Many members changed at once (an import): everybody should be read again."""

@@ -27,6 +27,7 @@ class Staff(Model):
     follows_customers: Mapped[bool] = mapped_column(
         default=False, server_default="false"
     )  # customer-contact feature
+    feature_lost_at: Mapped[datetime | None]  # WeCom's list named them once and no longer does
     left_at: Mapped[datetime | None]
     told: Mapped[dict[str, Any]] = mapped_column(
         default=dict, server_default="{}"

@@ -9,9 +9,10 @@ from datetime import datetime
 import orjson
 from sqlalchemy import text
 
+from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.events import publish
-from scrm.staff.events import FollowUsersFound
+from scrm.staff.events import FollowUsersFound, FollowUsersLost
 from scrm.staff.service.memberships import LEFT, PRESENCE, SAME_MOMENT, replace_departments, tell_presence
 from scrm.staff.service.naming import ensure_staff, staff_ids
 
@@ -128,12 +129,15 @@ RETURNING {PRESENCE}
 def set_follow_users(userids: Iterable[str]) -> None:
     """Say who may serve customers: exactly these members (``get_follow_user_list``, complete)."""
     ids = sorted(ensure_staff(userids).values())
-    changed = session().execute(_SET_FOLLOW_USERS, {"ids": ids}).all()
+    changed = session().execute(_SET_FOLLOW_USERS, {"ids": ids, "now": utcnow()}).all()
     if new := tuple(row.id for row in changed if row.follows_customers):
         publish(FollowUsersFound(new))
+    if lost := tuple(row.id for row in changed if not row.follows_customers):
+        publish(FollowUsersLost(lost))
 
 
 _SET_FOLLOW_USERS = text("""
-UPDATE staff SET follows_customers = id = ANY(CAST(:ids AS bigint[])), updated_at = now()
+UPDATE staff SET follows_customers = id = ANY(CAST(:ids AS bigint[])), updated_at = now(),
+  feature_lost_at = CASE WHEN NOT id = ANY(CAST(:ids AS bigint[])) THEN CAST(:now AS timestamptz) END
 WHERE follows_customers <> (id = ANY(CAST(:ids AS bigint[]))) RETURNING id, follows_customers
 """)
