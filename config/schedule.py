@@ -56,6 +56,8 @@ SCHEDULE: tuple[Every | Daily, ...] = (
     Every("scrm.group_entry.jobs.review_codes", 60),
     Every("scrm.group_entry.jobs.read_pictures", 30),
     Daily("scrm.group_entry.jobs.find_missed_joins", "04:50"),
+    Every("scrm.losses.jobs.tell_losses", 2),
+    Daily("scrm.losses.jobs.fill_losses", "05:10"),
     Every("scrm.broadcasts.jobs.start_broadcasts", 1),
     Every("scrm.broadcasts.jobs.freeze_audiences", 2),
     Every("scrm.broadcasts.jobs.submit_chunks", 2),

@@ -42,6 +42,7 @@ class Permission(StrEnum):
     INBOX_READ = "inbox:read"
     INBOX_REPLAY = "inbox:replay"
     LOSSES_READ = "losses:read"
+    LOSSES_WRITE = "losses:write"
     MEDIA_READ = "media:read"
     MEDIA_WRITE = "media:write"
     MESSAGES_READ = "messages:read"

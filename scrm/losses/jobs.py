@@ -1,0 +1,59 @@
+"""What workers do for losses."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+
+from config.queues import Queue
+from scrm.kernel.crashpoints import reached
+from scrm.kernel.db import session, transaction
+from scrm.kernel.jobs import job, others_wait
+from scrm.losses.queries import work
+from scrm.losses.service.judging import BATCH, judge_losses
+from scrm.losses.service.recording import reconsider
+
+log = structlog.get_logger(__name__)
+RUN_SECONDS = 10.0
+FILL_SECONDS = 200.0  # below a job's time-out; the rest of a long fill follows at once
+FOLLOWS = 20_000  # looked at by one question
+CHUNK = 1_000  # worked out in one transaction
+
+
+@job(Queue.EVENTS, due=work.judging_due)
+def tell_losses() -> None:
+    """Alerts and alarms for losses that became known."""
+    until = time.monotonic() + RUN_SECONDS
+    while True:
+        with transaction():
+            judged = judge_losses()
+            reached("losses_before_commit")
+        if judged < BATCH:
+            return
+        if time.monotonic() > until or others_wait(Queue.EVENTS):
+            tell_losses.wake()
+            return
+
+
+@job(Queue.BACKGROUND)
+def fill_losses(after: int = 0) -> None:
+    """Losses and returns that only the relations themselves know: from before there were losses, and from syncs.
+
+    What is worked out already is not looked for again, so the job may run twice or be killed anywhere.
+
+    :param after: follows up to this id were looked at by the run before
+    """
+    until, filled, last = time.monotonic() + FILL_SECONDS, 0, work.last_follow_id()
+    while after < last:
+        relations = work.relations_behind(after, after + FOLLOWS)
+        session().rollback()
+        for start in range(0, len(relations), CHUNK):
+            with transaction():
+                work.lock_relations(relations[start : start + CHUNK])
+                reconsider(relations[start : start + CHUNK])
+        filled, after = filled + len(relations), after + FOLLOWS
+        if time.monotonic() > until:
+            fill_losses.wake(after)
+            break
+    log.info("losses compared with relations", worked_out=filled)
