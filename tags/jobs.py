@@ -59,7 +59,8 @@ def _until_empty(step: Any, this: Any) -> None:
 
 def _refreshes_wait() -> bool:
     recent = exists().where(TagPull.state == PullState.FAILED, TagPull.finished_at > utcnow() - PULL_PAUSE)
-    wanted = or_(exists().select_from(TagRefresh), ~_ever_pulled())
+    due = exists().where(TagRefresh.wanted_at <= utcnow())
+    wanted = or_(due, ~_ever_pulled())
     return bool(session().scalar(select(and_(wanted, ~recent))))
 
 
@@ -73,7 +74,8 @@ def refresh_tags() -> None:
     with transaction():  # ends before WeCom is called
         if not session().scalar(select(_ever_pulled())):
             want_refresh({EVERYTHING: RefreshKind.EVERYTHING})
-        wanted = session().execute(select(TagRefresh.wecom_id, TagRefresh.kind, TagRefresh.gone)).all()
+        columns = select(TagRefresh.wecom_id, TagRefresh.kind, TagRefresh.gone)
+        wanted = session().execute(columns.where(TagRefresh.wanted_at <= utcnow())).all()
     if wanted:
         _pull(wanted)
 

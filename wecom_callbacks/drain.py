@@ -23,9 +23,10 @@ from scrm.kernel.db import transaction
 from scrm.kernel.leases import Claim
 from scrm.kernel.settings import settings
 from wecom_callbacks import service, xml
-from wecom_callbacks.models import InboxRow, InboxState, Lane
+from wecom_callbacks.models import InboxRow, Lane
+from wecom_callbacks.reasons import Ignored
 from wecom_callbacks.refusals import Refused
-from wecom_callbacks.registry import Callback, Handler, handler_for
+from wecom_callbacks.registry import Callback, Handler, handler_for, ignoring
 
 log = structlog.get_logger(__name__)
 
@@ -151,11 +152,8 @@ def _handle(work: _Work, handler: Handler | None, batch: list[Callback]) -> None
 def _run(token: uuid.UUID, handler: Handler | None, batch: list[Callback]) -> None:
     with transaction():
         service.end_with_lease()
-        if handler is None:
-            service.finish(token, batch, InboxState.IGNORED)
-            return
-        handler(batch)
-        service.finish(token, batch, InboxState.DONE)
+        ignored = handler(batch) if handler else ignoring(batch, [], Ignored.UNKNOWN_EVENT)
+        service.finish(token, batch, ignored or {})
         crashpoints.reached("batch_handled")
 
 

@@ -78,3 +78,5 @@ def purge_inbox() -> None:
         with transaction():
             gone = service.purge_finished(before, PURGE_BATCH)
         log.info("inbox purged", rows=gone)
+    with transaction():
+        service.purge_notices(before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import Index, LargeBinary, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -18,7 +19,7 @@ class InboxState(StrEnum):
     RECEIVED = "received"
     PROCESSING = "processing"
     DONE = "done"
-    IGNORED = "ignored"  # nobody handles this kind
+    IGNORED = "ignored"  # nothing was done; ``reason`` says why
     FAILED = "failed"  # will be tried again at next_at
     DEAD = "dead"  # all attempts failed; replay by hand
 
@@ -28,6 +29,23 @@ class Lane(StrEnum):
 
     URGENT = "urgent"  # carries a welcome code or a customer-service message: seconds matter
     EVENTS = "events"
+
+
+class CallbackNotice(Model):
+    """The newest word of WeCom that there is something to fetch: archived conversations, the result of a job.
+
+    Whoever fetches it compares ``told_at`` with when they last asked. Of one app and subject the newest notice stays.
+    """
+
+    __tablename__ = "callback_notices"
+
+    event: Mapped[str] = mapped_column(primary_key=True)
+    app: Mapped[str] = mapped_column(primary_key=True)
+    subject: Mapped[str] = mapped_column(
+        primary_key=True
+    )  # JobId; empty where the event is about the app alone
+    told_at: Mapped[datetime]
+    content: Mapped[dict[str, Any]]  # further fields of the event
 
 
 class InboxRow(Leased, Model):
@@ -57,5 +75,6 @@ class InboxRow(Leased, Model):
     change_type: Mapped[str | None]
     event_at: Mapped[datetime | None]
     error: Mapped[str | None]
+    reason: Mapped[str | None]  # why an ignored one was ignored (wecom_callbacks/reasons.py)
     replayed_at: Mapped[datetime | None]  # side effects whose moment has passed are skipped
     finished_at: Mapped[datetime | None]

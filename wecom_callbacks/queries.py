@@ -13,11 +13,13 @@ from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.errors import NotFound
 from scrm.kernel.paging import paginate
-from wecom_callbacks.models import InboxRow, InboxState, Lane
+from wecom_callbacks.models import CallbackNotice, InboxRow, InboxState, Lane
+from wecom_callbacks.reasons import Ignored
 
 CODES = re.compile(r"(<(WelcomeCode|Token)>).*?(</\2>)", re.DOTALL)
 
-FILTERS = ("state", "lane", "event", "change_type", "app")
+NOTICES_MAX = 200
+FILTERS = ("state", "lane", "event", "change_type", "app", "reason")
 
 
 def due_in(lane: Lane) -> ColumnElement[bool]:
@@ -60,3 +62,20 @@ def inbox_row(row_id: int) -> InboxRow:
 def shown_body(row: InboxRow) -> str:
     """The decrypted XML as people may see it: codes that let their holder act are masked, as in effects."""
     return CODES.sub(r"\1***\3", row.body)
+
+
+def shown_reason(row: InboxRow) -> str | None:
+    """Why an ignored callback was ignored, as a sentence; a word that an older version wrote is shown as it is."""
+    if row.reason is None:
+        return None
+    return Ignored(row.reason).sentence if row.reason in set(Ignored) else row.reason
+
+
+def notices(event: str | None = None, app: str | None = None) -> list[CallbackNotice]:
+    """What WeCom says there is to fetch, newest first: of one event and app, or all."""
+    chosen = select(CallbackNotice)
+    if event is not None:
+        chosen = chosen.where(CallbackNotice.event == event)
+    if app is not None:
+        chosen = chosen.where(CallbackNotice.app == app)
+    return list(session().scalars(chosen.order_by(CallbackNotice.told_at.desc()).limit(NOTICES_MAX)))

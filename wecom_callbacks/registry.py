@@ -1,22 +1,25 @@
 """Who handles which callback: ``@handles(event, change_type)`` on a function that takes a whole batch.
 
 A handler module lives in ``wecom_callbacks/handlers/`` (one file per event family), parses and makes one service
-call per batch. It must survive duplicates, any order and gaps.
+call per batch. It must survive duplicates, any order and gaps. It may return the rows it ignored, each with the
+reason; all others are done.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from wecom_callbacks import handlers
+from wecom_callbacks.reasons import Ignored
 
 Batch = list["Callback"]
-Handler = Callable[[Batch], None]
+Reasons = Mapping[int, Ignored]
+Handler = Callable[[Batch], Reasons | None]
 Key = tuple[str, str | None]
 
 _handlers: dict[Key, Handler] = {}
@@ -64,6 +67,23 @@ def handles(event: str, change_type: str | None = None) -> Callable[[Handler], H
 def handler_for(event: str, change_type: str | None) -> Handler | None:
     """Who takes this kind; None when nobody does."""
     return _handlers.get((event, change_type)) or _handlers.get((event, None))
+
+
+def named(batch: Batch, *names: str) -> tuple[Batch, dict[int, Ignored]]:
+    """The callbacks that carry text in all these fields; the others say nothing that can be recorded."""
+    kept = [one for one in batch if all(text(one.fields.get(name)) for name in names)]
+    return kept, ignoring(batch, kept, Ignored.INCOMPLETE)
+
+
+def ignoring(batch: Batch, kept: Batch, reason: Ignored) -> dict[int, Ignored]:
+    """The rows of ``batch`` that are not among ``kept``, each with the reason."""
+    known = {one.row_id for one in kept}
+    return {one.row_id: reason for one in batch if one.row_id not in known}
+
+
+def text(value: Any) -> str | None:
+    """A field's text; None when it is missing, empty or has children."""
+    return value if isinstance(value, str) and value else None
 
 
 def registered() -> dict[Key, Handler]:

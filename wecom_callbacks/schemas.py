@@ -7,7 +7,8 @@ from marshmallow.validate import Length
 
 from scrm.kernel.schemas import PageQuery, Schema, time_field
 from wecom_callbacks.models import InboxState, Lane
-from wecom_callbacks.queries import shown_body
+from wecom_callbacks.queries import shown_body, shown_reason
+from wecom_callbacks.reasons import Ignored
 
 IDS_MAX = 1000
 NAME = Length(max=128)
@@ -21,6 +22,7 @@ class InboxQuery(PageQuery):
     event = fields.String(validate=NAME)
     change_type = fields.String(validate=NAME)
     app = fields.String(validate=NAME)
+    reason = fields.Enum(Ignored, by_value=True)
 
 
 class InboxItem(Schema):
@@ -39,6 +41,12 @@ class InboxItem(Schema):
     next_at = time_field(allow_none=True, metadata={"description": "when a failed one is tried again"})
     attempts = fields.Integer(required=True)
     error = fields.String(allow_none=True)
+    reason = fields.String(
+        allow_none=True, metadata={"description": "why an ignored one was ignored, one word"}
+    )
+    reason_text = fields.Function(
+        shown_reason, metadata={"type": "string", "description": "the reason as a sentence, Chinese first"}
+    )
 
 
 class InboxDetail(InboxItem):

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, CursorResult, and_, delete, select, text, update
+from sqlalchemy.dialects.postgresql import insert
 
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.errors import InvalidInput
 from scrm.kernel.leases import RELEASED, Claim, claim, held
 from scrm.kernel.settings import settings
-from wecom_callbacks.models import InboxRow, InboxState, Lane
+from wecom_callbacks.models import CallbackNotice, InboxRow, InboxState, Lane
 from wecom_callbacks.queries import due_in
+from wecom_callbacks.reasons import Ignored
 from wecom_callbacks.registry import Callback
 
 SUSPECT_ATTEMPTS = 2  # a batch may end with its worker this often; then its rows are tried one by one
@@ -27,10 +29,11 @@ REPLAYABLE = (InboxState.DONE, InboxState.IGNORED, InboxState.FAILED, InboxState
 
 FINISH = text("""
 UPDATE callback_inbox AS row
-SET state = :state, event = v.event, change_type = v.change_type, event_at = v.event_at, finished_at = :now,
+SET state = CASE WHEN v.reason IS NULL THEN 'done' ELSE 'ignored' END, reason = v.reason, event = v.event,
+    change_type = v.change_type, event_at = v.event_at, finished_at = :now,
     error = NULL, next_at = NULL, lease_token = NULL, lease_until = NULL
-FROM unnest(CAST(:ids AS bigint[]), CAST(:events AS text[]), CAST(:changes AS text[]), CAST(:times AS timestamptz[]))
-     AS v(id, event, change_type, event_at)
+FROM unnest(CAST(:ids AS bigint[]), CAST(:events AS text[]), CAST(:changes AS text[]), CAST(:times AS timestamptz[]),
+     CAST(:reasons AS text[])) AS v(id, event, change_type, event_at, reason)
 WHERE row.id = v.id AND row.lease_token = :token AND row.state = 'processing'
 """)
 
@@ -52,6 +55,17 @@ class Selection:
     change_type: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Notice:
+    """WeCom has something to fetch; ``subject`` is the id of a job, or empty."""
+
+    event: str
+    app: str
+    told_at: datetime
+    subject: str = ""
+    content: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -99,9 +113,10 @@ def end_with_lease() -> None:
     )
 
 
-def finish(token: uuid.UUID, batch: Sequence[Callback], state: InboxState) -> None:
+def finish(token: uuid.UUID, batch: Sequence[Callback], ignored: Mapping[int, Ignored]) -> None:
     """Mark a handled batch, in the transaction that handled it.
 
+    :param ignored: why rows of it were ignored; all others are done
     :raises LeaseLost: when not every row is still held by ``token``
     """
     values = {
@@ -109,8 +124,9 @@ def finish(token: uuid.UUID, batch: Sequence[Callback], state: InboxState) -> No
         "events": [callback.event for callback in batch],
         "changes": [callback.change_type for callback in batch],
         "times": [callback.event_at for callback in batch],
+        "reasons": [ignored.get(callback.row_id) for callback in batch],
     }
-    done = session().execute(FINISH, {**values, "state": state, "now": utcnow(), "token": token})
+    done = session().execute(FINISH, {**values, "now": utcnow(), "token": token})
     if cast("CursorResult[Any]", done).rowcount != len(batch):
         raise LeaseLost
 
@@ -170,7 +186,7 @@ def replay(selection: Selection) -> Replayed:
         .limit(REPLAY_MAX)
         .with_for_update(skip_locked=True)
     )
-    values = {"attempts": 0, "next_at": None, "error": None, "finished_at": None, **RELEASED}
+    values = {"attempts": 0, "next_at": None, "error": None, "reason": None, "finished_at": None, **RELEASED}
     rows = session().execute(
         update(InboxRow)
         .where(InboxRow.id.in_(select(chosen.cte("chosen").c.id)))
@@ -197,6 +213,31 @@ def _clauses(selection: Selection) -> list[ColumnElement[bool]]:
             "ids", "give ids, or at least one of state, event, change_type, since, until"
         )
     return made
+
+
+def note(notices: Sequence[Notice]) -> None:
+    """Remember that WeCom has something to fetch; of one subject the newest notice stays."""
+    newest = {(n.event, n.app, n.subject): n for n in sorted(notices, key=lambda n: n.told_at)}
+    if not newest:
+        return
+    new = insert(CallbackNotice).values([asdict(newest[key]) for key in sorted(newest)])
+    session().execute(
+        new.on_conflict_do_update(
+            index_elements=["event", "app", "subject"],
+            set_={"told_at": new.excluded.told_at, "content": new.excluded.content},
+            where=new.excluded.told_at > CallbackNotice.told_at,
+        )
+    )
+
+
+def purge_notices(before: datetime) -> int:
+    """Delete notices about single jobs that were told before; those about a whole app stay."""
+    gone = session().execute(
+        delete(CallbackNotice)
+        .where(CallbackNotice.told_at < before, CallbackNotice.subject != "")
+        .execution_options(synchronize_session=False)
+    )
+    return cast("CursorResult[Any]", gone).rowcount
 
 
 def purge_finished(before: datetime, limit: int) -> int:

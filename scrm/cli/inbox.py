@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from wecom_callbacks.models import InboxRow
 
 STATES = click.Choice(["received", "processing", "done", "ignored", "failed", "dead"])
-COLUMNS = ("id", "state", "lane", "event", "change_type", "received_at", "attempts", "error")
+COLUMNS = ("id", "state", "lane", "event", "change_type", "received_at", "attempts", "reason", "error")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 
 
@@ -61,12 +61,13 @@ def show_row(row_id: int, as_json: bool) -> None:
     """
     from scrm.cli.application import application, attached_settings
     from scrm.cli.console import print_json, print_table
-    from wecom_callbacks.queries import inbox_row, shown_body
+    from wecom_callbacks.queries import inbox_row, shown_body, shown_reason
 
     with application("inbox", settings=attached_settings()).app_context():
         row = inbox_row(row_id)
         shown = {**_brief(row), "app": row.app, "event_at": row.event_at, "replayed_at": row.replayed_at,
-                 "finished_at": row.finished_at, "next_at": row.next_at, "body": shown_body(row)}  # fmt: skip
+                 "finished_at": row.finished_at, "next_at": row.next_at, "reason_text": shown_reason(row),
+                 "body": shown_body(row)}  # fmt: skip
     if as_json:
         print_json(shown)
     else:

@@ -13,6 +13,7 @@ from config.queues import Queue
 from config.settings import SettingsError
 from scrm.conversations import queries
 from scrm.conversations.service import kf, kf_sessions, messages, replies
+from scrm.kernel.clock import utcnow
 from scrm.kernel.crashpoints import reached
 from scrm.kernel.db import transaction
 from scrm.kernel.jobs import job, others_wait
@@ -147,17 +148,22 @@ def refresh_kf_accounts() -> None:
         client = wecom(feature="kf")
     except SettingsError:
         return
-    offset = 0
+    offset, asked_at = 0, utcnow()
+    seen: list[str] = []
     while True:
         found = (
             client.post("kf/account/list", {"offset": offset, "limit": ACCOUNT_PAGE}).get("account_list")
             or []
         )
         with transaction():
-            kf.keep_accounts(found)
+            kf.keep_accounts(found, asked_at)
+        seen += [str(account["open_kfid"]) for account in found]
         if len(found) < ACCOUNT_PAGE:
-            return
+            break
         offset += ACCOUNT_PAGE
+    with transaction():
+        gone = kf.close_missing_accounts(seen, asked_at)
+    log.info("customer-service accounts listed", accounts=len(seen), gone=gone)
 
 
 @job(Queue.BACKGROUND)

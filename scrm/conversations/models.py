@@ -89,6 +89,11 @@ class KfAccount(Leased, Model):
     pull_wanted_at: Mapped[datetime | None] = mapped_column(index=True)
     pull_token: Mapped[str | None]  # from the newest callback, valid 10 minutes
     pull_token_at: Mapped[datetime | None]  # that callback's own time
+    called_at: Mapped[
+        datetime | None
+    ]  # newest callback's own time; its second is read once more when it is over
+    granted_at: Mapped[datetime | None]  # WeCom last said or showed that our app may read it
+    removed_at: Mapped[datetime | None]  # it was deleted or taken from our app; not read unless granted later
     pulled_at: Mapped[datetime | None]
     pull_failed: Mapped[str | None]
     created_at: Mapped[CreatedAt]

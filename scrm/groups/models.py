@@ -44,6 +44,7 @@ class CustomerGroup(Model):
     expected_version: Mapped[
         str | None
     ]  # CurMemVer of a change we could not apply; ``get`` may lag behind it
+    expected_at: Mapped[datetime | None]  # time of the event that told it
     refresh_wanted_at: Mapped[datetime | None]
     refresh_after: Mapped[datetime | None]  # not before this: WeCom failed or may lag behind its own events
     refresh_attempts: Mapped[int] = mapped_column(

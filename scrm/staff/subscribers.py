@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from scrm.kernel.events import subscribe
 from scrm.staff import jobs
-from scrm.staff.events import DepartmentsDoubted, StaffFound
+from scrm.staff.events import DepartmentsDoubted, StaffFound, StaffListDoubted
 
 
 @subscribe(StaffFound)
@@ -19,3 +19,9 @@ def ask_for_details(events: Sequence[StaffFound]) -> None:
 def ask_about_departments(events: Sequence[DepartmentsDoubted]) -> None:
     """WeCom knows how they stand."""
     jobs.complete_staff.wake()
+
+
+@subscribe(StaffListDoubted)
+def read_everybody(events: Sequence[StaffListDoubted]) -> None:
+    """An import has changed many at once; if this wake-up is lost, the nightly reading does it."""
+    jobs.refresh_staff.wake()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from scrm.acquisition.service.greeting import Newcomer, greet
 from scrm.customers.events import LostBy
@@ -17,35 +17,38 @@ from scrm.customers.service.recording import (
     record_transfer_failures,
 )
 from scrm.customers.service.wanting import want_refresh, want_refresh_after
-from wecom_callbacks.registry import Callback, handles
+from wecom_callbacks.registry import Batch, Callback, Reasons, handles, named, text
 
 EVENT = "change_external_contact"
+BOTH = ("UserID", "ExternalUserID")
 
 
 @handles(EVENT, "add_external_contact")
-def added(batch: list[Callback]) -> None:
+def added(batch: Batch) -> Reasons:
     """The member and the customer are contacts now."""
-    _record(batch, half=False)
+    return _record(batch, half=False)
 
 
 @handles(EVENT, "add_half_external_contact")
-def half_added(batch: list[Callback]) -> None:
+def half_added(batch: Batch) -> Reasons:
     """The customer can chat, the member has not added back (skip_verify)."""
-    _record(batch, half=True)
+    return _record(batch, half=True)
 
 
-def _record(batch: Sequence[Callback], *, half: bool) -> None:
-    told = _named(batch)
+def _record(batch: Batch, *, half: bool) -> Reasons:
+    told, ignored = named(batch, *BOTH)
     adds = [Add(*_pair(one), one.event_at, half, _text(one, "State")) for one in told]
     _greet(told, record_adds(adds))
+    return ignored
 
 
 @handles(EVENT, "msg_audit_approved")
-def archiving_approved(batch: list[Callback]) -> None:
+def archiving_approved(batch: Batch) -> Reasons:
     """The customer agreed to session archiving; only now may a refused welcome be sent (41053)."""
-    told = _named(batch)
+    told, ignored = named(batch, *BOTH)
     want_refresh(one.fields["ExternalUserID"] for one in told)
     _greet(told, ensure_follows(_pair(one) for one in told if _text(one, "WelcomeCode")))
+    return ignored
 
 
 def _greet(told: Iterable[Callback], follow_ids: dict[Pair, int]) -> None:
@@ -59,40 +62,40 @@ def _greet(told: Iterable[Callback], follow_ids: dict[Pair, int]) -> None:
 
 
 @handles(EVENT, "edit_external_contact")
-def edited(batch: list[Callback]) -> None:
+def edited(batch: Batch) -> Reasons:
     """Remark, description or tags were edited in a client; the event does not say which, WeCom does."""
-    newest = sorted(_named(batch), key=lambda one: one.event_at)
+    told, ignored = named(batch, *BOTH)
+    newest = sorted(told, key=lambda one: one.event_at)
     want_refresh_after({one.fields["ExternalUserID"]: one.event_at for one in newest})
+    return ignored
 
 
 @handles(EVENT, "del_external_contact")
-def deleted_by_staff(batch: list[Callback]) -> None:
+def deleted_by_staff(batch: Batch) -> Reasons:
     """The member deleted the customer, or an on-job transfer took the customer away (Source)."""
+    told, ignored = named(batch, *BOTH)
     record_deletions(
-        [Deletion(*_pair(one), one.event_at, LostBy.STAFF, _text(one, "Source")) for one in _named(batch)]
+        [Deletion(*_pair(one), one.event_at, LostBy.STAFF, _text(one, "Source")) for one in told]
     )
+    return ignored
 
 
 @handles(EVENT, "del_follow_user")
-def deleted_by_customer(batch: list[Callback]) -> None:
+def deleted_by_customer(batch: Batch) -> Reasons:
     """The customer deleted the member; a one-way relation remains at WeCom."""
-    record_deletions([Deletion(*_pair(one), one.event_at, LostBy.CUSTOMER) for one in _named(batch)])
+    told, ignored = named(batch, *BOTH)
+    record_deletions([Deletion(*_pair(one), one.event_at, LostBy.CUSTOMER) for one in told])
+    return ignored
 
 
 @handles(EVENT, "transfer_fail")
-def transfer_failed(batch: list[Callback]) -> None:
+def transfer_failed(batch: Batch) -> Reasons:
     """The customer refused the new member, or that member's contacts are full."""
+    told, ignored = named(batch, *BOTH)
     record_transfer_failures(
-        [
-            TransferFailure(*_pair(one), one.event_at, _text(one, "FailReason") or "unknown")
-            for one in _named(batch)
-        ]
+        [TransferFailure(*_pair(one), one.event_at, _text(one, "FailReason") or "unknown") for one in told]
     )
-
-
-def _named(batch: Iterable[Callback]) -> list[Callback]:
-    """Callbacks that name both sides; one that does not says nothing that can be recorded."""
-    return [one for one in batch if _text(one, "UserID") and _text(one, "ExternalUserID")]
+    return ignored
 
 
 def _pair(callback: Callback) -> Pair:
@@ -105,5 +108,4 @@ def _key(callback: Callback) -> Pair:
 
 
 def _text(callback: Callback, name: str) -> str | None:
-    value = callback.fields.get(name)
-    return value if isinstance(value, str) and value else None
+    return text(callback.fields.get(name))

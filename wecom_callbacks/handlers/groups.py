@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from scrm.groups.service.recording import GroupEvent, GroupFact, record_group_events
-from wecom_callbacks.registry import Callback, handles
+from wecom_callbacks.registry import Batch, Callback, Reasons, handles, named, text
 from wecom_callbacks.xml import listed
 
 EVENT = "change_external_chat"
@@ -13,9 +11,11 @@ FACTS = {"create": GroupFact.FOUNDED, "dismiss": GroupFact.DISMISSED}
 UPDATES = {"add_member": GroupFact.JOINED, "del_member": GroupFact.LEFT}
 
 
-def group_changed(batch: list[Callback]) -> None:
+def group_changed(batch: Batch) -> Reasons:
     """A group was founded, changed or dismissed."""
-    record_group_events([_event(one) for one in batch if _text(one.fields.get("ChatId"))])
+    told, ignored = named(batch, "ChatId")
+    record_group_events([_event(one) for one in told])
+    return ignored
 
 
 for _kind in ("create", "update", "dismiss"):
@@ -23,12 +23,13 @@ for _kind in ("create", "update", "dismiss"):
 
 
 def _event(callback: Callback) -> GroupEvent:
+    """An update whose detail we do not know (a newer WeCom) says that the group should be read."""
     fields = callback.fields
     fact = FACTS.get(callback.change_type or "") or UPDATES.get(
         str(fields.get("UpdateDetail")), GroupFact.CHANGED
     )
-    last, current = _text(fields.get("LastMemVer")), _text(fields.get("CurMemVer"))
-    quit_scene = _text(fields.get("QuitScene"))
+    last, current = text(fields.get("LastMemVer")), text(fields.get("CurMemVer"))
+    quit_scene = text(fields.get("QuitScene"))
     people = listed(fields.get("MemChangeList")) if fact in UPDATES.values() else []
     return GroupEvent(
         chat_id=fields["ChatId"],
@@ -38,7 +39,3 @@ def _event(callback: Callback) -> GroupEvent:
         scene=int(quit_scene) if quit_scene and quit_scene.isdecimal() and fact is GroupFact.LEFT else None,
         versions=(last, current) if last and current and fact in UPDATES.values() else None,
     )
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None

@@ -6,19 +6,24 @@ from itertools import zip_longest
 from typing import Any
 
 from scrm.staff.service import DepartmentEvent, MemberEvent, record_department_events, record_member_events
-from wecom_callbacks.registry import Callback, handles
+from wecom_callbacks.reasons import Ignored
+from wecom_callbacks.registry import Batch, Callback, Reasons, handles, ignoring, named, text
 
 EVENT = "change_contact"
 
 
-def member_changed(batch: list[Callback]) -> None:
+def member_changed(batch: Batch) -> Reasons:
     """A member came, changed (a new userid too) or left."""
-    record_member_events([_member(one) for one in batch if _text(one.fields.get("UserID"))])
+    told, ignored = named(batch, "UserID")
+    record_member_events([_member(one) for one in told])
+    return ignored
 
 
-def department_changed(batch: list[Callback]) -> None:
+def department_changed(batch: Batch) -> Reasons:
     """A department came, changed or was deleted."""
-    record_department_events([_department(one) for one in batch if _number(one.fields.get("Id")) is not None])
+    told = [one for one in batch if _number(one.fields.get("Id")) is not None]
+    record_department_events([_department(one) for one in told])
+    return ignoring(batch, told, Ignored.INCOMPLETE)
 
 
 for _kind in ("create_user", "update_user", "delete_user"):
@@ -27,16 +32,22 @@ for _kind in ("create_party", "update_party", "delete_party"):
     handles(EVENT, _kind)(department_changed)
 
 
+@handles(EVENT, "update_tag")
+def member_tag_changed(batch: Batch) -> Reasons:
+    """A tag of members (通讯录标签) was changed; customers are not marked with these."""
+    return ignoring(batch, [], Ignored.MEMBER_TAG)
+
+
 def _member(callback: Callback) -> MemberEvent:
     fields = callback.fields
     return MemberEvent(
         userid=fields["UserID"],
         at=callback.event_at,
         gone=callback.change_type == "delete_user",
-        new_userid=_text(fields.get("NewUserID")),
-        name=_text(fields.get("Name")),
-        alias=_text(fields.get("Alias")),
-        position=_text(fields.get("Position")),
+        new_userid=text(fields.get("NewUserID")),
+        name=text(fields.get("Name")),
+        alias=text(fields.get("Alias")),
+        position=text(fields.get("Position")),
         status=_number(fields.get("Status")),
         main_department_id=_number(fields.get("MainDepartment")),
         departments=_departments(fields),
@@ -58,14 +69,10 @@ def _department(callback: Callback) -> DepartmentEvent:
         id=int(fields["Id"]),
         at=callback.event_at,
         gone=callback.change_type == "delete_party",
-        name=_text(fields.get("Name")),
+        name=text(fields.get("Name")),
         parent_id=_number(fields.get("ParentId")),
         position=_number(fields.get("Order")),
     )
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
 
 
 def _number(value: Any) -> int | None:
@@ -73,4 +80,4 @@ def _number(value: Any) -> int | None:
 
 
 def _numbers(value: Any) -> list[int]:
-    return [int(part) for part in (_text(value) or "").split(",") if part.strip().isdecimal()]
+    return [int(part) for part in (text(value) or "").split(",") if part.strip().isdecimal()]

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 from tags.catalog.service.refreshing import EVERYTHING, want_refresh
 from tags.models import RefreshKind
-from wecom_callbacks.registry import Callback, handles
+from wecom_callbacks.reasons import Ignored
+from wecom_callbacks.registry import Batch, Callback, Reasons, handles, ignoring, text
 
 EVENT = "change_external_tag"
 
 
-def tag_changes(batch: list[Callback]) -> None:
+def tag_changes(batch: Batch) -> Reasons:
     """Say what must be fetched again; tags of rule groups (strategies) are not ours."""
-    ours = [callback for callback in batch if not _strategy(callback)]
-    kinds = {_id(callback): _kind(callback) for callback in ours}
-    want_refresh(kinds, gone={_id(callback) for callback in ours if callback.change_type == "delete"})
+    ours = sorted((one for one in batch if not _is_of_rule_group(one)), key=lambda one: one.event_at)
+    want_refresh(
+        {_id(one): _kind(one) for one in ours},
+        gone={_id(one) for one in ours if one.change_type == "delete"},
+        told_at={_id(one): one.event_at for one in ours},
+    )
+    return ignoring(batch, ours, Ignored.RULE_GROUP_TAG)
 
 
 for _change in ("create", "update", "delete", "shuffle"):
     handles(EVENT, _change)(tag_changes)
 
 
-def _strategy(callback: Callback) -> bool:
+def _is_of_rule_group(callback: Callback) -> bool:
     """StrategyId is there for rule groups only; the ids of their tags begin with ``st``."""
-    return bool(callback.fields.get("StrategyId")) or _id(callback).startswith("st")
+    return text(callback.fields.get("StrategyId")) not in {None, "0"} or _id(callback).startswith("st")
 
 
 def _id(callback: Callback) -> str:
-    value = callback.fields.get("Id")
-    return value if isinstance(value, str) else EVERYTHING
+    return text(callback.fields.get("Id")) or EVERYTHING
 
 
 def _kind(callback: Callback) -> RefreshKind:

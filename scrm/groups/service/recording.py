@@ -129,10 +129,17 @@ def _group_row(group: Any, events: Sequence[GroupEvent], step: Step | None) -> d
     return {
         **row,
         "member_version": step.version,
-        "expected_version": step.expected or (step.version if step.applied else None),
+        **_expected(step, events),
         "wanted_at": now,
         "after": now + (SOON if unread else LATER),
     }
+
+
+def _expected(step: Step, events: Sequence[GroupEvent]) -> dict[str, Any]:
+    """The version WeCom must show at least, and the time of the event that told it."""
+    version = step.expected or (step.version if step.applied else None)
+    times = [event.at for event in events if event.versions and event.versions[1] == version]
+    return {"expected_version": version, "expected_at": max(times)} if times else {}
 
 
 def _write_groups(rows: Sequence[dict[str, Any]]) -> None:
@@ -140,17 +147,21 @@ def _write_groups(rows: Sequence[dict[str, Any]]) -> None:
     publish(*(GroupChanged(row.id, "founded", row.founded_at) for row in written if row.is_founded))
 
 
-_WRITE = text("""
+_NEWER = "r.expected_at >= GREATEST(g.expected_at, g.refreshed_at - interval '10 s', '-infinity')"
+"""A late event names a version that WeCom has left behind; what was read 10 s after an event holds it."""
+_WRITE = text(f"""
 UPDATE customer_groups g SET founded_at = COALESCE(g.founded_at, r.founded_at),
-  member_version = r.member_version, expected_version = COALESCE(r.expected_version, g.expected_version),
+  member_version = r.member_version,
+  expected_version = CASE WHEN {_NEWER} THEN r.expected_version ELSE g.expected_version END,
+  expected_at = CASE WHEN {_NEWER} THEN r.expected_at ELSE g.expected_at END,
   refresh_wanted_at = GREATEST(g.refresh_wanted_at, r.wanted_at), updated_at = now(),
   refresh_after = CASE WHEN r.after IS NULL OR g.refresh_attempts > 0 THEN g.refresh_after
     WHEN g.refresh_wanted_at IS NULL THEN r.after ELSE LEAST(COALESCE(g.refresh_after, r.after), r.after) END
 FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id bigint, founded_at timestamptz, member_version text,
-  expected_version text, wanted_at timestamptz, after timestamptz)
+  expected_version text, expected_at timestamptz, wanted_at timestamptz, after timestamptz)
 WHERE g.id = r.id
 RETURNING new.id, new.founded_at, old.founded_at IS NULL AND new.founded_at IS NOT NULL AS is_founded
-""")
+""")  # noqa: S608  # constants of this module
 
 Change = tuple[int, GroupEvent, str]
 """(group id, event, member id)"""

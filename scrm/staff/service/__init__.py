@@ -14,7 +14,7 @@ from scrm.staff.service.departments import (
     note_departments_gone,
     record_department_events,
 )
-from scrm.staff.service.members import MemberEvent, record_member_events
+from scrm.staff.service.members import MemberEvent, doubt_members, record_member_events, want_staff_list
 from scrm.staff.service.naming import ensure_staff, staff_ids
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "apply_departments",
     "apply_members",
     "close_missing_members",
+    "doubt_members",
     "ensure_staff",
     "note_departments_gone",
     "note_members_asked",
@@ -32,4 +33,5 @@ __all__ = [
     "record_member_events",
     "set_follow_users",
     "staff_ids",
+    "want_staff_list",
 ]

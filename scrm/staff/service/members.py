@@ -7,7 +7,7 @@ from WeCom.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,7 @@ from sqlalchemy import select, text
 
 from scrm.kernel.db import session
 from scrm.kernel.events import publish
-from scrm.staff.events import StaffFound
+from scrm.staff.events import StaffFound, StaffListDoubted
 from scrm.staff.models import Staff, StaffDepartment
 from scrm.staff.service.memberships import LEFT, PRESENCE, replace_departments, tell_presence
 from scrm.staff.service.naming import Renaming, ensure_staff, rename
@@ -79,6 +79,17 @@ def record_member_events(events: Sequence[MemberEvent]) -> None:
         folded.setdefault(merged[gone_id], Told()).take(told)
     _apply(folded)
     _doubt(sorted(set(merged.values())))
+
+
+def doubt_members(userids: Iterable[str]) -> None:
+    """Have WeCom asked about these members; they may have left, or come back."""
+    if ids := sorted(ensure_staff(userids).values()):
+        _doubt(ids)
+
+
+def want_staff_list() -> None:
+    """Have the whole list of members and departments read again."""
+    publish(StaffListDoubted())
 
 
 def _told_of(merged: Mapping[int, int]) -> dict[int, Told]:

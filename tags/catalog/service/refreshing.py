@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from scrm.kernel.clock import utcnow
@@ -24,6 +24,7 @@ from tags.models import PullState, RefreshKind, Tag, TagGroup, TagPull, TagRefre
 LOCK = "tags.catalog"  # one writer of the tag list at a time: it is short, and names must stay unique
 EVERYTHING = ""
 FEW, SHARE = 10, 0.5  # more than this many, and this share, do not vanish unannounced at once
+EVENT_RESOLUTION = timedelta(seconds=1)
 SECOND_LOOK = timedelta(minutes=10)  # unless a later listing still says so
 
 
@@ -56,12 +57,26 @@ class Report:
     deleted: list[int] = field(default_factory=list)
 
 
-def want_refresh(kinds: Mapping[str, RefreshKind], gone: Iterable[str] = ()) -> None:
-    """Say that tags or groups changed at WeCom (wecom id → kind; an empty id: everything); a job fetches them."""
-    deleted = set(gone)
-    now = utcnow()
+def want_refresh(
+    kinds: Mapping[str, RefreshKind],
+    gone: Iterable[str] = (),
+    told_at: Mapping[str, datetime] | None = None,
+) -> None:
+    """Say that tags or groups changed at WeCom (wecom id → kind; an empty id: everything); a job fetches them.
+
+    Two changes of one tag in one second make two callbacks with the same bytes, of which one row is kept: a fetch
+    within that second could miss the second change for good. So a callback's second is waited out.
+
+    :param told_at: times of the callbacks by wecom id
+    """
+    deleted, now, told = set(gone), utcnow(), told_at or {}
     values = [
-        {"wecom_id": id_, "kind": kind, "gone": id_ in deleted, "wanted_at": now}
+        {
+            "wecom_id": id_,
+            "kind": kind,
+            "gone": id_ in deleted,
+            "wanted_at": max(now, told[id_] + EVENT_RESOLUTION) if id_ in told else now,
+        }
         for id_, kind in sorted(kinds.items())
     ]
     if not values:
@@ -70,7 +85,10 @@ def want_refresh(kinds: Mapping[str, RefreshKind], gone: Iterable[str] = ()) -> 
     session().execute(
         adding.on_conflict_do_update(
             index_elements=["wecom_id"],
-            set_={"wanted_at": adding.excluded.wanted_at, "gone": adding.excluded.gone | TagRefresh.gone},
+            set_={
+                "wanted_at": func.greatest(adding.excluded.wanted_at, TagRefresh.wanted_at),
+                "gone": adding.excluded.gone | TagRefresh.gone,
+            },
         ),
         values,
     )

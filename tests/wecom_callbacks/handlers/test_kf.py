@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import select
 
 from scrm.conversations.models import KfAccount
+from scrm.conversations.service.kf import claim_pulls
 from scrm.kernel.db import transaction
-from wecom_callbacks.handlers.kf import kf_accounts_granted, kf_messages_wait
-from wecom_callbacks.registry import Callback, handler_for
+from wecom_callbacks.handlers.kf import kf_accounts_change_hands, kf_messages_wait
+from wecom_callbacks.reasons import Ignored
+from wecom_callbacks.registry import Callback
 
 AT = datetime(2026, 11, 18, 4, 0, tzinfo=UTC)
 
@@ -41,13 +43,31 @@ def test_a_later_wish_is_a_new_wish(session):
     assert accounts(session)["wkA"].pull_wanted_at > first
 
 
-def test_accounts_that_were_given_to_us_are_read(session):
+def test_accounts_given_to_us_are_read_and_those_taken_from_us_are_not(session):
     with transaction():
-        kf_accounts_granted([callback(AuthAddOpenKfId=["wkA", "wkB"]), callback(AuthAddOpenKfId="wkC")])
-        kf_accounts_granted([callback(AuthDelOpenKfId="wkD")])
-    assert sorted(accounts(session)) == ["wkA", "wkB", "wkC"]
+        kf_accounts_change_hands([callback(AuthAddOpenKfId=["wkA", "wkB"]), callback(AuthAddOpenKfId="wkC")])
+        kf_accounts_change_hands([callback(AuthDelOpenKfId="wkD"), callback(AuthDelOpenKfId=["wkA", "wkB"])])
+    found = accounts(session)
+    assert sorted(found) == ["wkA", "wkB", "wkC", "wkD"]
+    assert found["wkD"].pull_wanted_at is None
+    with transaction():
+        kf_accounts_change_hands([callback(AuthDelOpenKfId="wkC", at=AT + timedelta(seconds=5))])
+    claimed = {account.open_kfid for account in claim_pulls().rows}
+    assert claimed == {"wkA", "wkB"}, "given and taken in one second: reading will tell"
 
 
-def test_the_handlers_are_registered():
-    assert handler_for("kf_msg_or_event", None) is kf_messages_wait
-    assert handler_for("kf_account_auth_change", None) is kf_accounts_granted
+def test_an_account_that_is_written_to_after_it_was_taken_is_ours(session):
+    taken = callback(AuthDelOpenKfId="wkA", at=AT + timedelta(seconds=5))
+    with transaction():
+        kf_messages_wait([callback(at=AT)])
+        kf_accounts_change_hands([taken])
+    assert claim_pulls().rows == []
+    with transaction():
+        kf_messages_wait([callback(at=AT + timedelta(seconds=9))])
+        kf_accounts_change_hands([taken])
+    assert [account.open_kfid for account in claim_pulls().rows] == ["wkA"]
+
+
+def test_callbacks_without_an_account_say_why_they_were_ignored(session):
+    assert kf_messages_wait([callback(open_kfid="")]) == {1: Ignored.INCOMPLETE}
+    assert kf_accounts_change_hands([callback()]) == {1: Ignored.INCOMPLETE}
