@@ -69,7 +69,7 @@ def _groups_behind(scope: Scope, codes: Sequence[GroupCode]) -> dict[int, list[d
     in_use = {code_id: set(doors.chat_ids) for code_id, doors in doors_of([c.id for c in codes]).items()}
     caps = {code.id: code.cap for code in codes}
     g = GroupCodeGroup
-    rows = session().execute(
+    rows: Any = session().execute(
         select(
             g.group_code_id, g.group_id, g.position, g.cap, g.source, g.full_at,
             CustomerGroup.chat_id, CustomerGroup.name, CustomerGroup.status,

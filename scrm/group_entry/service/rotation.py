@@ -47,7 +47,8 @@ FROM (SELECT g.group_code_id, g.group_id {_FROM}
 WHERE target.group_code_id = turned.group_code_id AND target.group_id = turned.group_id
 """)  # noqa: S608  # same
 _LIVING = text(f"""
-SELECT g.group_code_id, cg.chat_id, g.full_at IS NOT NULL AS is_full, g.source {_FROM}
+SELECT g.group_code_id, cg.chat_id, g.full_at IS NOT NULL AS is_full,
+  COALESCE(c.accepted -> 'chat_id_list' ? cg.chat_id, false) AS is_held {_FROM}
 AND g.group_code_id = ANY(CAST(:codes AS bigint[])) AND cg.status = '{GroupStatus.NORMAL}'
 ORDER BY g.group_code_id, g.position, g.group_id
 """)  # same
@@ -118,7 +119,7 @@ def refresh(code_ids: Iterable[int]) -> None:
 
 
 def doors_of(code_ids: Sequence[int]) -> dict[int, Doors]:
-    """The groups behind codes as marked: open ones first in line; when none is open, the last living ones stay."""
+    """The groups that take people by the marks: the first open ones; when none is open, those of now stay."""
     living: dict[int, list[Any]] = defaultdict(list)
     for row in session().execute(_LIVING, {"codes": list(code_ids)}):
         living[row.group_code_id].append(row)
@@ -127,10 +128,11 @@ def doors_of(code_ids: Sequence[int]) -> dict[int, Doors]:
 
 
 def _doors(living: Sequence[Any], made: int) -> Doors:
-    """WeCom takes no empty list, and makes a new group only behind full ones: with no open group the last ones stay."""
+    """WeCom takes no empty list, and makes a new group only behind full ones: with no open group it keeps what it has."""
     open_ = [row.chat_id for row in living if not row.is_full]
+    held = [row.chat_id for row in living if row.is_held]
     last = [row.chat_id for row in living][-IN_USE:]
-    return Doors(tuple(open_[:IN_USE] or last), not open_, made)
+    return Doors(tuple(open_[:IN_USE] or held or last), not open_, made)
 
 
 def _note_full(codes: Sequence[GroupCode], doors: Mapping[int, Doors]) -> None:
@@ -149,10 +151,9 @@ def _note_full(codes: Sequence[GroupCode], doors: Mapping[int, Doors]) -> None:
 
 
 def _full_alert(code: GroupCode) -> Alert:
-    since = int(code.full_at.timestamp()) if code.full_at else 0
     return Alert(
         kind="group_code_full",
-        key=f"group_code_full:{code.id}:{since}",
+        key=f"group_code_full:{code.id}:{code.full_at}",
         zh=f"群活码「{code.name}」的所有群都已满，请添加新群或开启自动建群。",
         en=f"Every group of the group code “{code.name}” is full: add a group or let WeCom make new ones.",
         operators=True,
