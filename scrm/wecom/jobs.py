@@ -14,6 +14,7 @@ from scrm.kernel.settings import settings
 from scrm.wecom.lane import Lane, has_work
 from scrm.wecom.models import Effect
 from scrm.wecom.outcomes import FINAL
+from scrm.wecom.telling import tell_again
 
 FORGET_AT_ONCE = 5000  # rows deleted per transaction
 
@@ -51,6 +52,7 @@ LANES: dict[Queue, Job] = {
 
 
 def _carry_out(queue: Queue) -> None:
+    tell_again(queue)
     if Lane(queue).run():
         LANES[queue].wake()
 

@@ -19,14 +19,16 @@ from scrm.kernel.crashpoints import reached
 from scrm.kernel.db import session, transaction
 from scrm.kernel.kept import kept
 from scrm.kernel.settings import settings
-from scrm.wecom import outcomes, recording
-from scrm.wecom.client import Client, gateway, wecom
+from scrm.wecom import claiming, outcomes, recording
+from scrm.wecom.client import Client, wecom
 from scrm.wecom.errors import Retryable, WecomError
+from scrm.wecom.gates import Gates, gates
 from scrm.wecom.models import EffectState, Priority
 from scrm.wecom.outcomes import Outcome, Work
 from scrm.wecom.parallel import submit
 from scrm.wecom.references import DEAD_MEDIA, Resolver
-from scrm.wecom.registry import Asked, Kind, kinds
+from scrm.wecom.registry import Answer, Asked, Kind, kinds
+from scrm.wecom.telling import untold
 
 log = structlog.get_logger(__name__)
 
@@ -107,11 +109,11 @@ class Lane:
         room = self._room - len(self._running)
         if room <= 0:
             return False
-        closed = self._closed()
+        to_send, to_ask = gates(self._queue)
         with transaction():
-            asking = self._claim_to_ask(room)
-            taken = recording.taken_identities(asking)
-            sending = recording.claim_to_send(self._queue, closed, max(1, room - len(asking)), self._lease)
+            asking = self._claim_to_ask(to_ask, room)
+            taken = claiming.taken_identities(asking)
+            sending = claiming.claim_to_send(self._queue, to_send, max(1, room - len(asking)), self._lease)
         found = len(asking) + len(sending)
         if found:
             reached("after_claim")
@@ -124,22 +126,12 @@ class Lane:
         self._take_at = time.monotonic() + (0.0 if found >= room else TAKE_EVERY_SECONDS)
         return found > 0
 
-    def _claim_to_ask(self, room: int) -> list[Work]:
+    def _claim_to_ask(self, to_ask: Gates, room: int) -> list[Work]:
         asked_at, now = self._memory.asked_at, utcnow()
         if asked_at and now - asked_at < ASK_EVERY:
             return []
         self._memory.asked_at = now
-        return recording.claim_to_ask(self._queue, room, self._lease)
-
-    def _closed(self) -> list[tuple[str, str]]:
-        """(app, kind) pairs whose API WeCom has closed for now."""
-        mine = [kind for kind in kinds().values() if kind.queue == self._queue]
-        apis = sorted({kind.api for kind in mine})
-        pairs: list[tuple[str, str]] = []
-        for app in settings().apps:
-            shut = gateway().of_app(app).governor.closed(apis) if apis else {}
-            pairs += [(app, kind.name) for kind in mine if kind.api in shut]
-        return pairs
+        return claiming.claim_to_ask(self._queue, to_ask, room, self._lease)
 
     def _start_sending(self, work: Work, media: Resolver) -> None:
         if work.deadline_at and work.deadline_at < utcnow():
@@ -155,7 +147,7 @@ class Lane:
 
     def _start_with_client(self, work: Work, call: Callable[[Client], Outcome]) -> None:
         try:
-            client = self._client(work)
+            client = self._client(work).with_options(leave_by=work.until - self._answered_within(work.kind))
         except SettingsError:
             return self._start(work, lambda: outcomes.not_configured(work))
         return self._start(work, lambda: call(client))
@@ -175,14 +167,25 @@ class Lane:
         """Seconds that one call of this kind may take, with the wait for its turn."""
         return kind.patience + self._connect + (kind.read_timeout or self._read)
 
+    def _answered_within(self, kind: Kind) -> timedelta:
+        """The time a request may take once it leaves: the lease must outlive it, or another worker would ask meanwhile."""
+        return timedelta(seconds=self._connect + (kind.read_timeout or self._read))
+
     def _send(self, client: Client, work: Work, asked: Asked, media: Resolver) -> Outcome:
-        """In a thread: send, unless the lease would not last for the whole call."""
-        answer: dict[str, Any] | WecomError
+        """In a thread: send, unless the lease would not last for the whole call or the moment has passed."""
         try:
             filled = replace(asked, payload=media.fill(client, asked.payload))
-            if utcnow() + timedelta(seconds=self._longest(work.kind)) > work.until:
-                return outcomes.handed_back(work)
+        except WecomError as error:
+            return outcomes.not_ready(work, error, utcnow(), self._most)
+        if utcnow() + timedelta(seconds=self._longest(work.kind)) > work.until:
+            return outcomes.handed_back(work)
+        if work.deadline_at and client.leave_by and work.deadline_at < client.leave_by:
+            client = client.with_options(leave_by=work.deadline_at)
+        reached("before_send")
+        answer: dict[str, Any] | WecomError
+        try:
             answer = work.kind.send(client, filled)
+            reached("after_wecom_accepted")
         except WecomError as error:
             answer = error
             if error.errcode == DEAD_MEDIA and media.forget(work.payload):
@@ -192,10 +195,13 @@ class Lane:
     def _ask(self, client: Client, work: Work, asked: Asked, media: Resolver) -> Outcome:
         """In a thread: find out what became of it."""
         assert work.kind.ask is not None  # noqa: S101  # _start_asking took care
+        answer: Answer | WecomError
+        reached("before_ask")
         try:
             answer = work.kind.ask(client, replace(asked, payload=media.fill(client, asked.payload)))
         except WecomError as error:
-            return outcomes.after_asking(work, error, utcnow(), self._most)
+            answer = error
+        reached("after_ask")
         return outcomes.after_asking(work, answer, utcnow(), self._most)
 
     def _settle(self) -> bool:
@@ -204,8 +210,8 @@ class Lane:
         if not done:
             return False
         works = {future: self._running[future] for future in done}
-        told = [_told(future, work) for future, work in works.items()]
-        reached("after_wecom_accepted")
+        told = [_told(future, work, self._most) for future, work in works.items()]
+        reached("before_record")
         recording.record(told)
         reached("after_record")
         for future in done:
@@ -217,16 +223,16 @@ class Lane:
         return True
 
 
-def _told(future: Future[Outcome], work: Work) -> Outcome:
+def _told(future: Future[Outcome], work: Work, most: int) -> Outcome:
     error = future.exception()
     if error is None:
         return future.result()
     log.error("effect could not be carried out", effect_id=work.id, kind=work.kind.name, exc_info=error)
-    return outcomes.defective(work, error)
+    return outcomes.defective(work, error, utcnow(), most)
 
 
 def has_work(queue: Queue) -> bool:
     """Whether ``queue`` has an effect to send or to ask about now; cheap, for the clock."""
     now = utcnow()
-    due = or_(recording.sendable(queue, now), recording.askable(queue, now))
-    return bool(session().scalar(select(exists().where(due, recording.free(now)))))
+    due = or_(claiming.sendable(queue, now), claiming.askable(queue, now), untold(queue, now))
+    return bool(session().scalar(select(exists().where(due, claiming.free(now)))))

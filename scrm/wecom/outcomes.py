@@ -10,7 +10,7 @@ from typing import Any
 
 from scrm.wecom.error_table import RETRIES_OF_BUSY_SYSTEM
 from scrm.wecom.errors import ErrorKind, Retryable, Unclear, WecomError
-from scrm.wecom.models import EffectState
+from scrm.wecom.models import EffectState, Parked
 from scrm.wecom.registry import Answer, Kind, Verdict
 
 SYSTEM_BUSY = -1
@@ -20,6 +20,7 @@ ASK_PAUSE_FACTOR = 5
 ASKS_BEYOND_SENDS = 10  # inconclusive answers before a person is asked
 ASK_DAYS = 3  # how long WeCom is asked when asking itself fails
 JITTER = 0.25
+NEVER_ARRIVED = "never arrived at WeCom; attempts used up"
 FINAL = frozenset({EffectState.CONFIRMED, EffectState.FAILED, EffectState.EXPIRED, EffectState.CANCELLED})
 PUT_OFF = frozenset({ErrorKind.RATE_LIMITED, ErrorKind.BUSY, ErrorKind.TOKEN_EXPIRED})
 
@@ -49,6 +50,7 @@ class Outcome:
     """What to write on the row.
 
     :param counted: whether this attempt counts towards the maximum
+    :param parked: why a person has to say what happens next; None: nobody has to
     """
 
     id: int
@@ -59,6 +61,7 @@ class Outcome:
     error: str | None = None
     next_at: datetime | None = None
     counted: bool = True
+    parked: Parked | None = None
 
     @property
     def final(self) -> bool:
@@ -75,39 +78,57 @@ def after_sending(work: Work, answer: dict[str, Any] | WecomError, now: datetime
     if answer.errcode in work.kind.already:
         return replace(told, result={})
     if isinstance(answer, Unclear):
-        return _unknown(work, told, now)
-    if answer.kind in PUT_OFF or (isinstance(answer, Retryable) and answer.errcode is None):
+        return _unknown(work, replace(told, counted=not answer.outage), now)
+    if _passes(answer):
         pause = answer.retry_after or work.kind.backoff[0] * NETWORK_PAUSE_FACTOR
         return _later(work, replace(told, counted=False), now, pause)
-    if isinstance(answer, Retryable) and work.attempts < _most(answer, most):
-        return _later(work, told, now, _backoff(work))
+    if isinstance(answer, Retryable):
+        if work.attempts < _most(answer, most):
+            return _later(work, told, now, _backoff(work))
+        return replace(told, state=EffectState.FAILED, parked=Parked.EXHAUSTED)
     return replace(told, state=EffectState.FAILED)
+
+
+def not_ready(work: Work, error: WecomError, now: datetime, most: int) -> Outcome:
+    """The outcome when something the call needs could not be had: the call itself never left."""
+    if isinstance(error, Unclear):
+        error = Retryable(error.api, None, error.errmsg, retry_after=error.retry_after)
+    return after_sending(work, error, now, most)
+
+
+def _passes(answer: WecomError) -> bool:
+    """Whether it goes by without fault of this effect: limits, no connection, an outage of the whole API."""
+    unreached = isinstance(answer, Retryable) and (answer.errcode is None or answer.outage)
+    return answer.kind in PUT_OFF or unreached
 
 
 def after_asking(work: Work, answer: Answer | WecomError, now: datetime, most: int) -> Outcome:
     """The outcome of ``kind.ask``."""
-    base = Outcome(work.id, work.token, EffectState.UNKNOWN)
     if isinstance(answer, WecomError):
-        told = replace(base, errcode=answer.errcode, error=f"asking failed: {answer.errmsg}", counted=False)
-        old = work.sent_at is not None and now - work.sent_at > timedelta(days=ASK_DAYS)
-        if old or not answer.passing:
-            return told  # without next_at: for a person
-        return replace(told, next_at=now + _jittered(answer.retry_after or _ask_pause(work)))
-    told = replace(base, errcode=answer.errcode, error=answer.reason)
+        return _asked_in_vain(work, answer, now)
+    told = Outcome(work.id, work.token, EffectState.UNKNOWN, errcode=answer.errcode, error=answer.reason)
     if answer.verdict == Verdict.DONE:
         return replace(
             told, state=EffectState.CONFIRMED, result=answer.result or {}, errcode=None, error=None
         )
     if answer.verdict == Verdict.REFUSED:
         return replace(told, state=EffectState.FAILED)
-    if answer.verdict == Verdict.PERSON:
-        return told
-    if answer.verdict == Verdict.OPEN:
-        last = work.attempts >= most + ASKS_BEYOND_SENDS
-        return told if last else replace(told, next_at=now + _jittered(_ask_pause(work)))
-    if work.attempts >= most:
-        return replace(told, state=EffectState.FAILED, error="never arrived at WeCom; attempts used up")
-    return replace(told, state=EffectState.PLANNED)
+    if answer.verdict == Verdict.NOT_DONE:
+        if work.attempts < most:
+            return replace(told, state=EffectState.PLANNED)
+        return replace(told, state=EffectState.FAILED, error=NEVER_ARRIVED, parked=Parked.EXHAUSTED)
+    if answer.verdict == Verdict.OPEN and work.attempts < most + ASKS_BEYOND_SENDS:
+        return replace(told, next_at=now + _jittered(_ask_pause(work)))
+    return replace(told, parked=Parked.PERSON)
+
+
+def _asked_in_vain(work: Work, error: WecomError, now: datetime) -> Outcome:
+    told = Outcome(work.id, work.token, EffectState.UNKNOWN, errcode=error.errcode, counted=False)
+    told = replace(told, error=f"asking failed: {error.errmsg}")
+    old = work.sent_at is not None and now - work.sent_at > timedelta(days=ASK_DAYS)
+    if old or not error.passing:
+        return replace(told, parked=Parked.PERSON)
+    return replace(told, next_at=now + _jittered(error.retry_after or _ask_pause(work)))
 
 
 def expired(work: Work) -> Outcome:
@@ -120,9 +141,12 @@ def handed_back(work: Work) -> Outcome:
     return Outcome(work.id, work.token, EffectState.PLANNED, counted=False)
 
 
-def defective(work: Work, error: BaseException) -> Outcome:
-    """The program itself failed around the call: nobody knows what WeCom has seen; for a person."""
-    return Outcome(work.id, work.token, EffectState.UNKNOWN, error=f"defect: {type(error).__name__}")
+def defective(work: Work, error: BaseException, now: datetime, most: int) -> Outcome:
+    """The program itself failed around the call: WeCom is asked what it has seen, and after the last attempt a person."""
+    told = Outcome(work.id, work.token, EffectState.UNKNOWN, error=f"defect: {type(error).__name__}")
+    if work.kind.ask is None or work.attempts >= most:
+        return replace(told, parked=Parked.DEFECT)
+    return replace(told, next_at=now + _jittered(_ask_pause(work)))
 
 
 def not_configured(work: Work) -> Outcome:
@@ -134,12 +158,15 @@ def not_configured(work: Work) -> Outcome:
 
 def unaskable(work: Work) -> Outcome:
     """Nobody can ask WeCom about this kind; for a person."""
-    return Outcome(work.id, work.token, EffectState.UNKNOWN, error="sent, and the answer was lost")
+    told = Outcome(work.id, work.token, EffectState.UNKNOWN, error="sent, and the answer was lost")
+    return replace(told, parked=Parked.PERSON)
 
 
 def _unknown(work: Work, told: Outcome, now: datetime) -> Outcome:
-    next_at = now + timedelta(seconds=work.kind.ask_after) if work.kind.ask else None
-    return replace(told, state=EffectState.UNKNOWN, next_at=next_at)
+    told = replace(told, state=EffectState.UNKNOWN)
+    if work.kind.ask is None:
+        return replace(told, parked=Parked.PERSON)
+    return replace(told, next_at=now + timedelta(seconds=work.kind.ask_after))
 
 
 def _later(work: Work, told: Outcome, now: datetime, seconds: float) -> Outcome:

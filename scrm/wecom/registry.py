@@ -21,6 +21,10 @@ from scrm.wecom.client import Client
 from scrm.wecom.models import Priority
 
 Json = dict[str, Any]
+QUESTION = (
+    "请在企业微信中查看这项变更是否已经生效。",
+    "Look in WeCom whether this change has taken effect.",
+)
 
 
 class Verdict(StrEnum):
@@ -69,6 +73,7 @@ class Kind:
     :param api: the path it is sent to, for limits and metrics
     :param send: makes the call; the result is kept on the row
     :param ask: finds out whether a call without an answer was carried out; None: only a person can know
+    :param ask_api: the path ``ask`` calls first; empty: ``api``
     :param already: errcodes of ``send`` that mean it is as wanted already
     :param ask_after: seconds after sending before asking can be conclusive
     :param in_order: effects of one subject are carried out one after the other, oldest first
@@ -77,6 +82,7 @@ class Kind:
     :param backoff: first and longest pause in seconds before a retry
     :param patience: longest wait for a turn in seconds before it is put off
     :param read_timeout: seconds to wait for an answer; None: as configured
+    :param question: in Chinese and English, what a person looks at in WeCom to say what became of an unknown one
     """
 
     name: str
@@ -94,6 +100,13 @@ class Kind:
     backoff: tuple[float, float] = (2.0, 300.0)
     patience: float = 1.0
     read_timeout: float | None = None
+    ask_api: str = ""
+    question: tuple[str, str] = QUESTION
+
+    @property
+    def asked_at(self) -> str:
+        """The path that tells what became of a call."""
+        return self.ask_api or self.api
 
 
 @lru_cache(maxsize=1)

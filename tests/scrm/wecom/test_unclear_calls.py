@@ -9,9 +9,10 @@ import pytest
 from config.queues import Queue
 from scrm.kernel.clock import shifted, utcnow
 from scrm.kernel.db import transaction
+from scrm.wecom.claiming import claim_to_send
 from scrm.wecom.client import Gateway
+from scrm.wecom.gates import Gates
 from scrm.wecom.models import Effect, EffectState
-from scrm.wecom.recording import claim_to_send
 from scrm.wecom.registry import kinds
 from tests.scrm.wecom.conftest import call, carry_out, due_now, effect, planned
 
@@ -334,7 +335,7 @@ def test_an_effect_left_behind_by_a_dead_worker_is_asked_about(corp):
         {"userid": corp.userid, "external_userid": corp.people[0], "add_tag": vip, "remove_tag": []},
     )
     with transaction():
-        claim_to_send(Queue.EVENTS, [], 10, seconds=60)
+        claim_to_send(Queue.EVENTS, Gates(), 10, seconds=60)
     carry_out("mark_tag")
     assert effect(made).state == EffectState.SENT
     with shifted(timedelta(seconds=61)):
@@ -361,7 +362,7 @@ def test_asking_that_fails_is_repeated_and_counts_for_nothing(corp):
 def test_a_reply_without_an_answer_is_not_delivered_after_its_deadline(corp):
     made = planned("kf_message", KINDS["kf_message"](corp), deadline_at=utcnow() + timedelta(minutes=1))
     with transaction():  # a worker takes it and dies before the call
-        assert claim_to_send(Queue.URGENT, [], 10, 0)
+        assert claim_to_send(Queue.URGENT, Gates(), 10, 0)
     row = settle(made, "kf_message", rounds=1, shift=timedelta(minutes=2))
     assert corp.accepted("kf/send_msg") == []
     assert (row.state, row.next_at) == (EffectState.UNKNOWN, None)
