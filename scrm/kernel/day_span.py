@@ -42,12 +42,14 @@ class DaySpan:
 
 
 def _next_showing(wall: time, moment: datetime, zone: ZoneInfo) -> datetime:
-    """Where clocks are put back a wall time comes twice, and both count; where put forward, its later reading does."""
-    today: date = moment.astimezone(zone).date()
+    today = moment.astimezone(zone).date()
     days = (today + timedelta(days=ahead) for ahead in range(3))
-    showings = sorted(
-        datetime.combine(day, wall.replace(fold=fold), tzinfo=zone).astimezone(UTC)
-        for day in days
-        for fold in (0, 1)
+    return min(showing for day in days for showing in _showings(day, wall, zone) if showing > moment)
+
+
+def _showings(day: date, wall: time, zone: ZoneInfo) -> list[datetime]:
+    """When clocks show ``wall``: twice on the day they are put back; skipped over, the same while after the jump."""
+    first, second = (
+        datetime.combine(day, wall.replace(fold=fold), tzinfo=zone).astimezone(UTC) for fold in (0, 1)
     )
-    return next(showing for showing in showings if showing > moment)
+    return [first, second] if second > first else [first]
