@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scrm.sandbox.controls.bulk import BulkControl
 from scrm.sandbox.controls.console import ConsoleControl
 from scrm.sandbox.controls.corp import CorpControl
 from scrm.sandbox.controls.groups import GroupControl
@@ -22,6 +23,7 @@ class SandboxControl(
     ServiceControl,
     TransferControl,
     LinkControl,
+    BulkControl,
     ConsoleControl,
     TruthControl,
 ):

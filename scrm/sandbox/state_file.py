@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 HEADER = b"scrm sandbox state 1\n"
 # What belongs to the process or to the configuration, not to the corp.
-LEFT_OUT = frozenset({"lock", "config", "limits", "apps", "tokens"})
+LEFT_OUT = frozenset({"lock", "config", "limits", "apps", "tokens", "bulk_rows"})
 
 
 def check(path: Path) -> None:

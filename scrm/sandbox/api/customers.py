@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from scrm.sandbox.api.bulk_pages import answer, batch_page, ids_of
+from scrm.sandbox.api.customer_json import batch_row, contact_json, follow_json
 from scrm.sandbox.api.fields import clipped, decode_cursor, encode_cursor, integer, required, strings, text
 from scrm.sandbox.api.registry import Call, Json, api
-from scrm.sandbox.api.relations import full_follow, known_customer, scoped_member
+from scrm.sandbox.api.relations import BAD_EXTERNAL, full_follow, scoped_member
 from scrm.sandbox.errors import WecomError
-from scrm.sandbox.model.people import WECHAT_USER, Customer, Follow
+from scrm.sandbox.model.people import WECHAT_USER, Follow
 from scrm.sandbox.people.events import edited_follow
 
 NO_RELATION, NO_USERID, NO_EXTERNAL, EMPTY, TOO_MANY, BAD_MEDIA = 84061, 41009, 41035, 40063, 40032, 40007
@@ -32,6 +34,8 @@ def list_customers(call: Call) -> Json:
     if not userid:
         raise WecomError(NO_USERID, "missing userid")
     found = [item.external_userid for item in scoped_member(call, userid).customers()]
+    if call.world.bulk is not None:
+        found = [*ids_of(call.world.bulk, userid), *found]
     if not found and call.world.limits.empty_list_is_84061:
         raise WecomError(NO_RELATION, "not external contact")
     return {"external_userid": found}
@@ -43,7 +47,9 @@ def get_customer(call: Call) -> Json:
     external_userid = call.query.get("external_userid")
     if not external_userid:
         raise WecomError(NO_EXTERNAL, "missing external_userid")
-    customer = known_customer(call, external_userid)
+    customer = call.world.look(external_userid)
+    if customer is None:
+        raise WecomError(BAD_EXTERNAL, "invalid external userid")
     follows = [item for item in customer.follows if not item.half and call.app.sees(item.userid)]
     if not follows:
         raise WecomError(NO_RELATION, "not external contact")
@@ -51,7 +57,7 @@ def get_customer(call: Call) -> Json:
     offset = decode_cursor(scope, call.query.get("cursor"))
     answer: Json = {
         "external_contact": contact_json(customer),
-        "follow_user": [_follow_json(call, item) for item in follows[offset : offset + page]],
+        "follow_user": [follow_json(call, item) for item in follows[offset : offset + page]],
     }
     if offset + page < len(follows):
         answer["next_cursor"] = encode_cursor(scope, offset + page)
@@ -68,9 +74,13 @@ def batch_get_by_user(call: Call) -> Json:
         raise WecomError(TOO_MANY, "userid_list too long")
     limit = clipped(integer(call.body, "limit", BATCH_DEFAULT), BATCH_DEFAULT, BATCH_MAX)
     offset = decode_cursor("batch", text(call.body, "cursor"))
+    customers = call.world.customers
+    if call.world.bulk is not None:
+        data, place = batch_page(call, call.world.bulk, userids, offset, limit)
+        return answer(data, "" if place is None else encode_cursor("batch", place))
     rows, more = _page(call, userids, offset, limit)
     return {
-        "external_contact_list": [_batch_row(call, item) for item in rows],
+        "external_contact_list": [batch_row(customers[item.external_userid], item) for item in rows],
         "next_cursor": encode_cursor("batch", offset + limit) if more else "",
     }
 
@@ -109,64 +119,6 @@ def _write_remark(
         follow.mobiles = tuple(item for item in mobiles if item)
     if call.world.config.callbacks_for_api_writes:
         edited_follow(call.sandbox, follow)
-
-
-def contact_json(customer: Customer) -> Json:
-    """`external_contact` of get and batch/get_by_user."""
-    found: Json = {
-        "external_userid": customer.external_userid,
-        "name": customer.name,
-        "avatar": f"http://wx.qlogo.invalid/{customer.external_userid}/0",
-        "type": customer.type,
-        "gender": customer.gender,
-    }
-    if customer.type == WECHAT_USER:
-        found["unionid"] = customer.unionid
-    else:
-        found["position"] = customer.position or ""
-        found["corp_name"] = customer.corp_name or ""
-        found["corp_full_name"] = customer.corp_name or ""
-        found["external_profile"] = {"external_attr": []}
-    return found
-
-
-def _common(follow: Follow) -> Json:
-    found: Json = {
-        "userid": follow.userid,
-        "remark": follow.remark,
-        "description": follow.description,
-        "createtime": follow.createtime,
-    }
-    if follow.corp_name:
-        found["remark_corp_name"] = follow.corp_name
-    return found
-
-
-def _tail(follow: Follow) -> Json:
-    found: Json = {
-        "remark_mobiles": list(follow.mobiles),
-        "oper_userid": follow.oper_userid or follow.userid,
-        "add_way": follow.add_way,
-    }
-    if follow.state:
-        found["state"] = follow.state
-    return found
-
-
-def _follow_json(call: Call, follow: Follow) -> Json:
-    tags: list[Json] = []
-    for tag_id in follow.tags:
-        tag = call.world.tags[tag_id]
-        group = call.world.tag_groups[tag.group_id]
-        tags.append({"group_name": group.name, "tag_name": tag.name, "tag_id": tag_id, "type": 1})
-    tags.extend({"group_name": "", "tag_name": name, "type": 2} for name in follow.own_tags)
-    return {**_common(follow), "tags": tags, **_tail(follow)}
-
-
-def _batch_row(call: Call, follow: Follow) -> Json:
-    customer = call.world.customers[follow.external_userid]
-    info = {**_common(follow), "tag_id": list(follow.tags), **_tail(follow)}
-    return {"external_contact": contact_json(customer), "follow_info": info}
 
 
 def _page(call: Call, userids: list[str], offset: int, limit: int) -> tuple[list[Follow], bool]:

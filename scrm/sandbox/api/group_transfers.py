@@ -7,6 +7,7 @@ from scrm.sandbox.api.registry import Call, Json, api
 from scrm.sandbox.api.transfers import NO_USERID, heir
 from scrm.sandbox.errors import WecomError
 from scrm.sandbox.people import group_transfers
+from scrm.sandbox.people.bulk_life import stored_group
 
 GROUPS = 100
 TEXTS = {
@@ -49,7 +50,7 @@ def _transfer(call: Call, owner_resigned: bool) -> Json:
 
 
 def _start(call: Call, chat_id: str, new_owner: str, owner_resigned: bool) -> int:
-    group = call.world.groups.get(chat_id)
+    group = stored_group(call.world, chat_id)
     if group is not None and not call.app.sees(group.owner):
         return group_transfers.NO_CUSTOMER_GROUP
     return group_transfers.start(call.sandbox, chat_id, call.world.members[new_owner], owner_resigned)

@@ -15,9 +15,11 @@ from scrm.sandbox.api.fields import (
 )
 from scrm.sandbox.api.registry import Call, Json, api
 from scrm.sandbox.errors import WecomError
+from scrm.sandbox.model.bulk import BITS, BulkCorp
 from scrm.sandbox.model.groups import Group, GroupMember
 
 TOO_LARGE, TOO_MANY, BAD_CHAT, DISMISSED = 81017, 40032, 40050, 49008
+COMPUTED = 1 << 40
 LIMIT_MAX, OWNERS_MAX = 1_000, 100
 STATUSES = (0, 1, 2, 3)
 
@@ -42,6 +44,8 @@ def groupchat_list(call: Call) -> Json:
         and (not owners or group.owner in owners)
         and (status == 0 or group.status == status)
     ]
+    if call.world.bulk is not None and status == 0:
+        return _with_computed(call, call.world.bulk, found, owners, offset, limit)
     answer: Json = {"group_chat_list": found[offset : offset + limit]}
     if offset + limit < len(found):
         answer["next_cursor"] = encode_cursor("groups", offset + limit)
@@ -68,9 +72,34 @@ def groupchat_get(call: Call) -> Json:
     return {"group_chat": shown}
 
 
+def _with_computed(
+    call: Call, bulk: BulkCorp, stored: list[Json], owners: set[str], offset: int, limit: int
+) -> Json:
+    """Computed groups come after the stored ones; a cursor above COMPUTED is a place among them."""
+    rows = stored[offset : offset + limit] if offset < COMPUTED else []
+    place = max(0, offset - COMPUTED)
+    wanted = [
+        number for number in bulk.group_numbers() if _is_wanted(call, bulk.userids[number >> BITS], owners)
+    ]
+    part = wanted[place : place + limit - len(rows)]
+    rows += [{"chat_id": bulk.group_id(number), "status": 0} for number in part]
+    answer: Json = {"group_chat_list": rows}
+    if offset < COMPUTED and offset + limit < len(stored):
+        answer["next_cursor"] = encode_cursor("groups", offset + limit)
+    elif place + len(part) < len(wanted):
+        answer["next_cursor"] = encode_cursor("groups", COMPUTED + place + len(part))
+    return answer
+
+
+def _is_wanted(call: Call, owner: str, owners: set[str]) -> bool:
+    return call.app.sees(owner) and (not owners or owner in owners)
+
+
 def visible_group(call: Call, chat_id: str) -> Group:
     """A live group whose owner the app sees: 40050 unknown, 49008 dissolved."""
     group = call.world.groups.get(chat_id)
+    if group is None and call.world.bulk is not None:
+        group = call.world.bulk.group(chat_id)
     if group is None or not call.app.sees(group.owner):
         raise WecomError(BAD_CHAT, "invalid chat_id")
     if group.dismissed:
@@ -102,7 +131,7 @@ def _member_json(call: Call, item: GroupMember, named: bool) -> Json:
         shown["invitor"] = {"userid": item.invitor}
     if item.state:
         shown["state"] = item.state
-    customer = world.customers.get(item.userid)
+    customer = world.look(item.userid)
     if customer is not None and customer.unionid is not None:
         shown["unionid"] = customer.unionid
     if named:

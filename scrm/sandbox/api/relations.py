@@ -14,6 +14,8 @@ def scoped_member(call: Call, userid: str) -> Member:
     member = call.world.members.get(userid)
     if member is None:
         raise WecomError(BAD_USER, "invalid userid")
+    if userid in call.world.failing:
+        raise WecomError(call.world.failing[userid], "injected by the sandbox for this user")
     if not call.app.sees(userid):
         raise WecomError(OUT_OF_RANGE, "user not in the app's visible range")
     if not member.contact_feature:

@@ -61,7 +61,7 @@ def _overview(sandbox: Sandbox) -> Json:
                 for app in world.apps.values()
             ],
             "members": len(world.members),
-            "customers": len(world.customers),
+            "customers": len(world.customers) + (world.bulk.computed() if world.bulk else 0),
             "groups": len(world.groups),
             "tags": len(world.tags),
             "contact_ways": len(world.contact_ways),

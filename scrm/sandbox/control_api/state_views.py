@@ -41,7 +41,7 @@ def routes(sandbox: Sandbox) -> dict[tuple[str, str], Callable[..., Json]]:
 
 
 def _customer(world: World, item_id: str) -> Json | None:
-    customer = world.customers.get(item_id)
+    customer = world.look(item_id)
     if customer is None:
         return None
     return {

@@ -12,6 +12,7 @@ from scrm.sandbox.clock import Clock
 from scrm.sandbox.errors import ControlError
 from scrm.sandbox.ids import Ids
 from scrm.sandbox.model.acquisition import Acquisition, Quota
+from scrm.sandbox.model.bulk import BulkCorp, Customers
 from scrm.sandbox.model.kf import KfState
 from scrm.sandbox.model.people import Customer, Department, Follow, Member
 from scrm.sandbox.model.transfers import Transfers
@@ -76,6 +77,9 @@ class World:
     app_messages: list[dict[str, Any]] = field(default_factory=list)
     message_digests: dict[str, float] = field(default_factory=dict)
     kf: KfState = field(default_factory=KfState)
+    bulk: BulkCorp | None = None
+    bulk_rows: object = None  # what the API has prepared for it
+    failing: dict[str, int] = field(default_factory=dict)  # errcode of every call about a member
     transfers: Transfers = field(default_factory=Transfers)
     acquisition: Acquisition = field(default_factory=Acquisition)
 
@@ -99,6 +103,12 @@ class World:
         """The relation between these two, half ones too, or None."""
         member = self.members.get(userid)
         return member.follows.get(external_userid) if member else None
+
+    def look(self, external_userid: str) -> Customer | None:
+        """A customer for reading; a computed one is not stored for it."""
+        if isinstance(self.customers, Customers):
+            return self.customers.look(external_userid)
+        return self.customers.get(external_userid)
 
     def member(self, userid: str) -> Member:
         """A member for a control call; ControlError 404 when there is none."""

@@ -9,6 +9,7 @@ from scrm.sandbox.errors import ControlError
 from scrm.sandbox.model.groups import NORMAL, OWNER_RESIGNED
 from scrm.sandbox.model.people import Department, Member
 from scrm.sandbox.model.tags import Tag, TagGroup
+from scrm.sandbox.people.bulk_life import store_all
 from scrm.sandbox.people.tag_changes import delete_groups, delete_tags, tags_changed
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def remove_member(sandbox: Sandbox, userid: str) -> list[Delivery]:
     """A member leaves the corp: delete_user. Their customers become unassigned and still show the relation."""
     world = sandbox.world
     member = world.member(userid)
+    store_all(world, userid)
     member.left_at = world.clock.seconds()
     world.left[userid] = world.members.pop(userid)
     _mark_groups(sandbox, userid, OWNER_RESIGNED)

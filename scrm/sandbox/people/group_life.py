@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from scrm.sandbox.callbacks.bodies import chat_change, member_change, plain
 from scrm.sandbox.errors import ControlError
 from scrm.sandbox.model.groups import JOIN_INVITED, JOIN_QR, Group, GroupMember
+from scrm.sandbox.people.bulk_life import stored_group
 from scrm.sandbox.people.names import GROUP_NAMES
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def dismiss(sandbox: Sandbox, chat_id: str) -> list[Delivery]:
 
 def find(world: World, chat_id: str) -> Group:
     """A live group; ControlError 404 otherwise."""
-    group = world.groups.get(chat_id)
+    group = stored_group(world, chat_id)
     if group is None or group.dismissed:
         raise ControlError(f"there is no group {chat_id!r}", 404)
     return group

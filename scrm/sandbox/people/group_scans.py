@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from scrm.sandbox.errors import ControlError
 from scrm.sandbox.model.groups import JOIN_QR
 from scrm.sandbox.people import group_life
+from scrm.sandbox.people.bulk_life import stored_group
 from scrm.sandbox.people.contacts import Person, find_or_make
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ def scan(sandbox: Sandbox, way: JoinWay, person: Person) -> Json:
     """Somebody scans the code and joins; ControlError 409 when every group is full and none may be made."""
     world = sandbox.world
     customer = find_or_make(world, person)
-    groups = [world.groups[chat_id] for chat_id in (*way.settings["chat_id_list"], *way.rooms)]
-    alive = [group for group in groups if not group.dismissed]
+    groups = [stored_group(world, chat_id) for chat_id in (*way.settings["chat_id_list"], *way.rooms)]
+    alive = [group for group in groups if group is not None and not group.dismissed]
     if not alive:
         raise ControlError("no group of this join way is left", 409)
     inside = next((item for item in alive if customer.external_userid in item.members), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scrm.sandbox.model.groups import INHERITED, INHERITING, JOIN_INVITED, GroupMember
+from scrm.sandbox.people.bulk_life import stored_group
 from scrm.sandbox.people.group_life import MEMBER_TYPE, owner_changed
 from scrm.sandbox.people.natural_days import day_of, within_days
 
@@ -23,7 +24,7 @@ CAP_DAYS = 90
 def start(sandbox: Sandbox, chat_id: str, heir: Member, owner_resigned: bool) -> int:
     """Begin one transfer; returns 0 or the errcode that stands beside this group."""
     world = sandbox.world
-    group = world.groups.get(chat_id)
+    group = stored_group(world, chat_id)
     if group is None:
         return NO_CUSTOMER_GROUP
     code = _refusal(world, group, heir, owner_resigned)

@@ -56,6 +56,8 @@ def delete_groups(sandbox: Sandbox, group_ids: list[str], quiet: bool) -> list[D
 def _untag(sandbox: Sandbox, gone: set[str]) -> None:
     if not gone:
         return
+    if sandbox.world.bulk is not None:
+        sandbox.world.bulk.forget_tags(gone)
     for member in (*sandbox.world.members.values(), *sandbox.world.left.values()):
         for follow in member.follows.values():
             if follow.tags and not gone.isdisjoint(follow.tags):
