@@ -126,10 +126,13 @@ class MatchKind(StrEnum):
     CONTAINS = "contains"
     EXACT = "exact"
     STARTS_WITH = "starts_with"
+    ENTERS = (
+        "enters"  # the customer opened the conversation (进入会话); the keywords are scenes, none means all
+    )
 
 
 class AutoReply(Model):
-    """A keyword rule that answers by itself (自动回复)."""
+    """A rule that answers by itself (自动回复): to a keyword, or to somebody who opens the conversation."""
 
     __tablename__ = "auto_replies"
 
@@ -149,6 +152,7 @@ class AutoReply(Model):
     )  # fires only outside
     cooldown_seconds: Mapped[int] = mapped_column(default=0, server_default="0")  # per person
     hand_over_to: Mapped[str | None]  # "pool" or a userid: give the session to a person
+    fallback_text: Mapped[str | None]  # said when nobody could take the session
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
 
@@ -167,5 +171,6 @@ class AutoReplyFiring(Model):
     channel: Mapped[Channel] = mapped_column(enum_text(Channel))
     message_key: Mapped[str]
     person: Mapped[str]  # external_userid or userid
-    effect_id: Mapped[int | None]
+    effect_id: Mapped[int | None] = mapped_column(index=True)
+    failed: Mapped[str | None]  # why the answer or the hand-over did not come about, errcode first
     fired_at: Mapped[datetime]

@@ -42,8 +42,13 @@ def customer_message_list(scope: Scope, customer_id: int, filters: dict[str, Any
 
 
 def auto_reply_list(filters: dict[str, Any]) -> Select[Any]:
-    """Rules with the number of messages each has answered."""
-    statement = select(*AutoReply.__table__.columns, _answers().label("answers"))
+    """Rules with the number of messages each has answered, and what became of that."""
+    statement = select(
+        *AutoReply.__table__.columns,
+        _firings(func.count()).label("answers"),
+        _firings(func.count(AutoReplyFiring.failed)).label("failures"),
+        _last_failure().label("last_failure"),
+    )
     for name in RULE_FILTERS:
         if filters.get(name) is not None:
             statement = statement.where(getattr(AutoReply, name) == filters[name])
@@ -69,9 +74,17 @@ def replies_due() -> bool:
     return bool(session().scalar(select(exists().where(unanswered()))))
 
 
-def _answers() -> Any:
-    fired = select(func.count()).where(AutoReplyFiring.auto_reply_id == AutoReply.id)
+def _firings(figure: Any) -> Any:
+    fired = select(figure).where(AutoReplyFiring.auto_reply_id == AutoReply.id)
     return fired.correlate(AutoReply).scalar_subquery()
+
+
+def _last_failure() -> Any:
+    failed = select(AutoReplyFiring.failed).where(
+        AutoReplyFiring.auto_reply_id == AutoReply.id, AutoReplyFiring.failed.is_not(None)
+    )
+    newest = failed.order_by(AutoReplyFiring.id.desc()).limit(1)
+    return newest.correlate(AutoReply).scalar_subquery()
 
 
 def _visible(scope: Scope) -> Any:

@@ -93,7 +93,9 @@ class AutoReplyFields(Schema):
     channel = fields.Enum(Channel, by_value=True)
     match = fields.Enum(MatchKind, by_value=True)
     keywords = fields.List(
-        fields.String(validate=[Length(max=KEYWORD_LENGTH), _not_blank]), validate=Length(1, KEYWORDS_MAX)
+        fields.String(validate=[Length(max=KEYWORD_LENGTH), _not_blank]),
+        validate=Length(max=KEYWORDS_MAX),
+        metadata={"description": 'with match "enters": the scenes (来源) that are greeted, none means all'},
     )
     priority = fields.Integer(validate=Range(-1000, 1000), metadata={"description": "higher decides first"})
     enabled = fields.Boolean()
@@ -106,6 +108,11 @@ class AutoReplyFields(Schema):
         validate=Length(1, 64),
         metadata={"description": '"pool", or the userid of a servicer'},
     )
+    fallback_text = fields.String(
+        allow_none=True,
+        validate=[Utf8Length(REPLY_BYTES), _not_blank],
+        metadata={"description": "said when nobody could take the session"},
+    )
 
 
 class AutoReplyIn(AutoReplyFields):
@@ -117,7 +124,7 @@ class AutoReplyIn(AutoReplyFields):
     keywords = fields.List(
         fields.String(validate=[Length(max=KEYWORD_LENGTH), _not_blank]),
         required=True,
-        validate=Length(1, KEYWORDS_MAX),
+        validate=Length(max=KEYWORDS_MAX),
     )
 
 
@@ -126,6 +133,8 @@ class AutoReplyOut(AutoReplyFields):
 
     id = fields.Integer(required=True)
     answers = fields.Integer(metadata={"description": "messages it has answered"})
+    failures = fields.Integer(metadata={"description": "answers and hand-overs that did not come about"})
+    last_failure = fields.String(allow_none=True, metadata={"description": "why the newest of them failed"})
     created_at = time_field()
     updated_at = time_field()
 

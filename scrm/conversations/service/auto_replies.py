@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from scrm.conversations.models import AutoReply, Channel
+from scrm.conversations.models import AutoReply, Channel, MatchKind
 from scrm.conversations.service.replies import POOL
 from scrm.kernel.db import session
 from scrm.kernel.errors import InvalidInput, NotFound
@@ -58,6 +58,9 @@ def _get(auto_reply_id: int) -> AutoReply:
 
 
 def _check(rule: AutoReply) -> None:
+    _check_occasion(rule)
+    if rule.fallback_text and not rule.hand_over_to:
+        raise InvalidInput.field("fallback_text", "is said when a hand-over fails: give hand_over_to")
     if not rule.reply_text and not rule.hand_over_to:
         raise InvalidInput.field("reply_text", "give a text, or hand_over_to, or both")
     if rule.hand_over_to and rule.channel is not Channel.KF:
@@ -68,3 +71,17 @@ def _check(rule: AutoReply) -> None:
         known = select(Staff.id).where(func.lower(Staff.userid) == (rule.hand_over_to or "").lower())
         if session().scalar(known) is None:
             raise InvalidInput.field("hand_over_to", f'must be "{POOL}" or the userid of a member of staff')
+
+
+def _check_occasion(rule: AutoReply) -> None:
+    """A keyword rule needs keywords; a greeting has a text, belongs to customer service and hands nothing over."""
+    if rule.match is not MatchKind.ENTERS:
+        if not rule.keywords:
+            raise InvalidInput.field("keywords", 'give at least one, or match "enters"')
+        return
+    if rule.channel is not Channel.KF:
+        raise InvalidInput.field("channel", 'must be "kf": only there WeCom says that somebody enters')
+    if not rule.reply_text:
+        raise InvalidInput.field("reply_text", "give the text of the greeting")
+    if rule.hand_over_to:
+        raise InvalidInput.field("hand_over_to", "a session can be handed over once the customer has written")

@@ -15,6 +15,7 @@ from scrm.conversations.events import KfPullWanted
 from scrm.conversations.models import KfAccount
 from scrm.conversations.service.kf_items import parse_items
 from scrm.conversations.service.kf_sessions import apply_to_sessions, mark_failures
+from scrm.conversations.service.kf_welcomes import welcome_entering
 from scrm.conversations.service.messages import store_messages
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
@@ -177,6 +178,7 @@ def store_page(reading: Reading, page: Mapping[str, Any]) -> bool:
     fresh = [message for message in messages if message.key in new]
     apply_to_sessions(reading.account_id, fresh)
     mark_failures(fresh)
+    welcome_entering(reading.account_id, fresh)
     moved, reading.cursor = cursor != reading.cursor, cursor
     return bool(page.get("has_more")) and moved
 

@@ -24,6 +24,17 @@ def first_match(
     return None
 
 
+def first_welcome(
+    rules: Sequence[AutoReply], scene: str | None, at: datetime, zone: ZoneInfo
+) -> AutoReply | None:
+    """The rule that greets somebody who opened the conversation through ``scene``; order of ``rules`` as above."""
+    for rule in rules:
+        greets = rule.match is MatchKind.ENTERS and (not rule.keywords or scene in rule.keywords)
+        if greets and in_hours(rule, at, zone):
+            return rule
+    return None
+
+
 def normal(text: str) -> str:
     """A text as it is compared: without case and without white space around it."""
     return text.strip().casefold()
@@ -31,6 +42,8 @@ def normal(text: str) -> str:
 
 def says(rule: AutoReply, said: str) -> bool:
     """Whether one of the rule's keywords is in the (normal) text, the way the rule compares."""
+    if rule.match is MatchKind.ENTERS:
+        return False
     keywords = [normal(keyword) for keyword in rule.keywords]
     if rule.match is MatchKind.EXACT:
         return said in keywords

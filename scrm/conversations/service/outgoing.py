@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, select, text, update
 
 from scrm.conversations.models import AutoReply, AutoReplyFiring, Channel, Direction, KfSession
-from scrm.conversations.service.kf_sessions import ANSWERS_MAX, ServiceState, reported_failures
-from scrm.conversations.service.messages import NewMessage, store_messages
+from scrm.conversations.service.kf_sessions import ANSWERS_MAX, ServiceState, may_answer, reported_failures
+from scrm.conversations.service.messages import REPLY_MAX_AGE, NewMessage, store_messages
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.staff.service import ensure_staff
@@ -21,6 +21,7 @@ KINDS = (*KF_MESSAGES, "kf_transfer", "staff_message")
 SESSION = "kf_session:"  # how the subject of our effects names a session
 STATE_UNKNOWN = (95013, 95016, 95018)  # the session is not where we thought: ask before speaking again
 OVER_FIVE = 95001
+NOT_DONE = (EffectState.FAILED, EffectState.EXPIRED)
 
 Sent = Row[Any]
 
@@ -30,7 +31,7 @@ def settle(effect_ids: Sequence[int]) -> None:
     rows = session().execute(
         select(
             Effect.id, Effect.kind, Effect.state, Effect.payload, Effect.result, Effect.errcode, Effect.app,
-            Effect.subject, Effect.finished_at,
+            Effect.subject, Effect.finished_at, Effect.error, Effect.deadline_at,
         )
         .where(Effect.id.in_(effect_ids))
         .order_by(Effect.id)
@@ -41,6 +42,9 @@ def settle(effect_ids: Sequence[int]) -> None:
     _store_said(confirmed, sessions)
     _hand_over([(sessions[row.subject], row) for row in confirmed if _is_transfer(row, sessions)])
     _learn([(sessions[row.subject].id, row.errcode) for row in failed if row.subject in sessions])
+    refused = [row for row in rows if row.state in NOT_DONE]
+    _note_refused(refused)
+    _fall_back([(sessions[row.subject].id, row) for row in refused if _is_transfer(row, sessions)])
 
 
 def _sessions(rows: Sequence[Sent]) -> dict[str, KfSession]:
@@ -126,9 +130,10 @@ def _hand_over(moved: Sequence[tuple[KfSession, Sent]]) -> None:
     plan([_explanation(of, row, texts[row.id]) for of, row in coded])
 
 
-def _rule_texts(effect_ids: Sequence[int]) -> dict[int, str]:
+def _rule_texts(effect_ids: Sequence[int], column: Any = AutoReply.reply_text) -> dict[int, str]:
+    """What the rules behind these effects say, by effect."""
     said = (
-        select(AutoReplyFiring.effect_id, AutoReply.reply_text)
+        select(AutoReplyFiring.effect_id, column)
         .join(AutoReply, AutoReply.id == AutoReplyFiring.auto_reply_id)
         .where(AutoReplyFiring.effect_id.in_(effect_ids))
     )
@@ -161,3 +166,39 @@ def _learn(refused: Sequence[tuple[int, int | None]]) -> None:
                 .values(**values)
                 .execution_options(synchronize_session=False)
             )
+
+
+def _note_refused(refused: Sequence[Sent]) -> None:
+    """Firings say why their answer did not come about."""
+    if refused:
+        reasons = [f"{row.errcode or '-'}: {row.error or row.state.value}" for row in refused]
+        session().execute(_NOTE_REFUSED, {"effects": [row.id for row in refused], "reasons": reasons})
+
+
+_NOTE_REFUSED = text("""
+UPDATE auto_reply_firings f SET failed = r.reason
+FROM unnest(CAST(:effects AS bigint[]), CAST(:reasons AS text[])) AS r(effect, reason) WHERE f.effect_id = r.effect
+""")
+
+
+def _fall_back(refused: Sequence[tuple[int, Sent]]) -> None:
+    """Nobody can take the session: the customer hears what the rule has for that, where we may still speak."""
+    ours = [(id_, row) for id_, row in refused if row.errcode not in STATE_UNKNOWN]
+    if not ours:
+        return
+    texts = _rule_texts([row.id for _, row in ours], AutoReply.fallback_text)
+    speaking = select(KfSession.id).where(KfSession.id.in_([id_ for id_, _ in ours]), may_answer())
+    allowed = set(session().scalars(speaking))
+    said = [(id_, row) for id_, row in ours if row.id in texts and id_ in allowed]
+    plan([_apology(id_, row, texts[row.id]) for id_, row in said])
+
+
+def _apology(session_id: int, row: Sent, words: str) -> Intent:
+    to = {"touser": row.payload["external_userid"], "open_kfid": row.payload["open_kfid"]}
+    return Intent(
+        kind="kf_message",
+        key=f"kf_message:fallback:{row.id}",
+        payload={**to, "msgid": f"fallback-{row.id}", "msgtype": "text", "text": {"content": words}},
+        subject=f"{SESSION}{session_id}",
+        deadline_at=utcnow() + REPLY_MAX_AGE,
+    )

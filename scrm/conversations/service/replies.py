@@ -7,7 +7,7 @@ in a few statements, so that costs no throughput, and cool-downs and counters ca
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -60,9 +60,12 @@ class Round:
 
 @dataclass(frozen=True)
 class Match:
-    """A message and the rule that decides about it."""
+    """A message and the rule that decides about it.
 
-    message: Row[Any]
+    :param message: with id, channel, message_key, person, and what the answer needs
+    """
+
+    message: Any
     rule: AutoReply
 
     @property
@@ -87,7 +90,7 @@ def answer_round(asked: Collection[int] = ()) -> Round:
     hold_in_transaction("conversations.replies")
     _pass_over_old()
     messages = _next_messages()
-    rules = session().scalars(_rules()).all()
+    rules = session().scalars(enabled_rules()).all()
     zone = settings().corp.zone
     found = [(m, first_match(rules, m.channel, m.text or "", m.sent_at, zone)) for m in messages]
     matches = [Match(message, rule) for message, rule in found if rule is not None]
@@ -101,7 +104,8 @@ def answer_round(asked: Collection[int] = ()) -> Round:
     return Round(len(messages) - len(questions), list(questions.values()))
 
 
-def _rules() -> Any:
+def enabled_rules() -> Any:
+    """The rules that work, in the order in which they decide."""
     return select(AutoReply).where(AutoReply.enabled).order_by(AutoReply.priority.desc(), AutoReply.id)
 
 
@@ -153,11 +157,17 @@ def _consider(messages: Sequence[Row[Any]]) -> None:
 def _answer(matches: Sequence[Match]) -> None:
     """Those that may be answered: one firing each, then one effect each."""
     allowed = _allowed(matches)
-    fired = _fire([m for m in matches if m.message.session_id is None or m.message.session_id in allowed])
+    fired = fire([m for m in matches if m.message.session_id is None or m.message.session_id in allowed])
     if not fired:
         return
     _count([m.message.session_id for _, m in fired if m.message.session_id and not m.hands_over])
-    intents = {firing: _intent(firing, match) for firing, match in fired}
+    plan_answers({firing: _intent(firing, match) for firing, match in fired})
+
+
+def plan_answers(intents: Mapping[int, Intent]) -> None:
+    """Plan the effects of firings (by firing id) and remember which effect each became."""
+    if not intents:
+        return
     effects = plan(list(intents.values()))
     ids = [(firing, effects[intent.key]) for firing, intent in intents.items()]
     session().execute(
@@ -198,7 +208,7 @@ RETURNING id, channel, message_key
 """)
 
 
-def _fire(matches: Sequence[Match]) -> list[tuple[int, Match]]:
+def fire(matches: Sequence[Match]) -> list[tuple[int, Match]]:
     """Firing rows for those whose rule is not cooling down for this person; a message has at most one."""
     by_key = {(m.message.channel.value, m.message.message_key): m for m in _one_per_cooldown(matches)}
     rows = session().execute(

@@ -17,17 +17,19 @@ from scrm.conversations.service.kf import (
     PullWish,
     Reading,
     claim_pulls,
+    close_missing_accounts,
     finish_reading,
     store_page,
     want_pull,
 )
 from scrm.customers.models import Customer
 from scrm.kernel import clock, events
-from scrm.kernel.clock import utcnow
+from scrm.kernel.clock import shifted, utcnow
 from scrm.kernel.db import transaction
 from tests.conftest import CORP_ID, TEST_APP
 from tests.scrm.conversations.conftest import pull
 
+SECOND_OVER = timedelta(seconds=2)
 RUN = "from scrm.bootstrap import create_app; create_app().app_context().push(); import scrm.conversations.jobs as j; j.pull_kf()"
 
 
@@ -69,12 +71,40 @@ def test_everything_new_is_read_once_and_the_wish_is_done(session, sandbox, acco
     sandbox.chat(writer, "第二句")
     wanted(account)
     pull()
-    pull()
     assert texts(session) == ["第一句", "第二句"]
+    with shifted(SECOND_OVER):
+        pull()
     row = session.scalars(select(KfAccount)).one()
     assert (row.pull_wanted_at, row.pull_failed, row.lease_token) == (None, None, None)
     assert row.cursor
     assert not pulls_due()
+
+
+def test_what_came_later_in_the_second_of_a_callback_is_read_when_it_is_over(
+    session, sandbox, account, writer
+):
+    wanted(account)
+    pull()
+    sandbox.chat(writer, "同一秒")  # its callback has the bytes of the first: no row, no wish
+    pull()
+    assert texts(session) == ["第一句"]
+    with shifted(SECOND_OVER):
+        assert pulls_due()
+        pull()
+        assert texts(session) == ["第一句", "同一秒"]
+        assert not pulls_due()
+
+
+def test_accounts_that_a_complete_list_does_not_show_are_read_no_more(session, sandbox, account):
+    with transaction():
+        want_pull([PullWish("wkGONE", None, utcnow() - SECOND_OVER)])
+    refresh_kf_accounts()
+    gone = session.scalars(select(KfAccount).where(KfAccount.open_kfid == "wkGONE")).one()
+    assert gone.removed_at is not None
+    claimed = {one.open_kfid for one in claim_pulls().rows}
+    assert "wkGONE" not in claimed
+    assert account in claimed
+    assert close_missing_accounts([], utcnow()) == 0
 
 
 def test_reading_goes_on_while_there_is_more_and_not_longer(session, sandbox, account, writer):
