@@ -58,6 +58,7 @@ class WecomError(Exception):
         self.errcode = errcode
         self.errmsg = reason
         self.retry_after = retry_after
+        self.from_ip: str | None = None  # the address WeCom saw us call from, when it said so
         self.outage = False  # WeCom does not answer at this API at all: nothing is held against this call
 
     @property

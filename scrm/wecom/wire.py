@@ -25,6 +25,7 @@ from scrm.wecom.errors import Denied, RateLimited, Retryable, Stop, Unclear, Wec
 JSON_HEADERS = {"Content-Type": "application/json; charset=utf-8"}
 NEVER_SENT = (ConnectTimeoutError, NewConnectionError, ProxyError, SSLError)
 SECRET_QUERY = re.compile(r"((?:access_token|corpsecret)=)[^&\s'\"]+")
+FROM_IP = re.compile(r"from ip: ([0-9a-fA-F.:]+)")  # the trail of errmsg (wecom-api.md section 1.2)
 TOO_MANY_REQUESTS, SERVICE_UNAVAILABLE = 429, 503
 CLIENT_ERRORS, SERVER_ERRORS = 400, 500
 Params = list[tuple[str, Any]]
@@ -105,7 +106,10 @@ def _session(base_url: str) -> requests.Session:
 
 def _refused(api: str, error: WeChatClientException) -> WecomError:
     if error.errcode is not None:
-        return error_for(api, int(error.errcode))
+        told = error_for(api, int(error.errcode))
+        seen = FROM_IP.search(str(error.errmsg))
+        told.from_ip = seen.group(1) if seen else None
+        return told
     status = error.response.status_code
     if status == TOO_MANY_REQUESTS:
         return RateLimited(api, None, "HTTP status 429")

@@ -46,7 +46,9 @@ def doctor(as_json: bool) -> int:
 
 def _examine(settings: Settings) -> Iterator[Finding]:
     """All checks that make sense: without a store nothing that needs it is asked."""
-    from scrm.cli.doctor import processes, stores, wecom
+    from scrm.cli.doctor import clocks, permissions, processes, quotas, stores, wecom
+
+    yield stores.program()
 
     database, redis = stores.postgres(), stores.valkey()
     yield database
@@ -54,14 +56,25 @@ def _examine(settings: Settings) -> Iterator[Finding]:
     if database.well:
         schema = stores.schema()
         yield schema
+        yield clocks.clock_of_database()
         if schema.well:
             yield processes.inbox()
             yield processes.effects()
+            yield quotas.parked_effects()
+            yield quotas.circuits()
+            yield quotas.contact_ways()
+            yield from quotas.last_callbacks(list(settings.apps))
     if redis.well:
         yield processes.clock()
         yield from processes.workers()
         yield from processes.queues()
-        yield from wecom.tokens(settings)
+        tokens = wecom.tokens(settings)
+        yield from tokens
+        if all(one.well for one in tokens):
+            yield from permissions.permissions(settings)
+    if settings.apps:
+        yield clocks.clock_of_wecom(settings)
+    yield quotas.media()
     yield from wecom.callbacks(settings)
 
 
@@ -71,5 +84,9 @@ def _show(found: list[Finding]) -> None:
     from scrm.cli.console import print_table
 
     signs = {True: Text("well", "green"), False: Text("FAILS", "bold red")}
-    rows = [(signs[one.well], one.check, one.detail, one.way_out) for one in found]
+    rows = [(signs[one.well], one.check, one.detail, _way_out(one)) for one in found]
     print_table("scrm doctor", ("", "check", "found", "way out"), rows)
+
+
+def _way_out(one: Finding) -> str:
+    return f"{one.way_out}\n→ {one.page}" if one.page else one.way_out

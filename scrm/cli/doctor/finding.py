@@ -11,11 +11,13 @@ class Finding:
 
     :param check: what was looked at
     :param well: whether it is as it should be
-    :param detail: what was seen
+    :param detail: what was seen; in Chinese first where WeCom said it
     :param way_out: for a failed check, what to do about it
+    :param page: the page of WeCom's admin console where it is mended, by its Chinese names
     """
 
     check: str
     well: bool
     detail: str
     way_out: str = ""
+    page: str = ""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+from importlib.metadata import version
+
 from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,16 +19,21 @@ POSTGRES_LEAST = 15  # NULLS NOT DISTINCT and MERGE; the embedded one is 18
 REDIS_LEAST = (6, 2)  # BLMOVE, which keeps a job of a killed worker
 
 
+def program() -> Finding:
+    """Which program this is; never fails."""
+    return Finding("program", True, f"wecom-scrm {version('wecom-scrm')}, Python {platform.python_version()}")
+
+
 def postgres() -> Finding:
     """PostgreSQL answers and is new enough."""
     try:
-        version = str(session().scalar(text("SHOW server_version")))
+        release = str(session().scalar(text("SHOW server_version")))
     except SQLAlchemyError as error:
         session().rollback()
         reason = first_line(getattr(error, "orig", None) or error)
         return Finding("PostgreSQL", False, reason, "start it, or mend database_url (SCRM_DATABASE_URL)")
-    well = int(version.split(".", maxsplit=1)[0].split(maxsplit=1)[0]) >= POSTGRES_LEAST
-    return Finding("PostgreSQL", well, version, "" if well else f"install version {POSTGRES_LEAST} or newer")
+    well = int(release.split(".", maxsplit=1)[0].split(maxsplit=1)[0]) >= POSTGRES_LEAST
+    return Finding("PostgreSQL", well, release, "" if well else f"install version {POSTGRES_LEAST} or newer")
 
 
 def valkey() -> Finding:
@@ -37,9 +45,9 @@ def valkey() -> Finding:
         return Finding(
             "Redis/Valkey", False, first_line(error), "start it, or mend redis_url (SCRM_REDIS_URL)"
         )
-    version = str(found.get("valkey_version") or found["redis_version"])
-    detail = f"{version}, maxmemory-policy {policy}"
-    if tuple(int(part) for part in version.split(".")[:2]) < REDIS_LEAST:
+    release = str(found.get("valkey_version") or found["redis_version"])
+    detail = f"{release}, maxmemory-policy {policy}"
+    if tuple(int(part) for part in release.split(".")[:2]) < REDIS_LEAST:
         return Finding("Redis/Valkey", False, detail, "install Redis 6.2, Valkey 7 or newer")
     if policy != "noeviction":
         return Finding(

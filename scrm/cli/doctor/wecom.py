@@ -10,8 +10,9 @@ import requests
 
 from config.settings import Settings
 from scrm.cli.doctor.finding import Finding
+from scrm.cli.doctor.refusals import refused
 from scrm.wecom.client import gateway
-from scrm.wecom.errors import Denied, Stop, WecomError
+from scrm.wecom.errors import WecomError
 from wecom_callbacks.crypto import CallbackCrypto
 
 ECHO_SECONDS = 1.0  # WeCom's own deadline for the echo (wecom-api.md §2.2)
@@ -29,13 +30,7 @@ def _token(app: str) -> Finding:
     try:
         gateway().of_app(app).tokens.get()
     except WecomError as error:
-        refused = isinstance(error, (Denied, Stop))
-        way_out = (
-            f"compare corp.id and apps.{app}.secret with the WeCom admin console"
-            if refused
-            else "look whether wecom.base_url can be reached from here; the call is repeated by itself"
-        )
-        return Finding(check, False, str(error), way_out)
+        return refused(check, app, None, error)
     return Finding(check, True, "obtained")
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 EXTENSION = "scrm_media_store"
 TIMEOUT = "20s"
+RETRIES = 2
 
 
 class MediaStore:
@@ -56,7 +57,10 @@ def _open(conf: Media) -> LocalStore | S3Store:
     config["disable_bulk_delete"] = True  # we delete one at a time, and not every store knows bulk deletion
     allow_http = conf.endpoint.startswith("http://")
     return S3Store.from_url(
-        conf.url, config=config, client_options={"timeout": TIMEOUT, "allow_http": allow_http}
+        conf.url,
+        config=config,
+        client_options={"timeout": TIMEOUT, "allow_http": allow_http},
+        retry_config={"max_retries": RETRIES},
     )
 
 
