@@ -86,3 +86,19 @@ ON CONFLICT (customer_id) DO UPDATE SET entries = c.entries + excluded.entries,
   messages_in = c.messages_in + excluded.messages_in, messages_out = c.messages_out + excluded.messages_out,
   last_in_at = GREATEST(c.last_in_at, excluded.last_in_at), last_out_at = GREATEST(c.last_out_at, excluded.last_out_at)
 """)  # noqa: S608  # names of this module's own constants
+
+
+def note_stays(joined: Sequence[Any], left: Sequence[Any]) -> None:
+    """Put stays in groups on timelines: rows with id, group_id, customer_id and joined_at, or left_at."""
+    entries = [joined_entry(s.customer_id, s.group_id, s.id, s.joined_at) for s in joined]
+    add_entries(entries + [left_entry(s.customer_id, s.group_id, s.id, s.left_at) for s in left])
+
+
+def joined_entry(customer_id: int, group_id: int, stay_id: int, at: datetime) -> Entry:
+    """A customer came into a group."""
+    return Entry(customer_id, at, EntryKind.GROUP_JOINED, {"group_id": group_id}, f"group.joined:{stay_id}")
+
+
+def left_entry(customer_id: int, group_id: int, stay_id: int, at: datetime) -> Entry:
+    """A customer left a group."""
+    return Entry(customer_id, at, EntryKind.GROUP_LEFT, {"group_id": group_id}, f"group.left:{stay_id}")

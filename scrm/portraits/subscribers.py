@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from scrm.conversations.events import MessageLinked, MessageStored
 from scrm.conversations.models import Direction
@@ -11,7 +10,7 @@ from scrm.customers.events import ContactFact, ContactRecorded, CustomersFound
 from scrm.groups.events import GroupJoined, GroupLeft
 from scrm.groups.service.linking import link_customers
 from scrm.kernel.events import subscribe
-from scrm.portraits.service import Entry, EntryKind, add_entries
+from scrm.portraits.service import Entry, EntryKind, add_entries, joined_entry, left_entry, note_stays
 
 FACTS = {
     ContactFact.HALF_ADDED: (EntryKind.FOLLOW_HALF_ADDED, "state"),
@@ -44,7 +43,11 @@ def _contact(event: ContactRecorded) -> Entry:
 def write_joins(events: Sequence[GroupJoined]) -> None:
     """Customers come into groups."""
     add_entries(
-        [_joined(e.customer_id, e.group_id, e.stay_id, e.at) for e in events if e.customer_id is not None]
+        [
+            joined_entry(e.customer_id, e.group_id, e.stay_id, e.at)
+            for e in events
+            if e.customer_id is not None
+        ]
     )
 
 
@@ -52,7 +55,7 @@ def write_joins(events: Sequence[GroupJoined]) -> None:
 def write_leaves(events: Sequence[GroupLeft]) -> None:
     """Customers leave groups."""
     add_entries(
-        [_left(e.customer_id, e.group_id, e.stay_id, e.at) for e in events if e.customer_id is not None]
+        [left_entry(e.customer_id, e.group_id, e.stay_id, e.at) for e in events if e.customer_id is not None]
     )
 
 
@@ -60,17 +63,7 @@ def write_leaves(events: Sequence[GroupLeft]) -> None:
 def write_earlier_stays(events: Sequence[CustomersFound]) -> None:
     """Who was in a group before becoming a customer gets those stays."""
     stays = link_customers([id_ for event in events for id_ in event.customer_ids])
-    entries = [_joined(s.customer_id, s.group_id, s.id, s.joined_at) for s in stays]
-    entries += [_left(s.customer_id, s.group_id, s.id, s.left_at) for s in stays if s.left_at is not None]
-    add_entries(entries)
-
-
-def _joined(customer_id: int, group_id: int, stay_id: int, at: datetime) -> Entry:
-    return Entry(customer_id, at, EntryKind.GROUP_JOINED, {"group_id": group_id}, f"group.joined:{stay_id}")
-
-
-def _left(customer_id: int, group_id: int, stay_id: int, at: datetime) -> Entry:
-    return Entry(customer_id, at, EntryKind.GROUP_LEFT, {"group_id": group_id}, f"group.left:{stay_id}")
+    note_stays(stays, [stay for stay in stays if stay.left_at is not None])
 
 
 @subscribe(MessageStored)

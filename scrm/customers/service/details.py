@@ -81,7 +81,7 @@ def apply_details(seen: Sequence[CustomerSeen], asked_at: datetime) -> None:
     ask_again(doubtful | _close_missing(complete, relations, asked_at))
 
 
-_CONTACT = {
+CONTACT_TYPES = {
     "name": "text", "avatar": "text", "type": "bigint", "gender": "bigint", "unionid": "text", "position": "text",
     "corp_name": "text", "corp_full_name": "text", "external_profile": "jsonb",
 }  # fmt: skip
@@ -92,16 +92,16 @@ _SETTLE = f"""
   refresh_failed = CASE WHEN NOT {_SETTLED} THEN c.refresh_failed END,
   refresh_attempts = CASE WHEN NOT {_SETTLED} THEN c.refresh_attempts ELSE 0 END"""
 _APPLY_CUSTOMERS = text(f"""
-INSERT INTO customers AS c (external_userid, refreshed_at, {", ".join(_CONTACT)})
-SELECT external_userid, :asked_at, {", ".join(_CONTACT)} FROM jsonb_to_recordset(CAST(:rows AS jsonb))
-  AS r(external_userid text, {", ".join(f"{name} {kind}" for name, kind in _CONTACT.items())})
+INSERT INTO customers AS c (external_userid, refreshed_at, {", ".join(CONTACT_TYPES)})
+SELECT external_userid, :asked_at, {", ".join(CONTACT_TYPES)} FROM jsonb_to_recordset(CAST(:rows AS jsonb))
+  AS r(external_userid text, {", ".join(f"{name} {kind}" for name, kind in CONTACT_TYPES.items())})
 ORDER BY external_userid
 ON CONFLICT (external_userid) DO UPDATE SET
-  {", ".join(f"{name} = COALESCE(excluded.{name}, c.{name})" for name in _CONTACT)},
+  {", ".join(f"{name} = COALESCE(excluded.{name}, c.{name})" for name in CONTACT_TYPES)},
   refreshed_at = excluded.refreshed_at, updated_at = now(), {_SETTLE}
 WHERE c.refreshed_at IS NULL OR c.refreshed_at <= excluded.refreshed_at
 RETURNING new.id, new.external_userid, old.id IS NULL AS is_new, array_remove(ARRAY[
-  {", ".join(f"CASE WHEN old.{n} IS DISTINCT FROM new.{n} THEN '{n}' END" for n in _CONTACT)}], NULL) AS changed
+  {", ".join(f"CASE WHEN old.{n} IS DISTINCT FROM new.{n} THEN '{n}' END" for n in CONTACT_TYPES)}], NULL) AS changed
 """)  # noqa: S608  # names of this module's own constants
 
 
@@ -128,20 +128,20 @@ def _apply_follows(relations: Mapping[Relation, FollowSeen], asked_at: datetime)
 
 
 def _follow_row(follow: FollowSeen) -> dict[str, Any]:
-    return {name: getattr(follow, name) for name in ("added_at", *_SHOWN)}
+    return {name: getattr(follow, name) for name in ("added_at", *SHOWN_TYPES)}
 
 
-_SHOWN = {
+SHOWN_TYPES = {
     "remark": "text", "description": "text", "remark_corp_name": "text", "remark_mobiles": "text[]",
     "add_way": "bigint", "state": "text", "oper_userid": "text", "wechat_channels": "jsonb",
 }  # fmt: skip
-_COMPARED = (*_SHOWN, "status", "added_at")
+_COMPARED = (*SHOWN_TYPES, "status", "added_at")
 _APPLY_FOLLOWS = text(f"""
-INSERT INTO follows AS f (customer_id, staff_id, added_at, confirmed_at, {", ".join(_SHOWN)}, state_at)
-SELECT customer_id, staff_id, added_at, :second, {", ".join(_SHOWN)}, CASE WHEN state IS NOT NULL THEN added_at END
+INSERT INTO follows AS f (customer_id, staff_id, added_at, confirmed_at, {", ".join(SHOWN_TYPES)}, state_at)
+SELECT customer_id, staff_id, added_at, :second, {", ".join(SHOWN_TYPES)}, CASE WHEN state IS NOT NULL THEN added_at END
 FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(customer_id bigint, staff_id bigint, added_at timestamptz,
-  {", ".join(f"{name} {kind}" for name, kind in _SHOWN.items())}) ORDER BY customer_id, staff_id
-ON CONFLICT (customer_id, staff_id) DO UPDATE SET {", ".join(f"{n} = excluded.{n}" for n in _SHOWN if n != "state")},
+  {", ".join(f"{name} {kind}" for name, kind in SHOWN_TYPES.items())}) ORDER BY customer_id, staff_id
+ON CONFLICT (customer_id, staff_id) DO UPDATE SET {", ".join(f"{n} = excluded.{n}" for n in SHOWN_TYPES if n != "state")},
   state = COALESCE(excluded.state, f.state), state_at = GREATEST(f.state_at, excluded.state_at),
   added_at = GREATEST(f.added_at, excluded.added_at), confirmed_at = excluded.confirmed_at, updated_at = now()
 WHERE f.confirmed_at IS NULL OR f.confirmed_at <= excluded.confirmed_at

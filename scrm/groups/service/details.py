@@ -53,13 +53,34 @@ class GroupSeen:
     stored_version: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What writing shown groups came to: rows of the statements below, nothing told yet."""
+
+    groups: Sequence[Any] = ()
+    left: Sequence[Any] = ()
+    completed: Sequence[Any] = ()
+    joined: Sequence[Any] = ()
+
+
 def apply_groups(seen: Sequence[GroupSeen], asked_at: datetime) -> None:
     """Write shown groups and reconcile their stays; tells real differences, each once.
 
     A group that changed while it was read, or that WeCom shows in an older state than its event told, is read again.
     """
+    done = write_groups(seen, asked_at)
+    for row in done.groups:
+        at = row.founded_at if row.changed == ["founded"] else asked_at
+        publish(*(GroupChanged(row.id, change, at) for change in row.changed))
+    tell_leaves(done.left)
+    _tell_join_ways(done.completed)
+    tell_joins(done.joined)
+
+
+def write_groups(seen: Sequence[GroupSeen], asked_at: datetime) -> Reconciled:
+    """Like :func:`apply_groups`, and tells nobody: a full sync found what happened at some time before."""
     if not seen:
-        return
+        return Reconciled()
     by_chat = {group.chat_id: group for group in seen}
     rows = session().execute(_LOCK, {"chat_ids": sorted(by_chat)}).all()
     alive = [row for row in rows if row.status != GroupStatus.DISMISSED]
@@ -67,8 +88,10 @@ def apply_groups(seen: Sequence[GroupSeen], asked_at: datetime) -> None:
     behind = [row for row in current if _is_behind(row, by_chat[row.chat_id])]
     ask_groups_again([row.id for row in behind])
     good = {row.id: by_chat[row.chat_id] for row in current if row not in behind}
-    _write_groups(good, asked_at)
-    _reconcile(good, asked_at)
+    if not good:
+        return Reconciled()
+    groups = _write_groups(good, asked_at)
+    return Reconciled(groups, *_reconcile(good, asked_at))
 
 
 def _is_behind(row: Any, group: GroupSeen) -> bool:
@@ -82,7 +105,7 @@ WHERE chat_id = ANY(CAST(:chat_ids AS text[])) ORDER BY chat_id FOR UPDATE
 """)
 
 
-def _write_groups(groups: Mapping[int, GroupSeen], asked_at: datetime) -> None:
+def _write_groups(groups: Mapping[int, GroupSeen], asked_at: datetime) -> Sequence[Any]:
     owners = ensure_staff(group.owner_userid for group in groups.values() if group.owner_userid)
     rows = [
         {
@@ -95,10 +118,7 @@ def _write_groups(groups: Mapping[int, GroupSeen], asked_at: datetime) -> None:
         }
         for id_, group in sorted(groups.items())
     ]
-    written = session().execute(_WRITE, {"rows": orjson.dumps(rows).decode(), "asked_at": asked_at}).all()
-    for row in written:
-        at = row.founded_at if row.changed == ["founded"] else asked_at
-        publish(*(GroupChanged(row.id, change, at) for change in row.changed))
+    return session().execute(_WRITE, {"rows": orjson.dumps(rows).decode(), "asked_at": asked_at}).all()
 
 
 _WRITE = text("""
@@ -120,10 +140,8 @@ RETURNING new.id, new.founded_at, array_remove(ARRAY[
 """)
 
 
-def _reconcile(groups: Mapping[int, GroupSeen], asked_at: datetime) -> None:
-    """Make the present stays exactly those shown: close, complete, add."""
-    if not groups:
-        return
+def _reconcile(groups: Mapping[int, GroupSeen], asked_at: datetime) -> list[Sequence[Any]]:
+    """Make the present stays exactly those shown: close, complete, add; returns the rows of each."""
     rows = [
         {"group_id": id_, **asdict(member)}
         for id_, group in sorted(groups.items())
@@ -136,9 +154,7 @@ def _reconcile(groups: Mapping[int, GroupSeen], asked_at: datetime) -> None:
         "recent": asked_at - LAG,
         "same": SAME_STAY,
     }
-    tell_leaves(session().execute(_CLOSE, values).all())
-    _tell_join_ways(session().execute(_COMPLETE, values).all())
-    tell_joins(session().execute(_ADD, values).all())
+    return [session().execute(statement, values).all() for statement in (_CLOSE, _COMPLETE, _ADD)]
 
 
 def _tell_join_ways(stays: Sequence[Any]) -> None:
@@ -172,6 +188,9 @@ FROM r WHERE s.group_id = r.group_id AND s.member_id = r.member_id
 AND (s.left_at IS NULL OR (s.left_at < :recent AND s.joined_at BETWEEN r.joined_at - :same AND r.joined_at + :same
   AND NOT EXISTS (SELECT FROM group_stays o WHERE o.group_id = s.group_id AND o.member_id = s.member_id
     AND o.id <> s.id AND (o.left_at IS NULL OR o.joined_at > s.joined_at))))
+AND (s.member_type, s.join_scene, s.invitor_userid, s.state, s.name, s.group_nickname, s.left_at, s.quit_scene, s.unionid)
+  IS DISTINCT FROM (r.member_type, r.join_scene, r.invitor_userid, r.state, COALESCE(r.name, s.name),
+    r.group_nickname, NULL, NULL, COALESCE(r.unionid, s.unionid))
 RETURNING new.id, new.group_id, new.customer_id, new.state,
   new.state IS NOT NULL AND old.state IS DISTINCT FROM new.state AS has_new_state
 """)  # noqa: S608  # constants of this module

@@ -226,13 +226,26 @@ RETURNING id, group_id, customer_id, joined_at
 
 def close_groups(dismissed: dict[int, datetime]) -> None:
     """Dismiss groups and end all present stays in them."""
+    ended = end_groups(dismissed)
+    publish(*(GroupChanged(row.id, "dismissed", row.dismissed_at) for row in ended.groups))
+    tell_leaves(ended.left)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Groups that were dismissed (id, dismissed_at) and stays that ended (id, group_id, customer_id, left_at)."""
+
+    groups: Sequence[Any] = ()
+    left: Sequence[Any] = ()
+
+
+def end_groups(dismissed: dict[int, datetime]) -> Ended:
+    """Like :func:`close_groups`, and tells nobody: a full sync found what happened at some time before."""
     if not dismissed:
-        return
+        return Ended()
     rows = [{"id": id_, "at": at} for id_, at in sorted(dismissed.items())]
     values = {"rows": orjson.dumps(rows).decode()}
-    changed = session().execute(_DISMISS, values).all()
-    publish(*(GroupChanged(row.id, "dismissed", row.dismissed_at) for row in changed))
-    tell_leaves(session().execute(_EMPTY, values).all())
+    return Ended(session().execute(_DISMISS, values).all(), session().execute(_EMPTY, values).all())
 
 
 _DISMISS = text(f"""
