@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
 
+import structlog
+
 from config.queues import Queue
-from scrm.acquisition import queries
-from scrm.acquisition.service import greeting
+from scrm.acquisition.queries import due
+from scrm.acquisition.service import greeting, keeping, pictures, remark_rules
 from scrm.kernel.db import transaction
-from scrm.kernel.jobs import job, others_wait
+from scrm.kernel.jobs import Job, job, others_wait
+from scrm.kernel.settings import settings
 from scrm.wecom.client import Client, wecom
+from scrm.wecom.errors import WecomError
 from scrm.wecom.models import Priority
 from scrm.wecom.parallel import run_parallel
+from scrm.wecom.pictures import fetch_picture, picture_address
 
 RUN_SECONDS = 2.0  # the urgent worker has other welcomes to plan
+LONG_RUN_SECONDS = 20.0  # on queues where nobody waits for seconds
 NAME_TIMEOUT = 2.0  # seconds one question for a name may take
 NAMES_SECONDS = 3.0  # and all questions of a round; the welcomes need the rest of their 20
+log = structlog.get_logger(__name__)
 
 
-@job(Queue.URGENT, due=queries.names_wanted)
+@job(Queue.URGENT, due=due.names_wanted)
 def plan_nameless_welcomes() -> None:
     """Ask WeCom for the names that welcomes want to say, many at once, and plan those welcomes."""
     until = time.monotonic() + RUN_SECONDS
@@ -27,6 +35,90 @@ def plan_nameless_welcomes() -> None:
         if time.monotonic() > until or others_wait(Queue.URGENT):
             plan_nameless_welcomes.wake()
             return
+
+
+@job(Queue.EVENTS, due=due.checks_due)
+def keep_codes_current() -> None:
+    """Work out who serves the codes whose time has come, and have WeCom told where it really changes."""
+    _in_batches(keep_codes_current, keeping.keep_due, keeping.BATCH)
+
+
+@job(Queue.BACKGROUND, due=due.staff_changed)
+def notice_staff_changes() -> None:
+    """Members were disabled or came back without an event of their own: their codes are checked."""
+    with transaction():
+        if keeping.have_checked(due.changed_staff()):
+            keep_codes_current.wake()
+
+
+@job(Queue.BACKGROUND)
+def check_all_codes() -> None:
+    """Look at every code once a day, whatever was missed; calls nobody where nothing differs."""
+    with transaction():
+        remark_rules.give_up_remarks()
+        if keeping.have_checked(everything=True):
+            keep_codes_current.wake()
+
+
+@job(Queue.EVENTS, due=remark_rules.remarks_due)
+def set_remarks() -> None:
+    """Plan the remarks of newcomers of whom enough is known by now."""
+    _in_batches(set_remarks, remark_rules.plan_remarks, remark_rules.BATCH)
+
+
+@job(Queue.BACKGROUND, due=due.pictures_due)
+def read_pictures() -> None:
+    """Fetch the QR codes that WeCom made and keep what stands in them."""
+    until = time.monotonic() + LONG_RUN_SECONDS
+    while _read_some():
+        if time.monotonic() > until:
+            read_pictures.wake()
+            return
+
+
+def _in_batches(made: Job, work: Callable[[], int], batch: int) -> None:
+    """Work batch by batch, each in a transaction of its own, until one is not full or time is over."""
+    until = time.monotonic() + LONG_RUN_SECONDS
+    while True:
+        with transaction():
+            done = work()
+        if done < batch:
+            return
+        if time.monotonic() > until or others_wait(made.queue):
+            made.wake()
+            return
+
+
+def _read_some() -> bool:
+    """One batch of pictures; whether there was any."""
+    with transaction():
+        addresses = pictures.take_unread()
+    conf = settings().wecom
+    timeout = (conf.connect_timeout_seconds, conf.read_timeout_seconds)
+    ids = sorted(addresses)
+    answers = run_parallel([partial(_content, _address(addresses[id_]), timeout) for id_ in ids])
+    if addresses:
+        with transaction():
+            pictures.note_contents(dict(zip(ids, answers, strict=True)))
+    return bool(addresses)
+
+
+def _address(address: str) -> str | WecomError:
+    try:
+        return picture_address(address)
+    except WecomError as error:
+        return error
+
+
+def _content(address: str | WecomError, timeout: tuple[float, float]) -> str | Exception:
+    """In a thread: what stands in one picture, or why it cannot be read."""
+    if isinstance(address, WecomError):
+        return address
+    picture = fetch_picture(address, timeout)
+    try:
+        return pictures.content_of(picture)
+    except ValueError as error:
+        return error
 
 
 def _plan_some() -> bool:

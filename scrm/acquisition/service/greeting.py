@@ -18,6 +18,8 @@ from sqlalchemy.dialects.postgresql import insert
 from scrm.acquisition.events import NameWanted
 from scrm.acquisition.models import ChannelCode, Welcome, WelcomeMessage, WelcomeOutcome
 from scrm.acquisition.service import wording
+from scrm.acquisition.service.duty import week_slot
+from scrm.acquisition.service.name_blocks import is_blocked
 from scrm.acquisition.service.welcome_messages import choose
 from scrm.customers.models import Customer, Follow
 from scrm.kernel.clock import utcnow
@@ -34,6 +36,7 @@ NEUTRAL = {"zh": "朋友", "en": "friend"}  # in place of a name that cannot be 
 CLAIM_SECONDS = 8.0
 CLAIM_ROWS = 200
 EXPIRED = "expired before it could be sent: the callback came or was handled too late"
+BLOCKED = "the customer's name is on the channel code's block list"
 NOTHING_TO_SAY = "no welcome message is configured for this channel code, this member or as default"
 
 
@@ -67,6 +70,7 @@ class Greeted:
     staff_name: str | None
     customer_name: str | None
     external_userid: str
+    blocked_names: list[str] | None
 
     @property
     def seconds_left(self) -> float:
@@ -78,25 +82,29 @@ class Greeted:
         """Whether sending still makes sense."""
         return self.seconds_left > 0
 
+    @property
+    def blocked(self) -> bool:
+        """Whether the customer has a name that is not welcomed."""
+        return bool(self.customer_name) and is_blocked(self.customer_name or "", self.blocked_names or ())
+
 
 Choice = tuple[Greeted, WelcomeMessage]
 
 
 def greet(newcomers: Sequence[Newcomer]) -> None:
     """Plan a welcome for each newcomer, or record why there is none; a code that was seen before does nothing."""
+    codes = _channel_codes({n.state for n in newcomers if n.state})
     by_digest = {digest(n.welcome_code): n for n in newcomers}
-    owed = _owe(by_digest)
+    owed = _owe(by_digest, codes)
     greeted = _greeted(sorted(set(owed) - _set_aside_spares(owed)))
     if not greeted:
         return
     messages = session().scalars(select(WelcomeMessage)).all()
-    by_state = _codes_welcomes({n.state for n in newcomers if n.state})
-    chosen = {
-        g.id: choose(messages, by_state.get(by_digest[g.digest].state or ""), g.staff_id) for g in greeted
-    }
+    named = {g.id: _named_by_code(codes, by_digest[g.digest]) for g in greeted}
+    chosen = {g.id: choose(messages, named[g.id], g.staff_id) for g in greeted}
     late = {g.id for g in greeted if not g.in_time}
-    _miss(sorted(late), EXPIRED)
-    _miss([g.id for g in greeted if g.id not in late and chosen[g.id] is None], NOTHING_TO_SAY)
+    _end(sorted(late), EXPIRED)
+    _end([g.id for g in greeted if g.id not in late and chosen[g.id] is None], NOTHING_TO_SAY)
     _plan_or_ask([(g, m) for g in greeted if g.id not in late and (m := chosen[g.id]) is not None])
 
 
@@ -131,17 +139,19 @@ def plan_named(token: uuid.UUID, greeted: Sequence[Greeted], names: Mapping[str,
         if g.id in still
     ]
     by_id = {m.id: m for m in session().scalars(select(WelcomeMessage))}
-    _plan([(one, by_id[one.welcome_id]) for one in ours if one.in_time and one.welcome_id in by_id])
-    _miss([one.id for one in ours if one.in_time and one.welcome_id not in by_id], NOTHING_TO_SAY)
-    _miss([one.id for one in ours if not one.in_time], EXPIRED)
+    _end([one.id for one in ours if not one.in_time], EXPIRED)
+    in_time = [one for one in ours if one.in_time]
+    _end([one.id for one in in_time if one.welcome_id not in by_id], NOTHING_TO_SAY)
+    _plan_unblocked([(one, by_id[one.welcome_id]) for one in in_time if one.welcome_id in by_id])
 
 
-def _owe(by_digest: Mapping[str, Newcomer]) -> list[int]:
+def _owe(by_digest: Mapping[str, Newcomer], codes: Mapping[str, ChannelCode]) -> list[int]:
     """A row for every code not seen before; returns their ids."""
     life = timedelta(seconds=settings().welcome.window_seconds - settings().welcome.margin_seconds)
     rows = [
         {
             "follow_id": one.follow_id,
+            "channel_code_id": code.id if (code := codes.get(one.state or "")) else None,
             "code_digest": key,
             "pending_code": one.welcome_code,
             "app": one.app,
@@ -169,7 +179,7 @@ def _set_aside_spares(ids: Sequence[int]) -> set[int]:
         UPDATE welcomes w SET outcome = 'spare', pending_code = NULL, finished_at = :now
         WHERE w.id = ANY(CAST(:ids AS bigint[])) AND EXISTS (
           SELECT FROM welcomes first
-          WHERE first.follow_id = w.follow_id AND first.id < w.id AND first.outcome IN ('planned', 'sent')
+          WHERE first.follow_id = w.follow_id AND first.id < w.id AND first.outcome IN ('planned', 'sent', 'suppressed')
             AND first.event_at BETWEEN w.event_at - :window AND w.event_at + :window)
         RETURNING w.id
         """),
@@ -178,12 +188,22 @@ def _set_aside_spares(ids: Sequence[int]) -> set[int]:
     return set(spare)
 
 
-def _codes_welcomes(states: set[str]) -> dict[str, int]:
-    """The welcome message each channel code names, by state."""
-    named = select(ChannelCode.state, ChannelCode.welcome_id).where(
-        ChannelCode.state.in_(states), ChannelCode.welcome_id.is_not(None)
-    )
-    return {state: welcome_id for state, welcome_id in session().execute(named) if welcome_id}
+def _channel_codes(states: set[str]) -> dict[str, ChannelCode]:
+    """The channel codes of these states."""
+    if not states:
+        return {}
+    found = session().scalars(select(ChannelCode).where(ChannelCode.state.in_(states)))
+    return {code.state: code for code in found}
+
+
+def _named_by_code(codes: Mapping[str, ChannelCode], newcomer: Newcomer) -> int | None:
+    """The welcome message that the channel code names for the time of the add: its slot's, or its usual one."""
+    code = codes.get(newcomer.state or "")
+    if code is None:
+        return None
+    wall = newcomer.event_at.astimezone(settings().corp.zone)
+    slots = (slot["welcome_id"] for slot in code.welcome_slots if week_slot(slot).covers(wall))
+    return next(slots, code.welcome_id)
 
 
 def _greeted(ids: Sequence[int]) -> list[Greeted]:
@@ -191,11 +211,12 @@ def _greeted(ids: Sequence[int]) -> list[Greeted]:
         select(
             Welcome.id, Welcome.pending_code, Welcome.code_digest, Welcome.app, Welcome.deadline_at,
             Welcome.welcome_id, Follow.staff_id, func.coalesce(Staff.name, Staff.alias), Customer.name,
-            Customer.external_userid,
+            Customer.external_userid, ChannelCode.blocked_names,
         )
         .join(Follow, Follow.id == Welcome.follow_id)
         .join(Staff, Staff.id == Follow.staff_id)
         .join(Customer, Customer.id == Follow.customer_id)
+        .outerjoin(ChannelCode, ChannelCode.id == Welcome.channel_code_id)
         .where(Welcome.id.in_(ids))
         .order_by(Welcome.id)
     )  # fmt: skip
@@ -206,7 +227,7 @@ def _plan_or_ask(chosen: Sequence[Choice]) -> None:
     """Plan now, or, where a name is missing and there is time to ask for it, leave that to the job."""
     nameless = [(one, m) for one, m in chosen if _lacks_name(one, m) and one.seconds_left > NAME_SECONDS]
     waiting = {one.id for one, _ in nameless}
-    _plan([(one, m) for one, m in chosen if one.id not in waiting])
+    _plan_unblocked([(one, m) for one, m in chosen if one.id not in waiting])
     _write(
         "UPDATE welcomes w SET welcome_id = v.message FROM"
         " unnest(CAST(:ids AS bigint[]), CAST(:messages AS bigint[])) AS v(id, message) WHERE w.id = v.id",
@@ -217,7 +238,14 @@ def _plan_or_ask(chosen: Sequence[Choice]) -> None:
 
 
 def _lacks_name(one: Greeted, message: WelcomeMessage) -> bool:
-    return not one.customer_name and wording.names(message.text or "", wording.CUSTOMER)
+    needed = bool(one.blocked_names) or wording.names(message.text or "", wording.CUSTOMER)
+    return not one.customer_name and needed
+
+
+def _plan_unblocked(chosen: Sequence[Choice]) -> None:
+    """Plan the welcomes, but none for a name on the code's block list; a name that cannot be had blocks nobody."""
+    _end([one.id for one, _ in chosen if one.blocked], BLOCKED, WelcomeOutcome.SUPPRESSED)
+    _plan([(one, message) for one, message in chosen if not one.blocked])
 
 
 def _plan(chosen: Sequence[Choice]) -> None:
@@ -268,14 +296,15 @@ def _values(one: Greeted) -> dict[str, str]:
     }
 
 
-def _miss(ids: Sequence[int], reason: str) -> None:
+def _end(ids: Sequence[int], reason: str, outcome: WelcomeOutcome = WelcomeOutcome.MISSED) -> None:
     _write(
         """
-        UPDATE welcomes SET outcome = 'missed', reason = :reason, finished_at = :now, pending_code = NULL,
+        UPDATE welcomes SET outcome = :outcome, reason = :reason, finished_at = :now, pending_code = NULL,
           lease_token = NULL, lease_until = NULL
         WHERE id = ANY(CAST(:ids AS bigint[]))
         """,
         ids=list(ids),
+        outcome=outcome.value,
         reason=reason,
         now=utcnow(),
     )

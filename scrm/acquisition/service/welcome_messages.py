@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 
 from scrm.acquisition.models import ChannelCode, CodeState, WelcomeMessage
 from scrm.acquisition.service.checks import check_staff
@@ -54,11 +54,11 @@ def delete_welcome_message(welcome_id: int) -> None:
     :raises Conflict: when a channel code still welcomes with it
     """
     message = _get(welcome_id)
-    users = session().scalars(
-        select(ChannelCode.id).where(
-            ChannelCode.welcome_id == welcome_id, ChannelCode.status != CodeState.DELETED
-        )
-    ).all()  # fmt: skip
+    by_slot = ChannelCode.welcome_slots.contains([{"welcome_id": welcome_id}])
+    using = or_(ChannelCode.welcome_id == welcome_id, by_slot)
+    users = (
+        session().scalars(select(ChannelCode.id).where(using, ChannelCode.status != CodeState.DELETED)).all()
+    )
     if users:
         raise Conflict(
             f"channel codes {', '.join(map(str, users))} welcome with it; give them another one first"

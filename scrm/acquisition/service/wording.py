@@ -6,7 +6,7 @@ of another variable and comes out as it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from scrm.wecom.attachments import TEXT_BYTES
 
@@ -35,13 +35,13 @@ def fill(template: str, values: Mapping[str, str], limit: int = TEXT_BYTES) -> s
     return "".join(filled)
 
 
-def split(template: str) -> list[tuple[str, bool]]:
+def split(template: str, variables: Collection[str] = VARIABLES) -> list[tuple[str, bool]]:
     """The template as literal pieces (False) and names of variables (True), in order."""
     parts: list[tuple[str, bool]] = []
     literal_from = at = 0
     while (at := template.find("{", at)) >= 0:
         end = template.find("}", at)
-        if end > 0 and template[at + 1 : end] in VARIABLES:
+        if end > 0 and template[at + 1 : end] in variables:
             parts += [(template[literal_from:at], False), (template[at + 1 : end], True)]
             literal_from = at = end + 1
         else:

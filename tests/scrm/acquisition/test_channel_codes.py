@@ -229,7 +229,8 @@ def test_who_comes_back_through_a_code_is_tagged_again(code, door, session, tag)
     door.lose(newcomer, utcnow() - timedelta(seconds=1800))
     door.callback_again(newcomer, utcnow())
     assert assignments(session) == [(tag.id, f"channel:{made['id']}")]
-    assert session.scalars(select(ChannelAdd.follow_id)).all() == [newcomer.follow_id]
+    adds = session.execute(select(ChannelAdd.counts, ChannelAdd.returns).order_by(ChannelAdd.at)).all()
+    assert [tuple(add) for add in adds] == [(True, False), (True, True)]
 
 
 def test_people_of_other_codes_are_not_tagged(code, door, session):

@@ -54,7 +54,7 @@ def test_the_limits_hold_exactly(api):
         ({"attachments": [{"msgtype": "link", "link": {"title": "t"}}]}, "attachments.0.link.url"),
         ({"attachments": [{"msgtype": "voice"}]}, "attachments.0.msgtype"),
         ({"attachments": [{"msgtype": "image"}]}, "attachments.0.image"),
-        ({"attachments": [{"msgtype": "image", "image": {}}]}, "attachments.0.image.media_id"),
+        ({"attachments": [{"msgtype": "image", "image": {}}]}, "attachments.0.image.library_id"),
         ({"attachments": [{**IMAGE, "link": LINK["link"]}]}, "attachments.0.link"),
         (
             {"attachments": [{"msgtype": "miniprogram", "miniprogram": {

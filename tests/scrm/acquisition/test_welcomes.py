@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select, update
 
 from scrm.acquisition.models import Welcome
-from scrm.acquisition.queries import names_wanted
+from scrm.acquisition.queries.due import names_wanted
 from scrm.acquisition.service.greeting import EXPIRED, NOTHING_TO_SAY
 from scrm.customers.models import Customer
 from scrm.kernel import clock

@@ -182,6 +182,7 @@ def upgrade():
     sa.Column('state', sa.Enum('reading', 'comparing', 'applying', 'waiting_for_person', 'done', 'failed', 'cancelled', name='runstate', native_enum=False, length=32), nullable=False),
     sa.Column('by', sa.Text(), nullable=False),
     sa.Column('entities', sa.ARRAY(sa.Text()), nullable=False),
+    sa.Column('members', sa.ARRAY(sa.Text()), server_default='{}', nullable=False),
     sa.Column('dry_run', sa.Boolean(), server_default='false', nullable=False),
     sa.Column('repair_tags', sa.Enum('ours', 'wecom', 'none', name='repairtags', native_enum=False, length=32), nullable=False),
     sa.Column('state_at', sa.DateTime(timezone=True), nullable=False),
@@ -279,6 +280,20 @@ def upgrade():
     sa.UniqueConstraint('config_id', name=op.f('uq_group_codes_config_id')),
     sa.UniqueConstraint('state', name=op.f('uq_group_codes_state'))
     )
+    op.create_table('kf_servicers',
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
+    sa.Column('kf_account_id', sa.BigInteger(), nullable=False),
+    sa.Column('staff_id', sa.BigInteger(), nullable=True),
+    sa.Column('department_id', sa.BigInteger(), nullable=True),
+    sa.Column('status', sa.BigInteger(), nullable=True),
+    sa.Column('stop_type', sa.BigInteger(), nullable=True),
+    sa.Column('updated_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.ForeignKeyConstraint(['kf_account_id'], ['kf_accounts.id'], name=op.f('fk_kf_servicers_kf_account_id_kf_accounts'), ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['staff_id'], ['staff.id'], name=op.f('fk_kf_servicers_staff_id_staff'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_kf_servicers')),
+    sa.UniqueConstraint('kf_account_id', 'staff_id', 'department_id', name=op.f('uq_kf_servicers_kf_account_id_staff_id_department_id'), postgresql_nulls_not_distinct=True)
+    )
+    op.create_index('ix_kf_servicers_staff_id', 'kf_servicers', ['staff_id'], unique=False, postgresql_where=sa.text('staff_id IS NOT NULL'))
     op.create_table('link_channels',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('acquisition_link_id', sa.BigInteger(), nullable=False),
@@ -377,6 +392,12 @@ def upgrade():
     sa.PrimaryKeyConstraint('media_file_id', 'use', name=op.f('pk_media_uploads'))
     )
     op.create_index('ix_media_uploads_keep_until', 'media_uploads', ['keep_until'], unique=False)
+    op.create_table('sync_members',
+    sa.Column('staff_id', sa.BigInteger(), nullable=False),
+    sa.Column('tried_at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['staff_id'], ['staff.id'], name=op.f('fk_sync_members_staff_id_staff'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('staff_id', name=op.f('pk_sync_members'))
+    )
     op.create_table('sync_parts',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('run_id', sa.BigInteger(), nullable=False),
@@ -437,6 +458,7 @@ def upgrade():
     op.create_index('ix_transfer_plans_from_staff_id', 'transfer_plans', ['from_staff_id'], unique=False)
     op.create_index('ix_transfer_plans_state', 'transfer_plans', ['state'], unique=False)
     op.create_table('unassigned_customers',
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('staff_id', sa.BigInteger(), nullable=False),
     sa.Column('customer_id', sa.BigInteger(), nullable=False),
     sa.Column('left_at', sa.DateTime(timezone=True), nullable=False),
@@ -446,7 +468,8 @@ def upgrade():
     sa.Column('resolution', sa.Text(), nullable=True),
     sa.ForeignKeyConstraint(['customer_id'], ['customers.id'], name=op.f('fk_unassigned_customers_customer_id_customers'), ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['staff_id'], ['staff.id'], name=op.f('fk_unassigned_customers_staff_id_staff')),
-    sa.PrimaryKeyConstraint('staff_id', 'customer_id', name=op.f('pk_unassigned_customers'))
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_unassigned_customers')),
+    sa.UniqueConstraint('staff_id', 'customer_id', name=op.f('uq_unassigned_customers_staff_id_customer_id'))
     )
     op.create_index('ix_unassigned_customers_customer_id', 'unassigned_customers', ['customer_id'], unique=False)
     op.create_index('ix_unassigned_customers_open', 'unassigned_customers', ['staff_id'], unique=False, postgresql_where=sa.text('resolved_at IS NULL'))
@@ -826,6 +849,7 @@ def downgrade():
     op.drop_index('ix_sync_parts_run_id', table_name='sync_parts')
     op.drop_index('ix_sync_parts_open', table_name='sync_parts', postgresql_where=sa.text("state IN ('waiting', 'read', 'compared', 'applied')"))
     op.drop_table('sync_parts')
+    op.drop_table('sync_members')
     op.drop_index('ix_media_uploads_keep_until', table_name='media_uploads')
     op.drop_table('media_uploads')
     op.drop_index('ix_losses_unjudged', table_name='losses', postgresql_where=sa.text('judged_at IS NULL'))
@@ -841,6 +865,8 @@ def downgrade():
     op.drop_table('link_days')
     op.drop_index(op.f('ix_link_channels_acquisition_link_id'), table_name='link_channels')
     op.drop_table('link_channels')
+    op.drop_index('ix_kf_servicers_staff_id', table_name='kf_servicers', postgresql_where=sa.text('staff_id IS NOT NULL'))
+    op.drop_table('kf_servicers')
     op.drop_table('group_codes')
     op.drop_index('uq_alerts_key_receiver_id', table_name='alerts', postgresql_nulls_not_distinct=True)
     op.drop_index('ix_alerts_waiting', table_name='alerts', postgresql_where=sa.text("state = 'pending' AND effect_id IS NULL"))
