@@ -12,6 +12,7 @@ from scrm.sandbox.control_api.blueprint import control_blueprint
 from scrm.sandbox.gateway import Gateway, dispatch
 from scrm.sandbox.handlers import load_handlers
 from scrm.sandbox.people import link_quota
+from scrm.sandbox.qr_pictures import pictures_blueprint
 from scrm.sandbox.runtime import Sandbox
 from scrm.sandbox.state_file import load
 
@@ -37,6 +38,7 @@ def create_sandbox(config: SandboxConfig, state_file: Path | None = None) -> Fla
         link_quota.replan(sandbox)
     app.extensions["sandbox"] = sandbox
     app.register_blueprint(control_blueprint(sandbox))
+    app.register_blueprint(pictures_blueprint(sandbox))
     app.register_error_handler(HTTPException, _as_json)
     app.wsgi_app = dispatch(Gateway(sandbox), app.wsgi_app)  # type: ignore[method-assign]
     return app

@@ -10,6 +10,7 @@ from scrm.sandbox.api.registry import Call, Json, api
 from scrm.sandbox.api.relations import scoped_member
 from scrm.sandbox.errors import WecomError
 from scrm.sandbox.model.tags import ContactWay
+from scrm.sandbox.qr_pictures import address
 
 if TYPE_CHECKING:
     from scrm.sandbox.model.world import World
@@ -53,7 +54,7 @@ def add_contact_way(call: Call) -> Json:
         take_quota(world)
     config_id = world.ids.hexadecimal("config_id")
     if scene == QR_CODE:
-        settings["qr_code"] = f"https://wework.qpic.invalid/qr/{config_id}"
+        settings["qr_code"] = address(call.environ, config_id)
     world.contact_ways[config_id] = ContactWay(
         config_id, world.clock.seconds(), settings, people, call.app.config.name
     )
