@@ -33,5 +33,5 @@ class WatchesWanted:
 
 
 @dataclass(frozen=True)
-class TagsWanted:
-    """Relations that came by transfer shall carry the tags of the old ones."""
+class CustomersHandedOver:
+    """Customers went over; the relations, and with ``copy_tags`` their tags, are to be brought up to date."""

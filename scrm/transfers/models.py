@@ -61,6 +61,38 @@ class ItemState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Reason(StrEnum):
+    """Why somebody is not handed over, or not yet."""
+
+    HALF_RELATION = "half_relation"
+    TOO_OFTEN = "too_often"
+    IN_OTHER_PLAN = "in_other_plan"
+    NO_RELATION = "no_relation"
+    TRANSFERRED_ELSEWHERE = "transferred_elsewhere"
+    NO_SHARE = "no_share"
+    NO_RECEIVER = "no_receiver"
+    RECEIVER_UNAVAILABLE = "receiver_unavailable"
+    RECEIVER_FULL = "receiver_full"
+    REFUSED = "customer_refused"
+    IN_TRANSFER = "in_transfer"
+    NO_RECORD = "no_record"
+    WECOM_REFUSED = "wecom_refused"
+    UNKNOWN = "unknown"
+    DAILY_LIMIT = "daily_limit"
+    PLAN_CANCELLED = "plan_cancelled"
+    TAKEN_OUT = "taken_out"
+    GROUP_DISMISSED = "group_dismissed"
+
+
+class Resolution(StrEnum):
+    """Why a customer of a member who left is not unassigned any more."""
+
+    TRANSFERRED = "transferred"
+    FOUND_OWNER = "not_listed"  # WeCom listed it once and no longer does: assigned in the console, or ended
+    NO_RELATION = "no_relation"  # WeCom said that there is nothing to hand over
+    RETURNED = "returned"  # the member is back
+
+
 OPEN_ITEMS = (ItemState.PLANNED, ItemState.ASKED, ItemState.WAITING)
 _OPEN_SQL = "state IN ('planned', 'asked', 'waiting')"
 
@@ -145,6 +177,9 @@ class TransferItem(Model):
         ),
         Index("ix_transfer_items_customer_id", "customer_id", "accepted_at"),
         Index("ix_transfer_items_call_id", "call_id"),
+        Index(
+            "ix_transfer_items_follow_up", "follow_up_at", postgresql_where=text("follow_up_at IS NOT NULL")
+        ),
         Index("ix_transfer_items_tags", "id", postgresql_where=text("tags_wanted_at IS NOT NULL")),
         {"postgresql_with": {"fillfactor": 70}},
     )
@@ -160,7 +195,7 @@ class TransferItem(Model):
         enum_text(ItemState), default=ItemState.PLANNED, server_default=ItemState.PLANNED
     )
     errcode: Mapped[int | None]  # of WeCom's last answer about it
-    reason: Mapped[str | None]  # a service.reasons.Reason
+    reason: Mapped[str | None]  # a Reason
     attempts: Mapped[int] = mapped_column(default=0, server_default="0")  # calls that named it
     tried: Mapped[list[int]] = mapped_column(
         default=list, server_default="{}"
@@ -176,6 +211,9 @@ class TransferItem(Model):
     settled_at: Mapped[datetime | None]
     possible_at: Mapped[datetime | None]  # when WeCom allows it again, after 40128
     tag_ids: Mapped[list[int] | None]  # what the old relation carried when it was asked, with copy_tags
+    follow_up_at: Mapped[
+        datetime | None
+    ]  # done, and the relations are to be brought up to date; empty again after it
     tags_wanted_at: Mapped[datetime | None]  # the new relation shall get them; empty again when it has
 
 
@@ -228,19 +266,21 @@ class UnassignedCustomer(Model):
 
     __tablename__ = "unassigned_customers"
     __table_args__ = (
+        UniqueConstraint("staff_id", "customer_id"),
         Index("ix_unassigned_customers_open", "staff_id", postgresql_where=text("resolved_at IS NULL")),
         Index("ix_unassigned_customers_customer_id", "customer_id"),
     )
 
-    staff_id: Mapped[int] = mapped_column(ForeignKey("staff.id"), primary_key=True)
-    customer_id: Mapped[int] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"), primary_key=True)
+    id: Mapped[Id]
+    staff_id: Mapped[int] = mapped_column(ForeignKey("staff.id"))
+    customer_id: Mapped[int] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"))
     left_at: Mapped[datetime]  # WeCom's dimission_time, else when we learnt that the member left
     found_at: Mapped[datetime]
     listed_at: Mapped[
         datetime | None
     ]  # WeCom's list last showed it; empty: known from our own relations only
     resolved_at: Mapped[datetime | None]
-    resolution: Mapped[str | None]  # a service.reasons.Resolution
+    resolution: Mapped[str | None]  # a Resolution
 
 
 class TransferDefault(Model):
