@@ -18,7 +18,7 @@ from scrm.kernel.errors import Conflict, NotFound
 from scrm.kernel.events import publish
 from scrm.kernel.settings import settings
 from scrm.wecom.events import EffectSettled, EffectsPlanned
-from scrm.wecom.models import Effect, EffectState
+from scrm.wecom.models import Effect, EffectState, Parked
 from scrm.wecom.registry import kind_named
 
 LONGEST_WAIT = timedelta(
@@ -131,18 +131,23 @@ def resolve(effect_id: int, outcome: Resolution) -> Effect:
     if outcome == Resolution.AGAIN:
         return _plan_again(effect)
     effect.state, effect.finished_at, effect.next_at = EffectState(outcome), utcnow(), None
+    effect.parked = effect.parked_at = None
     session().flush()
     publish(settled(effect))
     return effect
 
 
 def retry(effect_id: int) -> Effect:
-    """Send a failed effect again, from the start.
+    """Send a failed effect again, from the start; one whose end nobody could hear of is told again.
 
     :raises NotFound: no such effect
     :raises Conflict: it has not failed, or its deadline has passed
     """
     effect = _locked(effect_id)
+    if effect.parked is Parked.UNTOLD:
+        effect.tell_at, effect.tellings, effect.parked, effect.parked_at = utcnow(), 0, None, None
+        publish(EffectsPlanned(effect.queue))
+        return effect
     if effect.state != EffectState.FAILED:
         raise Conflict(f"effect {effect_id} is {effect.state}; only a failed one can be retried")
     return _plan_again(effect)
@@ -164,6 +169,7 @@ def _plan_again(effect: Effect) -> Effect:
         )
     effect.state, effect.attempts = EffectState.PLANNED, 0
     effect.errcode = effect.error = effect.next_at = effect.finished_at = None
+    effect.parked = effect.parked_at = None
     session().flush()
     publish(EffectsPlanned(effect.queue))
     return effect

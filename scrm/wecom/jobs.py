@@ -11,8 +11,9 @@ from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session, transaction
 from scrm.kernel.jobs import Job, job
 from scrm.kernel.settings import settings
+from scrm.wecom import circuits
 from scrm.wecom.lane import Lane, has_work
-from scrm.wecom.models import Effect
+from scrm.wecom.models import Effect, Parked
 from scrm.wecom.outcomes import FINAL
 from scrm.wecom.telling import tell_again
 
@@ -57,11 +58,32 @@ def _carry_out(queue: Queue) -> None:
         LANES[queue].wake()
 
 
+def _circuits_changed() -> bool:
+    present = circuits.open_now()
+    return present is not None and circuits.differ(present)
+
+
+@job(Queue.URGENT, due=_circuits_changed)
+def watch_circuits() -> None:
+    """Tell which APIs are left alone for silence since the last look, and which answer again."""
+    present = circuits.open_now()
+    if present is not None:
+        with transaction():
+            circuits.record_changes(present)
+
+
 @job(Queue.BACKGROUND)
 def forget_effects() -> None:
     """Delete settled effects older than ``effects.retention_days``; open ones stay until somebody settles them."""
     before = utcnow() - timedelta(days=settings().effects.retention_days)
-    old = select(Effect.id).where(Effect.state.in_(FINAL), Effect.finished_at < before).limit(FORGET_AT_ONCE)
+    told = Effect.tell_at.is_(None) & Effect.parked.is_distinct_from(Parked.UNTOLD)
+    old = (
+        select(Effect.id)
+        .where(Effect.state.in_(FINAL), Effect.finished_at < before, told)
+        .limit(FORGET_AT_ONCE)
+    )
+    with transaction():
+        circuits.forget(before)
     while True:
         with transaction():
             gone = session().execute(delete(Effect).where(Effect.id.in_(old)).returning(Effect.id)).all()

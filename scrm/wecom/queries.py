@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import ColumnElement, func, select
 
 from scrm.kernel.db import session
 from scrm.kernel.errors import NotFound
@@ -18,21 +19,45 @@ from scrm.wecom.models import Effect
 from scrm.wecom.registry import kinds
 
 MASK = "***"
-FILTERS = {
-    "state": Effect.state,
-    "kind": Effect.kind,
-    "errcode": Effect.errcode,
-    "subject": Effect.subject,
+FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
+    "state": lambda value: Effect.state == value,
+    "kind": lambda value: Effect.kind == value,
+    "errcode": lambda value: Effect.errcode == value,
+    "subject": lambda value: Effect.subject == value,
+    "app": lambda value: Effect.app == value,
+    "queue": lambda value: Effect.queue == value,
+    "parked": lambda value: Effect.parked == value,
+    "needs_person": lambda value: Effect.parked.is_not(None) if value else Effect.parked.is_(None),
+    "since": lambda value: Effect.created_at >= value,
+    "until": lambda value: Effect.created_at < value,
 }
 
 
 def effect_page(query: Mapping[str, Any]) -> dict[str, Any]:
-    """A page of effects, newest first; ``query`` may hold ``state``, ``kind``, ``errcode``, ``subject``."""
-    wanted: Select[Any] = select(Effect)
-    for name, column in FILTERS.items():
-        if name in query:
-            wanted = wanted.where(column == query[name])
-    return paginate(wanted, Effect.id, query)
+    """A page of effects, newest first; ``query`` may hold the names of :data:`FILTERS`."""
+    return paginate(select(Effect).where(*_wanted(query)), Effect.id, query)
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many effects of one kind ended, or stand, alike."""
+
+    kind: str
+    state: str
+    errcode: int | None
+    parked: str | None
+    effects: int
+
+
+def effect_counts(query: Mapping[str, Any]) -> list[Count]:
+    """How many effects there are by kind, state, errcode and why they are parked; filters as for a page."""
+    columns = (Effect.kind, Effect.state, Effect.errcode, Effect.parked)
+    asked = select(*columns, func.count()).where(*_wanted(query)).group_by(*columns).order_by(*columns)
+    return [Count(*row) for row in session().execute(asked)]
+
+
+def _wanted(query: Mapping[str, Any]) -> list[ColumnElement[bool]]:
+    return [FILTERS[name](query[name]) for name in FILTERS if query.get(name) is not None]
 
 
 def effect_by_id(effect_id: int) -> Effect:

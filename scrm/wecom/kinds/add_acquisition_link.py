@@ -50,4 +50,9 @@ KIND = Kind(
     ask,
     ask_after=15.0,  # long enough for WeCom to finish a call that hung
     identity="link_id",
+    ask_api="externalcontact/customer_acquisition/list_link",
+    question=(
+        "在管理后台「客户联系 › 获客助手」查看是否已有这个链接。",
+        "Look in the console under 客户联系 › 获客助手: is the link there?",
+    ),
 )

@@ -35,4 +35,16 @@ def ask(client: Client, asked: Asked) -> Answer:
     return Answer(Verdict.NOT_DONE, reason="WeCom lists no join ways; one that nobody knows harms nobody")
 
 
-KIND = Kind("add_join_way", API, "externalcontact", Queue.EVENTS, Priority.TAG, send, ask)
+KIND = Kind(
+    "add_join_way",
+    API,
+    "externalcontact",
+    Queue.EVENTS,
+    Priority.TAG,
+    send,
+    ask,
+    question=(
+        "接口创建的群二维码不在后台显示：若从未得到二维码，可视为未生效并重新创建，多出的一个无人使用。",
+        "Join ways made by API are not shown in the console: if nobody ever got its QR code, take it as not done and make it again; a second one that nobody has does no harm.",
+    ),
+)

@@ -29,4 +29,18 @@ def _is_named(group: Json, payload: Json) -> bool:
     return bool(group["group_name"] == payload.get("group_name"))
 
 
-KIND = Kind("add_tag", API, "externalcontact", Queue.EVENTS, Priority.TAG, posting(API), ask, in_order=True)
+KIND = Kind(
+    "add_tag",
+    API,
+    "externalcontact",
+    Queue.EVENTS,
+    Priority.TAG,
+    posting(API),
+    ask,
+    in_order=True,
+    ask_api="externalcontact/get_corp_tag_list",
+    question=(
+        "在管理后台「客户联系 › 企业标签」查看这些标签是否已经建立。",
+        "Look in the console under 客户联系 › 企业标签: do these tags exist?",
+    ),
+)

@@ -23,4 +23,16 @@ def ask(client: Client, asked: Asked) -> Answer:
     )
 
 
-KIND = Kind("add_welcome_template", API, "externalcontact", Queue.EVENTS, Priority.TAG, posting(API), ask)
+KIND = Kind(
+    "add_welcome_template",
+    API,
+    "externalcontact",
+    Queue.EVENTS,
+    Priority.TAG,
+    posting(API),
+    ask,
+    question=(
+        "请群主在客户端「客户群 › 入群欢迎语」查看素材列表中是否已有这一条。",
+        "Ask a group owner to look in the client under 客户群 › 入群欢迎语: is this template in the list?",
+    ),
+)

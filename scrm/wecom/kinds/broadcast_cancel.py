@@ -33,4 +33,9 @@ KIND = Kind(
     posting(API),
     ask,
     already=frozenset({CANCELLED}),
+    ask_api="externalcontact/get_groupmsg_task",
+    question=(
+        "在发送成员的「群发助手」查看该任务是否已经停止。",
+        "Look in a sender's 群发助手: has the task been stopped?",
+    ),
 )

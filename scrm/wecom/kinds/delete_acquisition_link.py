@@ -18,5 +18,16 @@ def ask(client: Client, asked: Asked) -> Answer:
 
 
 KIND = Kind(
-    "delete_acquisition_link", API, "acquisition_links", Queue.EVENTS, Priority.TAG, posting(API), ask
+    "delete_acquisition_link",
+    API,
+    "acquisition_links",
+    Queue.EVENTS,
+    Priority.TAG,
+    posting(API),
+    ask,
+    ask_api="externalcontact/customer_acquisition/get",
+    question=(
+        "在管理后台「客户联系 › 获客助手」查看该链接是否已经删除。",
+        "Look in the console under 客户联系 › 获客助手: is the link gone?",
+    ),
 )

@@ -31,4 +31,9 @@ KIND = Kind(
     posting(API),
     ask,
     already=frozenset({NO_SUCH_WAY}),
+    ask_api="externalcontact/get_contact_way",
+    question=(
+        "用手机扫描该二维码，查看是否已经失效。",
+        "Scan the QR code: has it stopped working?",
+    ),
 )

@@ -32,4 +32,9 @@ KIND = Kind(
     posting(API),
     ask,
     already=frozenset({NO_SUCH_WAY}),
+    ask_api="externalcontact/groupchat/get_join_way",
+    question=(
+        "用手机扫描该二维码，查看是否已经失效。",
+        "Scan the QR code: has it stopped working?",
+    ),
 )

@@ -36,4 +36,9 @@ KIND = Kind(
     ask,
     already=frozenset({NO_SUCH_TAG}),
     in_order=True,
+    ask_api="externalcontact/get_corp_tag_list",
+    question=(
+        "在管理后台「客户联系 › 企业标签」查看这些标签是否已经删除。",
+        "Look in the console under 客户联系 › 企业标签: are these tags gone?",
+    ),
 )

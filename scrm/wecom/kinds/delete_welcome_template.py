@@ -22,4 +22,17 @@ def ask(client: Client, asked: Asked) -> Answer:
     return NOT_DONE
 
 
-KIND = Kind("delete_welcome_template", API, "externalcontact", Queue.EVENTS, Priority.TAG, posting(API), ask)
+KIND = Kind(
+    "delete_welcome_template",
+    API,
+    "externalcontact",
+    Queue.EVENTS,
+    Priority.TAG,
+    posting(API),
+    ask,
+    ask_api="externalcontact/group_welcome_template/get",
+    question=(
+        "请群主在客户端「客户群 › 入群欢迎语」查看该素材是否已经删除。",
+        "Ask a group owner to look in the client under 客户群 › 入群欢迎语: is the template gone?",
+    ),
+)

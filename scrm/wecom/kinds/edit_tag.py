@@ -30,4 +30,18 @@ def _named(groups: list[Json]) -> Iterator[Json]:
         yield from group["tag"]
 
 
-KIND = Kind("edit_tag", API, "externalcontact", Queue.EVENTS, Priority.TAG, posting(API), ask, in_order=True)
+KIND = Kind(
+    "edit_tag",
+    API,
+    "externalcontact",
+    Queue.EVENTS,
+    Priority.TAG,
+    posting(API),
+    ask,
+    in_order=True,
+    ask_api="externalcontact/get_corp_tag_list",
+    question=(
+        "在管理后台「客户联系 › 企业标签」查看该标签是否已改为新名称或新顺序。",
+        "Look in the console under 客户联系 › 企业标签: has the tag its new name or place?",
+    ),
+)

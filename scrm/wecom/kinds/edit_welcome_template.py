@@ -33,4 +33,9 @@ KIND = Kind(
     posting(API),
     ask,
     in_order=True,
+    ask_api="externalcontact/group_welcome_template/get",
+    question=(
+        "请群主在客户端「客户群 › 入群欢迎语」查看该素材是否已是新的内容。",
+        "Ask a group owner to look in the client under 客户群 › 入群欢迎语: has the template its new text?",
+    ),
 )

@@ -36,4 +36,8 @@ KIND = Kind(
     backoff=(0.5, 2.0),
     patience=2.0,
     read_timeout=4.0,
+    question=(
+        "在微信客服的会话记录中查看这条欢迎语或结束语是否已经发给客户。",
+        "Look at the conversation in customer service: did the greeting or farewell reach the customer?",
+    ),
 )

@@ -39,4 +39,8 @@ KIND = Kind(
     ask,
     backoff=(1.0, 30.0),
     read_timeout=5.0,
+    question=(
+        "在微信客服的会话记录中查看这条消息是否已经发给客户。重发会让客户收到两次。",
+        "Look at the conversation in customer service: did this message reach the customer? Sending again would deliver it twice.",
+    ),
 )

@@ -40,4 +40,9 @@ KIND = Kind(
     in_order=True,
     backoff=(1.0, 30.0),
     read_timeout=5.0,
+    ask_api="kf/service_state/get",
+    question=(
+        "在微信客服的会话列表中查看该会话现在由谁接待。",
+        "Look at the list of conversations in customer service: who serves this one now?",
+    ),
 )

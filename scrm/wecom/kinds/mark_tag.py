@@ -32,4 +32,18 @@ def ask(client: Client, asked: Asked) -> Answer:
     return Answer(Verdict.DONE) if wanted <= present and not unwanted & present else NOT_DONE
 
 
-KIND = Kind("mark_tag", API, "externalcontact", Queue.EVENTS, Priority.TAG, send, ask, in_order=True)
+KIND = Kind(
+    "mark_tag",
+    API,
+    "externalcontact",
+    Queue.EVENTS,
+    Priority.TAG,
+    send,
+    ask,
+    in_order=True,
+    ask_api="externalcontact/get",
+    question=(
+        "在该客户的资料页查看：要加的标签是否都在、要去掉的是否都没有了。",
+        "Look at the customer's profile: are all tags to add there and all tags to remove gone?",
+    ),
+)

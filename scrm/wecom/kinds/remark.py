@@ -40,4 +40,18 @@ def _plain(value: Any) -> Any:
     return None if value in ("", [], [""]) else value
 
 
-KIND = Kind("remark", API, "externalcontact", Queue.EVENTS, Priority.TAG, posting(API), ask, in_order=True)
+KIND = Kind(
+    "remark",
+    API,
+    "externalcontact",
+    Queue.EVENTS,
+    Priority.TAG,
+    posting(API),
+    ask,
+    in_order=True,
+    ask_api="externalcontact/get",
+    question=(
+        "在该客户的资料页查看备注、描述和公司是否已是新的内容。",
+        "Look at the customer's profile: do remark, description and company say the new text?",
+    ),
+)

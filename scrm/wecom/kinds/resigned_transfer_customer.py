@@ -25,4 +25,9 @@ KIND = Kind(
     partial(find_customers, api="externalcontact/resigned/transfer_result"),
     ask_after=10.0,
     patience=5.0,
+    ask_api="externalcontact/resigned/transfer_result",
+    question=(
+        "在管理后台「客户联系 › 离职继承」查看这些客户是否正在转接或已经转接。",
+        "Look in the console under 客户联系 › 离职继承: are these customers being handed over, or have they been?",
+    ),
 )

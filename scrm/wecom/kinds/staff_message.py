@@ -48,4 +48,8 @@ KIND = Kind(
     ask,
     backoff=(1.0, 30.0),
     read_timeout=5.0,
+    question=(
+        "询问收到通知的成员，或在应用的「消息」中查看这条通知是否已经送达。",
+        "Ask the member, or look at the app's messages: did the notice arrive?",
+    ),
 )

@@ -27,4 +27,9 @@ KIND = Kind(
     posting(API),
     ask,
     in_order=True,
+    ask_api="externalcontact/customer_acquisition/get",
+    question=(
+        "在管理后台「客户联系 › 获客助手」查看该链接是否已是新的设置。",
+        "Look in the console under 客户联系 › 获客助手: has the link its new settings?",
+    ),
 )

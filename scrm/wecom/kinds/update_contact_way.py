@@ -35,5 +35,17 @@ def _plain(value: Any) -> Any:
 
 
 KIND = Kind(
-    "update_contact_way", API, "externalcontact", Queue.EVENTS, Priority.TAG, posting(API), ask, in_order=True
+    "update_contact_way",
+    API,
+    "externalcontact",
+    Queue.EVENTS,
+    Priority.TAG,
+    posting(API),
+    ask,
+    in_order=True,
+    ask_api="externalcontact/get_contact_way",
+    question=(
+        "用手机扫描该二维码，查看添加到的成员是否已是新的设置。",
+        "Scan the QR code: does it lead to the members that were set last?",
+    ),
 )

@@ -30,5 +30,17 @@ def _plain(value: Any) -> Any:
 
 
 KIND = Kind(
-    "update_join_way", API, "externalcontact", Queue.EVENTS, Priority.TAG, posting(API), ask, in_order=True
+    "update_join_way",
+    API,
+    "externalcontact",
+    Queue.EVENTS,
+    Priority.TAG,
+    posting(API),
+    ask,
+    in_order=True,
+    ask_api="externalcontact/groupchat/get_join_way",
+    question=(
+        "用手机扫描该二维码，查看进入的群是否已是新的设置。",
+        "Scan the QR code: does it lead to the groups that were set last?",
+    ),
 )

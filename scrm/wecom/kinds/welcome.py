@@ -41,4 +41,8 @@ KIND = Kind(
     backoff=(0.5, 2.0),
     patience=2.0,
     read_timeout=4.0,
+    question=(
+        "请添加该客户的成员打开与客户的聊天，查看欢迎语是否已经发出。",
+        "Ask the member who added the customer to open the chat: was the welcome message sent?",
+    ),
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import select, update
@@ -8,7 +9,8 @@ from sqlalchemy import select, update
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session as db_session
 from scrm.kernel.db import transaction
-from scrm.wecom.models import Effect, EffectState
+from scrm.wecom.models import Effect, EffectState, Parked
+from scrm.wecom.registry import QUESTION
 from tests.scrm.wecom.conftest import planned
 
 
@@ -101,3 +103,88 @@ def test_reading_and_writing_need_their_permissions(session, api_with):
     assert reader.get(f"/api/v1/effects/{made}").status_code == 200
     assert reader.post(f"/api/v1/effects/{made}/retry").status_code == 403
     assert api_with("tags:read").get("/api/v1/effects").status_code == 403
+
+
+def test_effects_are_found_by_app_time_and_need_of_a_person(api):
+    old = _put(planned("remark", {}), created_at=utcnow() - timedelta(days=2), app="other")
+    asked = _put(planned("broadcast_remind", {}), state=EffectState.UNKNOWN, parked=Parked.PERSON)
+    plain = planned("remark", {})
+    day_ago = (utcnow() - timedelta(days=1)).isoformat()
+    for query, found in {
+        "app=other": [old],
+        "until={}": [old],
+        "since={}": [plain, asked],
+        "needs_person=true": [asked],
+        "needs_person=false": [plain, old],
+        "parked=person": [asked],
+        "queue=broadcast": [asked],
+    }.items():
+        path = f"/api/v1/effects?{query.format(quote(day_ago))}"
+        assert [e["id"] for e in api.get(path).json["items"]] == found, query
+
+
+def test_effects_are_counted(api):
+    for _ in range(2):
+        _put(planned("remark", {}), state=EffectState.FAILED, errcode=60020)
+    _put(planned("remark", {}), state=EffectState.FAILED, errcode=-1, parked=Parked.EXHAUSTED)
+    planned("welcome", {})
+    names = ("kind", "state", "errcode", "parked", "effects")
+    items = api.get("/api/v1/effects/stats").json["items"]
+    counts = {tuple(item[name] for name in names) for item in items}
+    assert counts == {
+        ("remark", "failed", 60020, None, 2),
+        ("remark", "failed", -1, "exhausted", 1),
+        ("welcome", "planned", None, None, 1),
+    }
+    only = api.get("/api/v1/effects/stats?needs_person=true").json["items"]
+    assert [item["effects"] for item in only] == [1]
+
+
+@pytest.mark.parametrize("kind", ["broadcast_remind", "mark_tag", "welcome"])
+def test_a_person_is_asked_what_to_look_at_and_given_the_answers(api, kind):
+    made = _put(planned(kind, {}), state=EffectState.UNKNOWN, parked=Parked.PERSON)
+    shown = api.get(f"/api/v1/effects/{made}").json
+    assert shown["question"]["en"] != QUESTION[1]  # each kind says what to look at
+    assert not shown["question"]["zh"].isascii()
+    assert [choice["outcome"] for choice in shown["choices"]] == ["confirmed", "failed", "again"]
+    for choice in shown["choices"]:
+        assert choice["en"]
+        assert not choice["zh"].isascii()
+        _put(made, state=EffectState.UNKNOWN, parked=Parked.PERSON)
+        path = f"/api/v1/effects/{made}/{choice['action']}"
+        answer = api.post(path, json={"outcome": choice["outcome"]})
+        assert (answer.status_code, answer.json["parked"]) == (200, None)
+
+
+def test_nothing_is_asked_while_wecom_can_be(api):
+    made = _put(planned("mark_tag", {}), state=EffectState.UNKNOWN, next_at=utcnow())
+    assert api.get(f"/api/v1/effects/{made}").json["question"] is None
+
+
+def test_sending_again_is_no_choice_when_its_moment_passed(api):
+    late = utcnow() - timedelta(seconds=1)
+    unknown = _put(planned("welcome", {}), state=EffectState.UNKNOWN, parked=Parked.PERSON, deadline_at=late)
+    failed = _put(planned("welcome", {}), state=EffectState.FAILED, deadline_at=late)
+    choices = api.get(f"/api/v1/effects/{unknown}").json["choices"]
+    assert [choice["outcome"] for choice in choices] == ["confirmed", "failed"]
+    assert api.get(f"/api/v1/effects/{failed}").json["choices"] == []
+
+
+def test_the_limits_are_shown_with_their_sources(api, sandbox):
+    shown = api.get("/api/v1/limits?api=message/send&api=media/uploadimg&api=externalcontact/get").json[
+        "items"
+    ]
+    by_api = {item["api"]: item for item in shown}
+    assert by_api["message/send"]["app"] == "main"
+    image = by_api["media/uploadimg"]
+    assert {(w["seconds"], w["figure"], w["left"], w["source"]) for w in image["windows"]} >= {
+        (86400, 1000, 1000, "1.4")
+    }
+    assert image["door"] == {
+        "closed_seconds": 0.0,
+        "circuit": "closed",
+        "open_seconds": None,
+        "pause_seconds": 0.0,
+    }
+    assert by_api["externalcontact/get"]["calls_at_once"] == 20
+    assert len(api.get("/api/v1/limits").json["items"]) > 20

@@ -7,7 +7,7 @@ import pytest
 from config.queues import Queue
 from scrm.wecom.jobs import LANES
 from scrm.wecom.models import Priority
-from scrm.wecom.registry import kind_named, kinds
+from scrm.wecom.registry import QUESTION, kind_named, kinds
 from tests.scrm.wecom.test_unclear_calls import KINDS
 
 TOLD_ELSEWHERE = {"mark_tag", "broadcast", "broadcast_remind", "add_welcome_template"}
@@ -42,6 +42,10 @@ def test_every_kind_keeps_the_contract(name):
     assert isinstance(kind.priority, Priority)
     assert 0 < kind.backoff[0] <= kind.backoff[1]
     assert kind.ask_after > 0
+    zh, en = kind.question
+    assert (zh, en) != QUESTION  # a person is told where to look for this very change
+    assert not zh.isascii()
+    assert en.endswith((".", "?"))
     if kind.queue == Queue.URGENT:
         assert kind.read_timeout is not None
         assert kind.read_timeout <= 5
