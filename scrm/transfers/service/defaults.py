@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
-from scrm.kernel.errors import Conflict, InvalidInput, NotFound
+from scrm.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from scrm.kernel.permissions import Actor, Scope
 from scrm.kernel.settings import settings
 from scrm.staff.models import Department
@@ -28,8 +28,9 @@ HIGHEST = 64  # levels of departments
 def set_default(department_id: int, data: Mapping[str, Any], actor: Actor) -> TransferDefault:
     """Set what happens when a member of this department, or of one below without its own line, leaves.
 
-    :param data: a loaded ``DefaultIn``
+    :param data: a loaded ``TransferDefaultIn``
     """
+    _refuse_limited(actor)
     if session().get(Department, department_id) is None:
         raise InvalidInput.field("department_id", f"there is no department {department_id}")
     check_rule(data["rule"], actor.scope)
@@ -39,8 +40,15 @@ def set_default(department_id: int, data: Mapping[str, Any], actor: Actor) -> Tr
     return session().get_one(TransferDefault, department_id, populate_existing=True)
 
 
-def drop_default(department_id: int) -> None:
+def _refuse_limited(actor: Actor) -> None:
+    """Defaults speak of whole departments, whoever is in them."""
+    if not actor.scope.everyone:
+        raise Forbidden("defaults of departments are set by keys without a data scope")
+
+
+def drop_default(department_id: int, actor: Actor) -> None:
     """Leave a department to the line above it; raises NotFound."""
+    _refuse_limited(actor)
     gone = delete(TransferDefault).where(TransferDefault.department_id == department_id)
     if session().scalar(gone.returning(TransferDefault.department_id)) is None:
         raise NotFound(f"department {department_id} has no default of its own")

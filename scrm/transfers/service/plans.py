@@ -9,6 +9,7 @@ from scrm.kernel.db import session
 from scrm.kernel.errors import Conflict, InvalidInput
 from scrm.kernel.permissions import Actor, Scope
 from scrm.staff.models import Staff
+from scrm.staff.queries import staff_of_departments
 from scrm.transfers.models import PlanKind, PlanState, TransferPlan
 from scrm.transfers.queries.visibility import check_members, member_for, plan_for
 from scrm.transfers.service.pairs import pairs_of, set_pairs
@@ -21,7 +22,7 @@ UNDER_WAY = (PlanState.ACTIVE, PlanState.PAUSED)
 def create_plan(data: Mapping[str, Any], actor: Actor) -> TransferPlan:
     """Make a draft.
 
-    :param data: a loaded ``PlanIn``
+    :param data: a loaded ``TransferPlanIn``
     :raises InvalidInput: unknown members, a wrong condition, a message for a resigned member's customers, wrong pairs
     """
     scope = actor.scope
@@ -58,6 +59,10 @@ def check_rule(rule: Mapping[str, Any], scope: Scope, field: str = "rule") -> No
     for number, share in enumerate(rule["shares"]):
         path = f"{field}.shares.{number}"
         check_members((member["staff_id"] for member in share.get("members") or []), scope, f"{path}.members")
+        if (departments := share.get("department_ids")) and not scope.everyone:
+            check_members(
+                session().scalars(staff_of_departments(departments)), scope, f"{path}.department_ids"
+            )
         if share.get("condition"):
             validate_condition(share["condition"], f"{path}.condition")
 
