@@ -27,6 +27,8 @@ COMMANDS = {
     "config": ("scrm.cli.config:config", "What is configured, secrets masked."),
     "signin": ("scrm.cli.signin:signin", "A fresh one-time link for the overview page."),
     "inbox": ("scrm.cli.inbox:inbox_group", "Look at and replay received callbacks."),
+    "effects": ("scrm.cli.effects:effects_group", "Look at, retry and resolve changes asked for at WeCom."),
+    "limits": ("scrm.cli.limits:limits", "What WeCom's limits leave of each API."),
     "apikey": ("scrm.cli.apikey:apikey", "Create, list and revoke API keys."),
     "company": (
         "scrm.cli.company.command:company",
