@@ -205,6 +205,7 @@ class TransferItem(Model):
     asked_at: Mapped[datetime | None]
     accepted_at: Mapped[datetime | None]  # WeCom said that it began
     takeover_at: Mapped[datetime | None]  # when it takes effect, as WeCom tells
+    seen_at: Mapped[datetime | None]  # begin of the last pass in which WeCom's results named it
     heard_at: Mapped[
         datetime | None
     ]  # newest news that ended a try; what happened before is not about this try
