@@ -12,7 +12,8 @@ def add(wecom, **more):
 
 
 def test_a_qr_way_gives_an_address_and_a_button_gives_none(wecom, corp):
-    assert add(wecom)["qr_code"].startswith("https://")
+    way = add(wecom)
+    assert way["qr_code"].endswith(f"/qr/{way['config_id']}")
     button = add(wecom, scene=1, style=2)
     assert "qr_code" not in button
     assert len(button["config_id"]) == 32
