@@ -3,34 +3,45 @@
 from __future__ import annotations
 
 import json
+import logging
 from datetime import timedelta
 
 import pytest
+import structlog
 from sqlalchemy import update
 
-from scrm.cli import application as started
+from config.settings import current_settings
 from scrm.cli.main import program
 from scrm.cli.main import run as run_command
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session as db_session
 from scrm.kernel.db import transaction
 from scrm.wecom.models import Effect, EffectState, Parked
+from tests.conftest import FOLDER
 from tests.scrm.wecom.conftest import effect, planned
 
 
 @pytest.fixture
-def scrm(app, settings, committed, capsys, monkeypatch):
-    """Run a command on this test's stores: exit code, stdout, stderr."""
-    monkeypatch.setattr(started, "attached_settings", lambda: settings)
-    monkeypatch.setattr(started, "application", lambda process, settings: app)
-    monkeypatch.setenv("COLUMNS", "300")
+def scrm(committed, process_env, capsys, monkeypatch):
+    """Run a command as its own program would, on this test's stores: exit code, stdout, stderr."""
+    for name in [name for name in process_env if name.startswith("SCRM_")]:
+        monkeypatch.setenv(name, process_env[name])
+    monkeypatch.delenv(FOLDER)
+    for name, value in {"SCRM_LOG__LEVEL": "ERROR", "COLUMNS": "300"}.items():
+        monkeypatch.setenv(name, value)
+    current_settings.cache_clear()
 
     def call(*arguments: str):
         code = run_command(program, list(arguments))
         out = capsys.readouterr()
         return code, out.out, out.err
 
-    return call
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield call
+    root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
+    current_settings.cache_clear()
 
 
 def put(made: int, **values) -> int:
