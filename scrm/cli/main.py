@@ -29,6 +29,7 @@ COMMANDS = {
     "inbox": ("scrm.cli.inbox:inbox_group", "Look at and replay received callbacks."),
     "effects": ("scrm.cli.effects:effects_group", "Look at, retry and resolve changes asked for at WeCom."),
     "limits": ("scrm.cli.limits:limits", "What WeCom's limits leave of each API."),
+    "losses": ("scrm.cli.losses:losses", "Customers lost of late, by member, and open alarms."),
     "apikey": ("scrm.cli.apikey:apikey", "Create, list and revoke API keys."),
     "company": (
         "scrm.cli.company.command:company",

@@ -23,6 +23,7 @@ class DatabaseCollector(Collector):
         for row in errcode_counts():
             effects.add_metric([row["kind"], row["state"], str(row["errcode"])], row["n"])
         yield effects
+        yield from _alerts()
         yield from _queues()
         yield from _welcomes()
 
@@ -37,6 +38,17 @@ def _inbox() -> Iterator[Metric]:
         age.add_metric([row["state"]], row["age"])
     yield rows
     yield age
+
+
+def _alerts() -> Iterator[Metric]:
+    rows = GaugeMetricFamily("scrm_alerts", "Alerts to members of the last two days", labels=["state"])
+    age = GaugeMetricFamily(
+        "scrm_alerts_oldest_seconds", "Age of the oldest of them in a state", labels=["state"]
+    )
+    for row in state_counts("alerts"):
+        rows.add_metric([row["state"]], row["n"])
+        age.add_metric([row["state"]], row["age"])
+    yield from (rows, age)
 
 
 def _queues() -> Iterator[Metric]:

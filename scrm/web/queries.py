@@ -25,6 +25,7 @@ TOTALS = {
     "tagged": "SELECT count(*) FROM tag_assignments WHERE state IN ('active', 'pending_add')",
     "channel codes": "SELECT count(*) FROM channel_codes WHERE status = 'active'",
     "broadcasts": "SELECT count(*) FROM broadcasts",
+    "losses, 24 h": "SELECT count(*) FROM losses WHERE lost_at > now() - interval '1 day'",
 }
 STATES = {
     "inbox": "SELECT state, count(*) AS n, extract(epoch FROM now() - min(received_at))::float AS age"
@@ -33,6 +34,11 @@ STATES = {
     " AS age FROM effects GROUP BY kind, state",
     "broadcasts": "SELECT state, count(*) AS n, extract(epoch FROM now() - min(created_at))::float AS age"
     " FROM broadcasts GROUP BY state",
+    # of two days: longer than any alert can wait
+    "alerts": "SELECT coalesce(state || ' (' || reason || ')', state) AS state, count(*) AS n,"
+    " extract(epoch FROM now() - min(created_at))::float AS age FROM (SELECT state, created_at,"
+    " CASE WHEN state = 'silenced' THEN reason END AS reason FROM alerts"
+    " WHERE created_at > now() - interval '2 days') a GROUP BY a.state, a.reason",
 }
 WELCOMES = """
 SELECT count(*) FILTER (WHERE outcome = 'sent') AS sent, count(*) FILTER (WHERE outcome = 'missed') AS missed,
@@ -51,6 +57,12 @@ UNION ALL
 (SELECT 'inbox ' || id, coalesce(event, '?') || coalesce('/' || change_type, ''), coalesce(error, state),
         coalesce(finished_at, received_at)
  FROM callback_inbox WHERE state IN ('dead', 'failed') ORDER BY id DESC LIMIT 10)
+UNION ALL
+(SELECT 'alert ' || id, kind, coalesce(reason, state), created_at FROM alerts
+ WHERE (state = 'failed' OR reason = 'no receiver') AND created_at > now() - interval '7 days' ORDER BY id DESC LIMIT 10)
+UNION ALL
+(SELECT 'loss alarm ' || id, 'mass_delete', deletions || ' deletions by staff ' || staff_id, crossed_at FROM loss_alarms
+ WHERE acknowledged_at IS NULL AND withdrawn_at IS NULL ORDER BY id DESC LIMIT 10)
 ORDER BY at DESC LIMIT 10
 """
 
@@ -72,7 +84,7 @@ def welcome_figures() -> dict[str, Any]:
 
 
 def state_counts(name: str) -> list[dict[str, Any]]:
-    """Rows by state with the age of the oldest, for ``inbox``, ``effects`` or ``broadcasts``."""
+    """Rows by state with the age of the oldest, for ``inbox``, ``effects``, ``broadcasts`` or ``alerts``."""
     return [dict(row) for row in session().execute(text(STATES[name] + " ORDER BY 1")).mappings()]
 
 
