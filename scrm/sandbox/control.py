@@ -9,6 +9,7 @@ from scrm.sandbox.controls.groups import GroupControl
 from scrm.sandbox.controls.links import LinkControl
 from scrm.sandbox.controls.people import PeopleControl
 from scrm.sandbox.controls.service import ServiceControl
+from scrm.sandbox.controls.staff import StaffControl
 from scrm.sandbox.controls.transfers import TransferControl
 from scrm.sandbox.controls.transport import ControlClient, SandboxControlError
 from scrm.sandbox.controls.truth import TruthControl
@@ -24,6 +25,7 @@ class SandboxControl(
     TransferControl,
     LinkControl,
     BulkControl,
+    StaffControl,
     ConsoleControl,
     TruthControl,
 ):

@@ -1,4 +1,4 @@
-"""Pictures of contact ways, as WeCom's picture hosts serve them: without a token, under the address of `qr_code`."""
+"""Pictures of contact ways and join ways, as WeCom's picture hosts serve them: without a token, under the address of `qr_code`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def pictures_blueprint(sandbox: Sandbox) -> Blueprint:
     @blueprint.get("/qr/<config_id>")
     def picture(config_id: str) -> Response:
         with sandbox.world.lock:
-            if config_id not in sandbox.world.contact_ways:
+            if config_id not in sandbox.world.contact_ways and config_id not in sandbox.world.join_ways:
                 abort(404)
         out = io.BytesIO()
         segno.make_qr(SCANNED + config_id, error="h").save(out, kind="png", scale=6)

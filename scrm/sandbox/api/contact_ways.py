@@ -206,11 +206,7 @@ def people_of(call: Call, parties: list[int]) -> list[str]:
     departments = call.world.departments
     if any(party not in departments for party in parties):
         raise WecomError(BAD_DEPARTMENT, "department not found")
-    below = set(parties)
-    # Parents are always made before their children, so one pass finds the whole subtree.
-    for department in departments.values():
-        if department.parentid in below:
-            below.add(department.id)
+    below = call.world.subtree(parties)
     members = call.world.members.values()
     return sorted(
         item.userid for item in members if item.contact_feature and not below.isdisjoint(item.departments)

@@ -16,6 +16,7 @@ from scrm.sandbox.api.groups import visible_group
 from scrm.sandbox.api.registry import Call, Json, api
 from scrm.sandbox.errors import WecomError
 from scrm.sandbox.model.group_entry import JoinWay
+from scrm.sandbox.qr_pictures import address
 
 TOO_MANY_GROUPS = 41091
 QR_CODE = 2
@@ -31,7 +32,7 @@ def add_join_way(call: Call) -> Json:
     world = call.world
     config_id = world.ids.hexadecimal("config_id")
     if settings["scene"] == QR_CODE:
-        settings["qr_code"] = f"https://p.qpic.invalid/wwhead/{config_id}"
+        settings["qr_code"] = address(call.environ, config_id)
     world.join_ways[config_id] = JoinWay(config_id, world.clock.seconds(), settings, call.app.config.name)
     return {"config_id": config_id}
 

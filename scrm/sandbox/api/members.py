@@ -62,18 +62,8 @@ def user_list_id(call: Call) -> Json:
 @api("department/list", "GET", feature=CONTACTS)
 def department_list(call: Call) -> Json:
     """The department and everything below it; all when no id is given."""
-    rows = [
-        {
-            "id": item.id,
-            "name": item.name,
-            "name_en": "",
-            "department_leader": [],
-            "parentid": item.parentid,
-            "order": item.order,
-        }
-        for item in _subtree(call)
-    ]
-    return {"department": rows}
+    leaders = _leaders(call)
+    return {"department": [_department_json(item, leaders) for item in _subtree(call)]}
 
 
 @api("department/simplelist", "GET", feature=CONTACTS)
@@ -90,16 +80,7 @@ def department_get(call: Call) -> Json:
     found = call.world.departments.get(wanted or 0)
     if found is None:
         raise WecomError(NO_DEPARTMENT, "department not found")
-    return {
-        "department": {
-            "id": found.id,
-            "name": found.name,
-            "name_en": "",
-            "department_leader": [],
-            "parentid": found.parentid,
-            "order": found.order,
-        }
-    }
+    return {"department": _department_json(found, _leaders(call))}
 
 
 def find_member(call: Call, userid: str) -> Member | None:
@@ -111,6 +92,25 @@ def find_member(call: Call, userid: str) -> Member | None:
     return found
 
 
+def _leaders(call: Call) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for member in call.world.members.values():
+        for department in member.leads:
+            found.setdefault(department, []).append(member.userid)
+    return found
+
+
+def _department_json(item: Department, leaders: dict[int, list[str]]) -> Json:
+    return {
+        "id": item.id,
+        "name": item.name,
+        "name_en": "",
+        "department_leader": leaders.get(item.id, []),
+        "parentid": item.parentid,
+        "order": item.order,
+    }
+
+
 def _full(member: Member) -> Json:
     return {
         "userid": member.userid,
@@ -118,13 +118,13 @@ def _full(member: Member) -> Json:
         "department": list(member.departments),
         "order": [0] * len(member.departments),
         "position": member.position,
-        "is_leader_in_dept": [0] * len(member.departments),
-        "direct_leader": [],
-        "telephone": "",
-        "alias": "",
-        "main_department": member.departments[0],
+        "is_leader_in_dept": [int(item in member.leads) for item in member.departments],
+        "direct_leader": list(member.direct_leaders),
+        "telephone": member.telephone,
+        "alias": member.alias,
+        "main_department": member.main(),
         "status": member.status,
-        "external_position": "",
+        "external_position": member.external_position,
         "extattr": {"attrs": []},
     }
 
@@ -149,11 +149,7 @@ def _subtree(call: Call) -> list[Department]:
         return list(everything.values())
     if root not in everything:
         raise WecomError(NO_DEPARTMENT, "department not found")
-    inside = {root}
-    # Parents are always made before their children, so one pass finds the whole subtree.
-    for item in everything.values():
-        if item.parentid in inside:
-            inside.add(item.id)
+    inside = call.world.subtree([root])
     return [item for item in everything.values() if item.id in inside]
 
 

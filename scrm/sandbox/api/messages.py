@@ -84,7 +84,7 @@ def _checked(call: Call, kind: str) -> Json:
 
 
 def _targets(call: Call) -> tuple[list[str], list[str], list[str], list[str]]:
-    """Return (members reached, bad users, bad parties, bad tags); member tags are not simulated, so all are bad."""
+    """Return (members reached, bad users, bad parties, bad tags)."""
     users = _split(call.body, "touser", USERS_MAX, TOO_MANY)
     parties = _split(call.body, "toparty", PARTS_MAX, TOO_MANY_PARTS)
     tags = _split(call.body, "totag", PARTS_MAX, TOO_MANY_PARTS)
@@ -102,10 +102,14 @@ def _targets(call: Call) -> tuple[list[str], list[str], list[str], list[str]]:
         else:
             reached[member.userid] = None
     known = {str(item) for item in call.world.departments}
+    chosen = {str(item.id): item for item in call.world.member_tags.values() if str(item.id) in tags}
+    tagged = {userid for tag in chosen.values() for userid in tag.users}
+    wanted = {*parties, *(str(party) for tag in chosen.values() for party in tag.parties)}
     for member in seen:
-        if any(str(department) in parties for department in member.departments):
+        if member.userid in tagged or any(str(department) in wanted for department in member.departments):
             reached[member.userid] = None
-    return list(reached), bad_users, [item for item in parties if item not in known], tags
+    bad_tags = [item for item in tags if item not in chosen]
+    return list(reached), bad_users, [item for item in parties if item not in known], bad_tags
 
 
 def _split(body: Json, name: str, most: int, code: int) -> list[str]:

@@ -68,9 +68,10 @@ def member_change(scenes: str, people: list[str], versions: tuple[str, str]) -> 
     )
 
 
-def tag_change(tag_id: str, tag_type: str | None, change: str) -> str:
-    """The fields of change_external_tag (§3.3); shuffle has no TagType but a StrategyId only for rule groups."""
-    return f"{cdata('Id', tag_id)}{optional('TagType', tag_type)}{cdata('ChangeType', change)}"
+def tag_change(tag_id: str, tag_type: str | None, change: str, strategy_id: int | None = None) -> str:
+    """The fields of change_external_tag (§3.3); shuffle has no TagType, only rule groups have a StrategyId."""
+    strategy = "" if strategy_id is None else plain("StrategyId", strategy_id)
+    return f"{cdata('Id', tag_id)}{optional('TagType', tag_type)}{strategy}{cdata('ChangeType', change)}"
 
 
 def kf_event(token: str, open_kfid: str) -> str:

@@ -1,4 +1,4 @@
-"""Control calls of the admin console: tags, staff, departments, raw events."""
+"""Control calls of the admin console: tags, how members behave, the archive notice, raw events."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ def routes(sandbox: Sandbox) -> dict[tuple[str, str], Callable[..., Json]]:
     return {
         ("POST", "/tags/create"): lambda: _create_tags(sandbox),
         ("POST", "/tags/edit"): lambda: _edit_tag(sandbox),
-        ("POST", "/tags/delete"): lambda: _one(sandbox, "id", console.remove_tag),
-        ("POST", "/tags/shuffle"): lambda: _one(sandbox, "group_id", console.shuffle_tags),
-        ("POST", "/staff/create"): lambda: _create_member(sandbox),
-        ("POST", "/staff/delete"): lambda: _one(sandbox, "userid", console.remove_member),
+        ("POST", "/tags/delete"): lambda: _delete_tag(sandbox),
+        ("POST", "/tags/shuffle"): lambda: _shuffle(sandbox),
+        ("POST", "/tags/strategy"): lambda: _strategy(sandbox),
         ("POST", "/staff/behaviour"): lambda: _behaviour(sandbox),
-        ("POST", "/departments/create"): lambda: _create_department(sandbox),
+        ("POST", "/archive/notify"): lambda: _archive(sandbox),
         ("POST", "/events/raw"): lambda: _raw(sandbox),
     }
 
@@ -52,21 +51,39 @@ def _edit_tag(sandbox: Sandbox) -> Json:
         return told(console.rename_tag(sandbox, item_id, name, order))
 
 
-def _one(sandbox: Sandbox, field: str, action: Callable[[Sandbox, str], Any]) -> Json:
+def _delete_tag(sandbox: Sandbox) -> Json:
     body = Body.of_request()
-    value = body.string(field)
+    item_id = body.string("id")
     body.done()
     with sandbox.world.lock:
-        return told(action(sandbox, value))
+        return told(console.remove_tag(sandbox, item_id))
 
 
-def _create_member(sandbox: Sandbox) -> Json:
+def _shuffle(sandbox: Sandbox) -> Json:
     body = Body.of_request()
-    userid, name = body.string("userid"), body.string("name")
-    department = body.whole("department", console.ROOT, 1)
+    group_id = body.string("group_id", None)
     body.done()
     with sandbox.world.lock:
-        return told(console.add_member(sandbox, userid, name, [department]))
+        return told(console.shuffle_tags(sandbox, group_id))
+
+
+def _strategy(sandbox: Sandbox) -> Json:
+    body = Body.of_request()
+    change = body.choice("change", ("create", "update", "delete", "shuffle"), "create")
+    kind = body.choice("kind", ("tag", "tag_group"), "tag")
+    strategy_id, item_id = body.whole("strategy_id", 1, 1), body.string("id", None)
+    body.done()
+    with sandbox.world.lock:
+        chosen, made = console.strategy_tag(sandbox, change, kind, strategy_id, item_id)
+        return told(made, id=chosen)
+
+
+def _archive(sandbox: Sandbox) -> Json:
+    body = Body.of_request()
+    app = body.string("app", "main")
+    body.done()
+    with sandbox.world.lock:
+        return told(console.archive_notice(sandbox, app))
 
 
 def _behaviour(sandbox: Sandbox) -> Json:
@@ -85,15 +102,6 @@ def _behaviour(sandbox: Sandbox) -> Json:
     body.done()
     with sandbox.world.lock:
         return {"userids": console.behave(sandbox, userids, changes)}
-
-
-def _create_department(sandbox: Sandbox) -> Json:
-    body = Body.of_request()
-    name, parentid = body.string("name"), body.whole("parentid", console.ROOT, 1)
-    body.done()
-    with sandbox.world.lock:
-        department_id, made = console.add_department(sandbox, name, parentid)
-        return told(made, id=department_id)
 
 
 def _raw(sandbox: Sandbox) -> Json:

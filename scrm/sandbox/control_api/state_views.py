@@ -64,6 +64,8 @@ def _member(world: World, item_id: str) -> Json | None:
         "name": member.name,
         "departments": list(member.departments),
         "status": member.status,
+        "leads": list(member.leads),
+        "direct_leaders": list(member.direct_leaders),
         "contact_feature": member.contact_feature,
         "console_welcome": member.console_welcome,
         "confirm_seconds": member.confirm_seconds,

@@ -22,17 +22,9 @@ class ConsoleControl(ControlClient):
         """Delete a tag or group."""
         return self.post("/tags/delete", id=tag_id)
 
-    def shuffle_tags(self, group_id: str) -> Json:
-        """Reorder a group's tags."""
+    def shuffle_tags(self, group_id: str | None = None) -> Json:
+        """Reorder a group's tags, or (None) the groups themselves."""
         return self.post("/tags/shuffle", group_id=group_id)
-
-    def create_staff(self, userid: str, name: str, department: int = 1) -> Json:
-        """A new member."""
-        return self.post("/staff/create", userid=userid, name=name, department=department)
-
-    def delete_staff(self, userid: str) -> Json:
-        """A member leaves the corp (resigns): delete_user, their customers become unassigned, their groups status 1."""
-        return self.post("/staff/delete", userid=userid)
 
     def staff_behaviour(self, userids: list[str] | None = None, **changes: Any) -> Json:
         """confirm_seconds (None: never), console_welcome, contact_feature, contact_limit, verified, status;
@@ -42,9 +34,13 @@ class ConsoleControl(ControlClient):
             body["userids"] = userids
         return self.call("POST", "/staff/behaviour", body)
 
-    def create_department(self, name: str, parentid: int = 1) -> int:
-        """A new department; returns its id."""
-        return int(self.post("/departments/create", name=name, parentid=parentid)["id"])
+    def strategy_tag(self, change: str = "create", **more: Any) -> Json:
+        """A rule group's tag changes (create, update, delete, shuffle); more: kind (tag, tag_group), strategy_id, id."""
+        return self.post("/tags/strategy", change=change, **more)
+
+    def notify_archive(self, app: str = "main") -> Json:
+        """msgaudit_notify, at most once in 15 seconds (otherwise `callbacks` is empty)."""
+        return self.post("/archive/notify", app=app)
 
     def raw_event(self, event: str, xml: str = "", app: str | None = None, **more: str) -> Json:
         """Any event; `xml` goes after the common fields. More: feature (who may hear it)."""

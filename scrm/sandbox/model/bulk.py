@@ -139,6 +139,13 @@ class BulkCorp:
         """Who follows the shared customers of the member at `index`."""
         return self.userids[(index + 1) % len(self.userids)]
 
+    def rename(self, old: str, new: str) -> None:
+        """A member got another userid."""
+        place = self.index.pop(old)
+        self.index[new] = place
+        self.userids = (*self.userids[:place], new, *self.userids[place + 1 :])
+        self.version += 1
+
     def computed(self) -> int:
         """How many customers are computed, those with nobody left included."""
         return len(self.userids) * self.per_member - len(self.taken)

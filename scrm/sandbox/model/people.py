@@ -22,6 +22,16 @@ class Department:
 
 
 @dataclass(slots=True, eq=False)
+class MemberTag:
+    """A tag of members and departments; nothing to do with customers' tags (§5.3)."""
+
+    id: int
+    name: str
+    users: list[str] = field(default_factory=list)
+    parties: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
 class Follow:
     """One member's relation to one customer; lives until the member deletes the customer."""
 
@@ -76,7 +86,7 @@ class Customer:
 class Member(Kept):
     """A person of the corp. `contact_feature` = has customer contact; `confirm_seconds` = how long until
     they confirm a mass send (None: never; -1: the corp's default); `contact_limit` = how many contacts
-    they may have (None: any number); `left_at` = when they resigned, 0 while they work here."""
+    they may have (None: any number); `leads` = departments whose leader they are; `left_at` = when they resigned, 0 while they work here."""
 
     userid: str
     name: str
@@ -91,6 +101,12 @@ class Member(Kept):
     verified: bool = True
     contact_limit: int | None = None
     left_at: int = 0
+    leads: tuple[int, ...] = ()
+    direct_leaders: tuple[str, ...] = ()
+    main_department: int | None = None
+    alias: str = ""
+    telephone: str = ""
+    external_position: str = ""
     follows: dict[str, Follow] = field(default_factory=dict)
     listing: list[Follow] | None = None
 
@@ -104,6 +120,10 @@ class Member(Kept):
         """Lose a customer; None when there was none."""
         self.listing = None
         return self.follows.pop(external_userid, None)
+
+    def main(self) -> int:
+        """The main department: the chosen one, else the first."""
+        return self.departments[0] if self.main_department is None else self.main_department
 
     def is_full(self) -> bool:
         """Whether the number of contacts has reached the limit (40099)."""

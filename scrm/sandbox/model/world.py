@@ -14,10 +14,12 @@ from scrm.sandbox.ids import Ids
 from scrm.sandbox.model.acquisition import Acquisition, Quota
 from scrm.sandbox.model.bulk import BulkCorp, Customers
 from scrm.sandbox.model.kf import KfState
-from scrm.sandbox.model.people import Customer, Department, Follow, Member
+from scrm.sandbox.model.people import Customer, Department, Follow, Member, MemberTag
 from scrm.sandbox.model.transfers import Transfers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from scrm.sandbox.config import AppConfig, SandboxConfig
     from scrm.sandbox.limits_config import Limits
     from scrm.sandbox.model.group_entry import JoinWay, WelcomeTemplate
@@ -59,6 +61,8 @@ class World:
     ip_bans: dict[str, float] = field(default_factory=dict)
     departments: dict[int, Department] = field(default_factory=dict)
     members: dict[str, Member] = field(default_factory=dict)
+    member_tags: dict[int, MemberTag] = field(default_factory=dict)
+    archive_told: float = 0.0  # when msgaudit_notify was last sent
     left: dict[str, Member] = field(default_factory=dict)  # resigned, with the customers nobody took over
     customers: dict[str, Customer] = field(default_factory=dict)
     by_unionid: dict[str, Customer] = field(default_factory=dict)
@@ -103,6 +107,20 @@ class World:
         """The relation between these two, half ones too, or None."""
         member = self.members.get(userid)
         return member.follows.get(external_userid) if member else None
+
+    def subtree(self, departments: Iterable[int]) -> set[int]:
+        """These departments and everything below them."""
+        children: dict[int, list[int]] = {}
+        for item in self.departments.values():
+            children.setdefault(item.parentid, []).append(item.id)
+        found: set[int] = set()
+        waiting = list(departments)
+        while waiting:
+            department = waiting.pop()
+            if department not in found:
+                found.add(department)
+                waiting += children.get(department, [])
+        return found
 
     def look(self, external_userid: str) -> Customer | None:
         """A customer for reading; a computed one is not stored for it."""

@@ -47,16 +47,20 @@ def member_writes(
 
 
 def member_event(
-    sandbox: Sandbox, app: str, userid: str, event: str, values: dict[str, str]
+    sandbox: Sandbox, app: str, userid: str, event: str, values: dict[str, str], out_of_range: bool = False
 ) -> list[Delivery]:
-    """An event of §3.7 such as subscribe, enter_agent or click; `values` are its fields."""
+    """An event of §3.7 such as subscribe, enter_agent or click; `values` are its fields.
+
+    `out_of_range`: the app hears of it though it may not see the member (any more).
+    """
     parts = "".join(cdata(name, value) for name, value in values.items())
 
     def body(target: App) -> str:
         rest = parts + plain("AgentID", target.config.agentid)
         return sandbox.outbox.envelope(userid).event(event, rest)
 
-    return sandbox.outbox.emit(event, "", _apps(sandbox, app, userid), body)
+    apps = sandbox.outbox.apps(FEATURE, only=app) if out_of_range else _apps(sandbox, app, userid)
+    return sandbox.outbox.emit(event, "", apps, body)
 
 
 def _apps(sandbox: Sandbox, app: str, userid: str) -> list[App]:

@@ -1,15 +1,12 @@
-"""What an administrator does in the console: tags, staff, departments, kf accounts, raw events."""
+"""What an administrator does in the console: tags, how members behave, raw events."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scrm.sandbox.callbacks.bodies import cdata
+from scrm.sandbox.callbacks.bodies import plain
 from scrm.sandbox.errors import ControlError
-from scrm.sandbox.model.groups import NORMAL, OWNER_RESIGNED
-from scrm.sandbox.model.people import Department, Member
 from scrm.sandbox.model.tags import Tag, TagGroup
-from scrm.sandbox.people.bulk_life import store_all
 from scrm.sandbox.people.tag_changes import delete_groups, delete_tags, tags_changed
 
 if TYPE_CHECKING:
@@ -17,8 +14,7 @@ if TYPE_CHECKING:
     from scrm.sandbox.runtime import Sandbox
 
 Json = dict[str, Any]
-CONTACTS = "contacts"
-ROOT = 1
+ARCHIVE_SECONDS, ARCHIVE_AGENT = 15, 2_000_004
 
 
 def create_tags(sandbox: Sandbox, group_name: str, names: list[str]) -> tuple[TagGroup, list[Delivery]]:
@@ -59,8 +55,14 @@ def remove_tag(sandbox: Sandbox, item_id: str) -> list[Delivery]:
     raise ControlError(f"there is no tag or tag group {item_id!r}", 404)
 
 
-def shuffle_tags(sandbox: Sandbox, group_id: str) -> list[Delivery]:
-    """Reorder the tags of a group: one shuffle event with the group's id."""
+def shuffle_tags(sandbox: Sandbox, group_id: str | None) -> list[Delivery]:
+    """Reorder the tags of a group: one shuffle event with its id; None reorders the groups, with an empty id."""
+    if group_id is None:
+        groups = list(sandbox.world.tag_groups.values())
+        sandbox.world.rng.shuffle(groups)
+        for order, item in enumerate(groups):
+            item.order = order
+        return tags_changed(sandbox, [""], None, "shuffle")
     group = sandbox.world.tag_groups.get(group_id)
     if group is None:
         raise ControlError(f"there is no tag group {group_id!r}", 404)
@@ -71,61 +73,24 @@ def shuffle_tags(sandbox: Sandbox, group_id: str) -> list[Delivery]:
     return tags_changed(sandbox, [group_id], None, "shuffle")
 
 
-def add_member(sandbox: Sandbox, userid: str, name: str, departments: list[int]) -> list[Delivery]:
-    """A new member, or one who comes back to what nobody took over: create_user."""
-    world = sandbox.world
-    if userid in world.members:
-        raise ControlError(f"there already is a member {userid!r}", 409)
-    for item in departments:
-        if item not in world.departments:
-            raise ControlError(f"there is no department {item}", 404)
-    member = world.left.pop(userid, None) or Member(userid, name, (ROOT,))
-    member.name, member.departments, member.left_at = name, tuple(departments) or (ROOT,), 0
-    world.members[userid] = member
-    _mark_groups(sandbox, userid, NORMAL)
-    rest = (
-        cdata("ChangeType", "create_user")
-        + cdata("UserID", userid)
-        + cdata("Name", name)
-        + cdata("Department", ",".join(map(str, member.departments)))
-        + "<Status>1</Status>"
-    )
-    return sandbox.outbox.event("change_contact", "create_user", rest, CONTACTS)
+def strategy_tag(
+    sandbox: Sandbox, change: str, kind: str, strategy_id: int, item_id: str | None
+) -> tuple[str, list[Delivery]]:
+    """An administrator changes a tag of a rule group: the event carries StrategyId; no app may read such tags."""
+    chosen = item_id or sandbox.world.ids.opaque("st")
+    tag_type = None if change == "shuffle" else kind
+    return chosen, tags_changed(sandbox, [chosen], tag_type, change, strategy_id)
 
 
-def remove_member(sandbox: Sandbox, userid: str) -> list[Delivery]:
-    """A member leaves the corp: delete_user. Their customers become unassigned and still show the relation."""
-    world = sandbox.world
-    member = world.member(userid)
-    store_all(world, userid)
-    member.left_at = world.clock.seconds()
-    world.left[userid] = world.members.pop(userid)
-    _mark_groups(sandbox, userid, OWNER_RESIGNED)
-    rest = cdata("ChangeType", "delete_user") + cdata("UserID", userid)
-    return sandbox.outbox.event("change_contact", "delete_user", rest, CONTACTS)
-
-
-def _mark_groups(sandbox: Sandbox, owner: str, status: int) -> None:
-    for group in sandbox.world.groups.values():
-        if group.owner == owner:
-            group.status = status
-
-
-def add_department(sandbox: Sandbox, name: str, parentid: int) -> tuple[int, list[Delivery]]:
-    """A new department: create_party."""
-    world = sandbox.world
-    if parentid not in world.departments:
-        raise ControlError(f"there is no department {parentid}", 404)
-    department_id = max(world.departments) + 1
-    world.departments[department_id] = Department(department_id, name, parentid, 0)
-    rest = (
-        cdata("ChangeType", "create_party")
-        + f"<Id>{department_id}</Id>"
-        + cdata("Name", name)
-        + cdata("ParentId", str(parentid))
-        + "<Order>0</Order>"
-    )
-    return department_id, sandbox.outbox.event("change_contact", "create_party", rest, CONTACTS)
+def archive_notice(sandbox: Sandbox, app: str) -> list[Delivery]:
+    """New messages are in the archive: msgaudit_notify, at most once in 15 seconds (§3.5)."""
+    world, now = sandbox.world, sandbox.world.clock.now()
+    target = world.app(app)
+    if now - world.archive_told < ARCHIVE_SECONDS or not target.callback_url:
+        return []
+    world.archive_told = now
+    plaintext = sandbox.outbox.envelope().event("msgaudit_notify", plain("AgentID", ARCHIVE_AGENT))
+    return sandbox.outbox.emit("msgaudit_notify", "", [target], lambda _: plaintext)
 
 
 def behave(sandbox: Sandbox, userids: list[str] | None, changes: Json) -> list[str]:

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 EVENT = "change_external_tag"
 
 
-def tags_changed(sandbox: Sandbox, ids: Iterable[str], kind: str | None, change: str) -> list[Delivery]:
-    """Emit one callback per id; `kind` is tag, tag_group or None (shuffle)."""
+def tags_changed(
+    sandbox: Sandbox, ids: Iterable[str], kind: str | None, change: str, strategy_id: int | None = None
+) -> list[Delivery]:
+    """Emit one callback per id; `kind` is tag, tag_group or None (shuffle); rule-group tags have a strategy."""
     made: list[Delivery] = []
     for item_id in ids:
-        made.extend(sandbox.outbox.event(EVENT, change, tag_change(item_id, kind, change)))
+        made.extend(sandbox.outbox.event(EVENT, change, tag_change(item_id, kind, change, strategy_id)))
     return made
 
 

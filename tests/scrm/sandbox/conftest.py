@@ -212,6 +212,7 @@ def other_receiver():
 @pytest.fixture
 def inbox(main_receiver, control):
     """The main app's backend, empty and configured."""
+    control.wait_callbacks()  # what the last test left on its way belongs to nobody
     main_receiver.clear()
     control.set_callback(main_receiver.url)
     return main_receiver

@@ -74,6 +74,7 @@ def test_no_code_where_the_console_welcomes_or_the_partner_is_a_wecom_user(inbox
 def test_a_full_add_after_a_welcomed_half_add_has_no_code(inbox, corp, control, wecom):
     person = control.add("staff0001", half="both", full_after=5, state="ch")[0]
     assert code(send(wecom, person["welcome_codes"]["main"])) == 0
+    assert control.wait_callbacks()
     control.advance_clock(6)
     assert control.wait_callbacks()
     half, full = inbox.events()
