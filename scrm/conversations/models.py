@@ -100,6 +100,24 @@ class KfAccount(Leased, Model):
     updated_at: Mapped[UpdatedAt]
 
 
+class KfServicer(Model):
+    """Who serves in an account: a member, or everybody of a department. Kept by the full sync."""
+
+    __tablename__ = "kf_servicers"
+    __table_args__ = (
+        UniqueConstraint("kf_account_id", "staff_id", "department_id", postgresql_nulls_not_distinct=True),
+        Index("ix_kf_servicers_staff_id", "staff_id", postgresql_where=text("staff_id IS NOT NULL")),
+    )
+
+    id: Mapped[Id]
+    kf_account_id: Mapped[int] = mapped_column(ForeignKey("kf_accounts.id", ondelete="CASCADE"))
+    staff_id: Mapped[int | None] = mapped_column(ForeignKey("staff.id", ondelete="CASCADE"))
+    department_id: Mapped[int | None]
+    status: Mapped[int | None]  # 0 serving, 1 stopped
+    stop_type: Mapped[int | None]  # 0 stopped serving, 1 suspended
+    updated_at: Mapped[UpdatedAt]
+
+
 class KfSession(Model):
     """State of one customer in one account: WeCom lets us answer 48 hours and 5 messages (section 7.5)."""
 

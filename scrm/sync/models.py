@@ -79,6 +79,9 @@ class SyncRun(Model):
     state: Mapped[RunState] = mapped_column(enum_text(RunState))
     by: Mapped[str]  # the actor
     entities: Mapped[list[str]]  # what was asked for: staff, customers, tags, ...
+    members: Mapped[list[str]] = mapped_column(
+        server_default="{}"
+    )  # only their customers and groups; none: all
     dry_run: Mapped[bool] = mapped_column(default=False, server_default="false")
     repair_tags: Mapped[RepairTags] = mapped_column(enum_text(RepairTags))
     state_at: Mapped[datetime]  # when the state was entered
@@ -150,6 +153,15 @@ class SyncTouched(Model):
 
     run_id: Mapped[int] = mapped_column(ForeignKey("sync_runs.id", ondelete="CASCADE"), primary_key=True)
     customer_id: Mapped[int] = mapped_column(primary_key=True)
+
+
+class SyncMember(Model):
+    """A member whose customers some run has read, or tried to; a new one gets a run of their own."""
+
+    __tablename__ = "sync_members"
+
+    staff_id: Mapped[int] = mapped_column(ForeignKey("staff.id", ondelete="CASCADE"), primary_key=True)
+    tried_at: Mapped[datetime]
 
 
 STAGED_FOLLOWS = Table(

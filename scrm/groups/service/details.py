@@ -207,6 +207,16 @@ RETURNING id, group_id, customer_id, joined_at
 """)  # noqa: S608  # constants of this module
 
 
+def ensure_groups(chat_ids: Iterable[str]) -> None:
+    """Make rows for groups never heard of; nothing is asked."""
+    session().execute(_ENSURE, {"chat_ids": sorted(chat_ids)})
+
+
+_ENSURE = text("""
+INSERT INTO customer_groups (chat_id) SELECT unnest(CAST(:chat_ids AS text[])) ON CONFLICT (chat_id) DO NOTHING
+""")
+
+
 def want_groups(chat_ids: Iterable[str]) -> None:
     """Have these groups read from WeCom; who was never heard of gets a row. Dismissed ones are left alone."""
     if wanted := sorted({chat_id for chat_id in chat_ids if chat_id}):

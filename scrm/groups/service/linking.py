@@ -22,6 +22,18 @@ RETURNING s.id, s.group_id, s.customer_id, s.joined_at, s.left_at
 """)
 
 
+def link_all_customers() -> list[Any]:
+    """Link every stay of somebody who is a customer by now; returns the newly linked as :func:`link_customers`."""
+    return list(session().execute(_LINK_ALL).all())
+
+
+_LINK_ALL = text("""
+UPDATE group_stays s SET customer_id = c.id FROM customers c
+WHERE s.member_type = 2 AND s.customer_id IS NULL AND c.external_userid = s.member_id
+RETURNING s.id, s.group_id, s.customer_id, s.joined_at, s.left_at
+""")
+
+
 def link_staff(staff_ids: Sequence[int]) -> None:
     """Link stays of these members of staff."""
     session().execute(

@@ -78,6 +78,22 @@ def mark(facts: Iterable[Fact]) -> bool:
     return _add(due)
 
 
+def mark_selected(customer_ids: Select[Any]) -> bool:
+    """Put all these customers on the to-do list of every active rule, in one statement; whether there were any.
+
+    :param customer_ids: a select of ids, each once: what a full sync changed
+    """
+    share_in_transaction(ACTIVATION)
+    rows = customer_ids.subquery("changed")
+    active = select(Rule.id).where(Rule.state == RuleState.ACTIVE, Rule.deleted_at.is_(None))
+    rule_ids = list(session().scalars(active.order_by(Rule.id)))
+    if not rule_ids:
+        return False
+    every = cast(rule_ids, ARRAY(BigInteger))
+    customer_id = next(iter(rows.c))
+    return _add(select(customer_id, every, literal(utcnow())).join(Customer, Customer.id == customer_id))
+
+
 def _add(due: Select[Any]) -> bool:
     adding = insert(RuleDue).from_select(["customer_id", "rule_ids", "since"], due)
     return session().execute(adding.returning(RuleDue.id)).first() is not None
