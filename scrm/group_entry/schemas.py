@@ -121,7 +121,7 @@ class PeriodQuery(Schema):
             raise ValidationError(f"must lie after since, by at most {PERIOD_DAYS} days", "until")
 
 
-class FiguresOut(Schema):
+class GroupCodeFiguresOut(Schema):
     """What came of joins."""
 
     joins = fields.Integer()
@@ -131,29 +131,29 @@ class FiguresOut(Schema):
     customers = fields.Integer(metadata={"description": "of these, followed by a member now"})
 
 
-class GroupFiguresOut(FiguresOut):
+class GroupCodeGroupFiguresOut(GroupCodeFiguresOut):
     """The figures of one group."""
 
     group_id = fields.Integer()
 
 
-class DayFiguresOut(GroupFiguresOut):
+class GroupCodeDayFiguresOut(GroupCodeGroupFiguresOut):
     """The figures of one group for who joined on one day of the corp's zone."""
 
     day = fields.Date()
 
 
-class StatisticsOut(Schema):
+class GroupCodeStatisticsOut(Schema):
     """The figures of one code."""
 
     since = time_field()
     until = time_field()
-    total = fields.Nested(FiguresOut)
-    groups = fields.List(fields.Nested(GroupFiguresOut))
-    days = fields.List(fields.Nested(DayFiguresOut))
+    total = fields.Nested(GroupCodeFiguresOut)
+    groups = fields.List(fields.Nested(GroupCodeGroupFiguresOut))
+    days = fields.List(fields.Nested(GroupCodeDayFiguresOut))
 
 
-class CodeFiguresOut(FiguresOut):
+class GroupCodeRowOut(GroupCodeFiguresOut):
     """The figures of one code among all."""
 
     group_code_id = fields.Integer()
@@ -164,10 +164,10 @@ class CodeFiguresOut(FiguresOut):
     open_groups = fields.Integer()
 
 
-class OverviewOut(Schema):
+class GroupCodesOverviewOut(Schema):
     """The figures of all codes."""
 
-    items = fields.List(fields.Nested(CodeFiguresOut))
+    items = fields.List(fields.Nested(GroupCodeRowOut))
 
 
 class EntryWelcomeFields(Schema):
@@ -219,13 +219,13 @@ class EntryWelcomeQuery(PageQuery):
     status = fields.Enum(EntryState, by_value=True)
 
 
-class AssignIn(Schema):
+class EntryWelcomeAssignIn(Schema):
     """The groups an entry welcome is meant for: all of them."""
 
     group_ids = fields.List(fields.Integer(), required=True, validate=Length(max=ASSIGN_MAX))
 
 
-class AttachedIn(Schema):
+class EntryWelcomeAttachedIn(Schema):
     """Whether the template is attached to the group in the client."""
 
     attached = fields.Boolean(load_default=True)

@@ -8,8 +8,8 @@ from typing import Any
 from scrm.group_entry import queries
 from scrm.group_entry.models import EntryWelcome, EntryWelcomeGroup, GroupCode
 from scrm.group_entry.schemas import (
-    AssignIn,
-    AttachedIn,
+    EntryWelcomeAssignIn,
+    EntryWelcomeAttachedIn,
     EntryWelcomeFields,
     EntryWelcomeIn,
     EntryWelcomeOut,
@@ -18,9 +18,9 @@ from scrm.group_entry.schemas import (
     GroupCodeIn,
     GroupCodeOut,
     GroupCodeQuery,
-    OverviewOut,
+    GroupCodesOverviewOut,
+    GroupCodeStatisticsOut,
     PeriodQuery,
-    StatisticsOut,
     WaitingOwnersOut,
     WelcomeGroupOut,
     WelcomeGroupQuery,
@@ -59,7 +59,7 @@ def create_group_code(data: dict[str, Any]) -> Any:
 @blueprint.route("/group-codes/overview")
 @needs(Permission.GROUP_CODES_READ)
 @blueprint.arguments(PeriodQuery, location="query")
-@blueprint.response(200, OverviewOut)
+@blueprint.response(200, GroupCodesOverviewOut)
 def overview_of_group_codes(query: dict[str, Any]) -> Any:
     """The figures of every code, the most used first."""
     return {"items": queries.overview(current_actor().scope, *_period(query))}
@@ -96,7 +96,7 @@ def delete_group_code(code_id: int) -> None:
 @blueprint.route("/group-codes/<int:code_id>/statistics")
 @needs(Permission.GROUP_CODES_READ)
 @blueprint.arguments(PeriodQuery, location="query")
-@blueprint.response(200, StatisticsOut)
+@blueprint.response(200, GroupCodeStatisticsOut)
 def statistics_of_group_code(query: dict[str, Any], code_id: int) -> Any:
     """Joins, who stayed, who left and who became a customer: in total, by group, by day and group."""
     return queries.statistics(current_actor().scope, code_id, *_period(query))
@@ -156,7 +156,7 @@ def delete_entry_welcome(welcome_id: int) -> None:
 
 @blueprint.route("/entry-welcomes/<int:welcome_id>/groups", methods=["PUT"])
 @needs(Permission.WELCOME_WRITE)
-@blueprint.arguments(AssignIn)
+@blueprint.arguments(EntryWelcomeAssignIn)
 @blueprint.response(204)
 def assign_groups(data: dict[str, Any], welcome_id: int) -> None:
     """Say for which groups it is meant; the owners of new ones are asked to attach it."""
@@ -166,7 +166,7 @@ def assign_groups(data: dict[str, Any], welcome_id: int) -> None:
 
 @blueprint.route("/entry-welcomes/<int:welcome_id>/groups/<int:group_id>", methods=["PATCH"])
 @needs(Permission.WELCOME_WRITE)
-@blueprint.arguments(AttachedIn)
+@blueprint.arguments(EntryWelcomeAttachedIn)
 @blueprint.response(204)
 def note_attached(data: dict[str, Any], welcome_id: int, group_id: int) -> None:
     """Say that somebody attached it to the group in the client, or that it is not attached after all."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from scrm.acquisition.service.greeting import Newcomer, greet
+from scrm.acquisition_links.queries.links import welcomes_of_states
 from scrm.customers.events import LostBy
 from scrm.customers.service.recording import (
     Add,
@@ -58,7 +60,8 @@ def _greet(told: Iterable[Callback], follow_ids: dict[Pair, int]) -> None:
         if (code := _text(one, "WelcomeCode")) and not one.replayed
     ]
     if newcomers:
-        greet(newcomers)
+        by_link = welcomes_of_states({one.state for one in newcomers if one.state})
+        greet([replace(one, welcome_id=by_link.get(one.state or "")) for one in newcomers])
 
 
 @handles(EVENT, "edit_external_contact")

@@ -47,6 +47,7 @@ class Newcomer:
     :param welcome_code: WeCom's permission, good for one message within 20 seconds of ``event_at``
     :param state: the channel code's ``state`` they came through
     :param app: the app the callback came to; its welcome code works with no other
+    :param welcome_id: the message that another way in names, such as a channel of an acquisition link
     """
 
     follow_id: int
@@ -54,6 +55,7 @@ class Newcomer:
     event_at: datetime
     state: str | None
     app: str | None
+    welcome_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,7 @@ def _named_by_code(codes: Mapping[str, ChannelCode], newcomer: Newcomer) -> int 
     """The welcome message that the channel code names for the time of the add: its slot's, or its usual one."""
     code = codes.get(newcomer.state or "")
     if code is None:
-        return None
+        return newcomer.welcome_id
     wall = newcomer.event_at.astimezone(settings().corp.zone)
     slots = (slot["welcome_id"] for slot in code.welcome_slots if week_slot(slot).covers(wall))
     return next(slots, code.welcome_id)
