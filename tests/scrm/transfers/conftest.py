@@ -16,9 +16,10 @@ from scrm.customers import jobs as customer_jobs
 from scrm.customers.models import Customer, Follow
 from scrm.groups import jobs as group_jobs
 from scrm.groups.models import CustomerGroup
-from scrm.kernel.clock import shifted
+from scrm.kernel.clock import shifted, utcnow
 from scrm.kernel.db import session, transaction
 from scrm.kernel.permissions import Actor, Permission, Scope
+from scrm.kernel.redis import redis
 from scrm.sandbox.control import SandboxControl
 from scrm.staff.models import Staff
 from scrm.transfers import jobs
@@ -83,8 +84,6 @@ class Corp:
         """A member resigns, and both sides know."""
         self.control.delete_staff(member.userid)
         session().refresh(member)
-        from scrm.kernel.clock import utcnow
-
         member.left_at, member.status = utcnow(), 5
         session().commit()
 
@@ -106,6 +105,7 @@ class Corp:
         self.control.advance_clock(seconds)
         self.late += seconds
         self.app.extensions.pop("scrm_wecom", None)
+        redis().flushdb()
 
     def later(self, seconds: float) -> None:
         """Let time pass, then work."""
@@ -164,7 +164,7 @@ def corp(committed: Session, sandbox: SandboxControl, app: Flask) -> Iterator[Ca
             follow(committed, first, customer)
         for _ in range(groups):
             chat_id = sandbox.create_group(first.userid, [])["chat_id"]
-            made.groups.append(make_group(committed, chat_id, first))
+            made.groups.append(make_group(committed, chat_id, first, refreshed_at=utcnow()))
         committed.commit()
         return made
 
