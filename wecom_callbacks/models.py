@@ -60,6 +60,9 @@ class InboxRow(Leased, Model):
             postgresql_where=text("state IN ('received', 'processing', 'failed')"),
         ),
         Index("ix_callback_inbox_event", "event", "change_type"),
+        Index(
+            "ix_callback_inbox_received_at", "received_at", postgresql_using="brin"
+        ),  # rows come in this order
     )
 
     id: Mapped[Id]

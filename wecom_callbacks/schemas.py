@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from marshmallow import fields
-from marshmallow.validate import Length
+from marshmallow.validate import Length, Range
 
 from scrm.kernel.schemas import PageQuery, Schema, time_field
 from wecom_callbacks.models import InboxState, Lane
@@ -71,3 +71,67 @@ class ReplayOut(Schema):
 
     replayed = fields.Integer(required=True)
     more = fields.Boolean(required=True)
+
+
+class InboxStatsQuery(Schema):
+    """Which time the statistics are about."""
+
+    hours = fields.Float(
+        load_default=24.0,
+        validate=Range(0, 24 * 400, min_inclusive=False),
+        metadata={"description": "received in the last hours"},
+    )
+
+
+class InboxStatsItem(Schema):
+    """Callbacks of one event and change type."""
+
+    event = fields.String(allow_none=True, metadata={"description": "null: not worked on yet"})
+    change_type = fields.String(allow_none=True)
+    callbacks = fields.Integer(required=True)
+    done = fields.Integer(required=True)
+    ignored = fields.Integer(required=True)
+    waiting = fields.Integer(required=True)
+    failed = fields.Integer(required=True, metadata={"description": "will be tried again"})
+    dead = fields.Integer(required=True)
+    lag_p50 = fields.Float(
+        allow_none=True, metadata={"description": "seconds from receipt to the end of the handling"}
+    )
+    lag_p99 = fields.Float(allow_none=True)
+    delay_p50 = fields.Float(
+        allow_none=True, metadata={"description": "seconds from the event to its receipt, by WeCom's clock"}
+    )
+    delay_p99 = fields.Float(allow_none=True)
+    reasons = fields.Dict(
+        keys=fields.String(), values=fields.Integer(), metadata={"description": "ignored ones by reason"}
+    )
+
+
+class InboxStatsOut(Schema):
+    """Statistics of received callbacks."""
+
+    since = time_field(required=True)
+    items = fields.List(fields.Nested(InboxStatsItem), required=True)
+
+
+class NoticesQuery(Schema):
+    """Filters of the notices."""
+
+    event = fields.String(validate=NAME)
+    app = fields.String(validate=NAME)
+
+
+class NoticeOut(Schema):
+    """WeCom has something to fetch."""
+
+    event = fields.String(required=True)
+    app = fields.String(required=True)
+    subject = fields.String(required=True, metadata={"description": "id of a job; empty: the app as a whole"})
+    told_at = time_field(required=True)
+    content = fields.Dict(keys=fields.String(), required=True)
+
+
+class NoticesOut(Schema):
+    """The newest notices."""
+
+    items = fields.List(fields.Nested(NoticeOut), required=True)

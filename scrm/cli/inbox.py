@@ -1,8 +1,8 @@
-"""`scrm inbox list|show|replay`: look at received callbacks and have them handled again."""
+"""`scrm inbox list|show|replay|stats`: look at received callbacks and have them handled again."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 STATES = click.Choice(["received", "processing", "done", "ignored", "failed", "dead"])
 COLUMNS = ("id", "state", "lane", "event", "change_type", "received_at", "attempts", "reason", "error")
+STATISTICS = ("event", "callbacks", "not done", "lag p50/p99 s", "delay p50/p99 s")
+OTHER_STATES = ("ignored", "waiting", "failed", "dead")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 
 
@@ -74,6 +76,29 @@ def show_row(row_id: int, as_json: bool) -> None:
         print_table(f"callback {row_id}", ("field", "value"), shown.items())
 
 
+@inbox_group.command("stats")
+@click.option("--hours", type=click.FloatRange(0, 9600, min_open=True), default=24.0, show_default=True)
+@AS_JSON
+def show_stats(hours: float, as_json: bool) -> None:
+    """Count callbacks by event, with their lag in seconds and why some were ignored.
+
+    \b
+    Example: scrm inbox stats --hours 1
+    """
+    from scrm.cli.application import application, attached_settings
+    from scrm.cli.console import print_json, print_table
+    from scrm.kernel.clock import utcnow
+    from wecom_callbacks.queries import inbox_stats
+
+    since = utcnow() - timedelta(hours=hours)
+    with application("inbox", settings=attached_settings()).app_context():
+        items = inbox_stats(since)
+    if as_json:
+        print_json({"since": since, "items": items})
+    else:
+        print_table(f"callbacks of the last {hours:g} hours", STATISTICS, [_figures(item) for item in items])
+
+
 @inbox_group.command("replay")
 @click.argument("row_ids", type=click.IntRange(1, BIGGEST), nargs=-1)
 @click.option("--state", type=STATES, help="All in this state: done, ignored, failed or dead.")
@@ -119,3 +144,20 @@ def _utc(wall: datetime | None, zone: Any) -> datetime | None:
 
 def _brief(row: InboxRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in COLUMNS}
+
+
+def _figures(item: dict[str, Any]) -> list[Any]:
+    """One line of the statistics."""
+    reasons = "".join(f" {reason} {count}" for reason, count in sorted(item["reasons"].items()))
+    others = [f"{item[state]} {state}" for state in OTHER_STATES if item[state]]
+    return [
+        ".".join(filter(None, (item["event"] or "-", item["change_type"]))),
+        item["callbacks"],
+        ", ".join(others) + (f":{reasons}" if reasons else ""),
+        _pair(item["lag_p50"], item["lag_p99"]),
+        _pair(item["delay_p50"], item["delay_p99"]),
+    ]
+
+
+def _pair(half: float | None, most: float | None) -> str:
+    return "-" if half is None or most is None else f"{half:.3f}/{most:.3f}"

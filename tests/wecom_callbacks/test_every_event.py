@@ -1,12 +1,13 @@
 """Every callback WeCom knows: through the intake and the drain, twice, late and before its predecessor."""
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from scrm.kernel.db import Base, db
-from tests.wecom_callbacks.stories import body, kind, names, said, story
+from tests.wecom_callbacks.stories import PAIRS, body, kind, names, said, story
 from wecom_callbacks import jobs
-from wecom_callbacks.models import InboxRow, InboxState
+from wecom_callbacks.drain import work_batch
+from wecom_callbacks.models import InboxRow, InboxState, Lane
 from wecom_callbacks.reasons import Ignored
 from wecom_callbacks.registry import load_handlers, registered
 from wecom_callbacks.service import Selection
@@ -33,27 +34,27 @@ def happen(committed, sender):
         clear()
         for name, seconds in events:
             assert sender.post(body(name, START + seconds)).status_code == 200
-            drain()
+            drain(name)
         for name in replay:
             event, change = kind(name)
             jobs.replay_and_wake(Selection(event=event, change_type=change))
-            drain()
+            drain(name)
         return said(committed)
 
     return run
 
 
-def drain():
-    jobs.drain_urgent()
-    jobs.drain_events()
+def drain(name):
+    """Let the worker of the callback's lane work; one that took the wrong lane would stay as received."""
+    urgent = name == "kf_msg_or_event" or "<WelcomeCode>" in body(name, 0)
+    work_batch(Lane.URGENT if urgent else Lane.EVENTS)
 
 
 def clear():
-    """Empty all tables; quicker than TRUNCATE while they hold next to nothing."""
+    """Empty all tables in one round trip; quicker than TRUNCATE while they hold next to nothing."""
+    tables = [f'DELETE FROM "{table.name}"' for table in reversed(Base.metadata.sorted_tables)]  # noqa: S608  # our names
     with db.engine.begin() as connection:
-        connection.execute(text("SET CONSTRAINTS ALL DEFERRED"))
-        for table in reversed(Base.metadata.sorted_tables):
-            connection.execute(table.delete())
+        connection.exec_driver_sql("; ".join(tables))
 
 
 def states(session):
@@ -73,7 +74,8 @@ def test_order_number_and_lateness_do_not_matter(happen, committed, name):
     assert happen(before, sample, sample, replay=[name]) == expected, "twice, and replayed"
     assert happen(sample, before) == expected, "before its predecessor"
     in_order = happen(before, sample, after)
-    for order in ((before, after, sample), (after, sample, before), (after, before, sample, after)):
+    late = ((before, after, sample), (after, sample, before), (after, before, sample, after))
+    for order in late if name in PAIRS else late[1:2]:
         assert happen(*order) == in_order, "late"
 
 

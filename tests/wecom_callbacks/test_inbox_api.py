@@ -145,6 +145,16 @@ def test_the_command_lists_shows_and_replays(scrm_inbox):
     assert json.loads(scrm_inbox("list", "--state", "dead", "--json").output) == []
 
 
+def test_the_command_counts_callbacks_with_lag_and_reasons(scrm_inbox):
+    now = utcnow()
+    put(2, event="e", change_type="c", state=InboxState.IGNORED, reason="member_tag", finished_at=now)
+    [row] = json.loads(scrm_inbox("stats", "--json").output)["items"]
+    assert (row["event"], row["callbacks"], row["reasons"]) == ("e", 2, {"member_tag": 2})
+    table = " ".join(scrm_inbox("stats", "--hours", "1").output.split())
+    assert "e.c" in table
+    assert "member_tag" in table
+
+
 def test_every_inbox_command_has_help_with_an_example(scrm_inbox):
-    for name in ("list", "show", "replay"):
+    for name in ("list", "show", "replay", "stats"):
         assert f"Example: scrm inbox {name}" in scrm_inbox(name, "--help").output
