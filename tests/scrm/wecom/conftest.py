@@ -117,8 +117,8 @@ def heard():
         yield told
 
 
-@pytest.fixture
-def process_env(settings) -> dict[str, str]:
+@pytest.fixture(scope="session")
+def process_environment(settings) -> dict[str, str]:
     """The environment of another process of the same deployment."""
     main = settings.apps["main"]
     return {
@@ -133,6 +133,12 @@ def process_env(settings) -> dict[str, str]:
         "SCRM_APPS__MAIN__TOKEN": main.token.get_secret_value(),
         "SCRM_APPS__MAIN__AES_KEY": main.aes_key.get_secret_value(),
     }
+
+
+@pytest.fixture
+def process_env(process_environment) -> dict[str, str]:
+    """The same, for one test."""
+    return dict(process_environment)
 
 
 AWAY = "redis://127.0.0.1:9/0"
