@@ -13,7 +13,8 @@ DEFAULT_HANG_SECONDS = 30.0
 
 @dataclass(slots=True, eq=False)
 class ApiFault:
-    """`pattern` is a shell pattern of API paths without /cgi-bin/; `times` None = until removed."""
+    """`pattern` is a shell pattern of API paths without /cgi-bin/; `times` None = until removed;
+    `until` = when it ends by the sandbox's clock, None = never by itself."""
 
     kind: str
     pattern: str = "*"
@@ -23,10 +24,13 @@ class ApiFault:
     times: int | None = 1
     probability: float = 1.0
     rng: random.Random = field(default_factory=random.Random)
+    until: float | None = None
     struck: int = 0
 
-    def takes(self, api: str, app: str | None) -> bool:
+    def takes(self, api: str, app: str | None, now: float) -> bool:
         """Whether this fault strikes this call, counting down when it does."""
+        if self.until is not None and now >= self.until:
+            return False
         if self.times == 0 or not fnmatchcase(api, self.pattern):
             return False
         if self.app is not None and self.app != app:
@@ -72,17 +76,18 @@ class ApiFaults:
                     "api": item.pattern,
                     "app": item.app,
                     "times": item.times,
+                    "until": item.until,
                     "struck": item.struck,
                 }
                 for item in self._faults
             ]
 
-    def strike(self, api: str, app: str | None) -> tuple[float, ApiFault | None]:
+    def strike(self, api: str, app: str | None, now: float) -> tuple[float, ApiFault | None]:
         """Return (latency in seconds, the fault that shapes the answer or None)."""
         latency = 0.0
         with self._lock:
             for fault in self._faults:
-                if not fault.takes(api, app):
+                if not fault.takes(api, app, now):
                     continue
                 if fault.kind != "latency":
                     return latency, fault

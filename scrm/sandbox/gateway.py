@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -66,11 +67,15 @@ class Gateway:
     def __call__(self, environ: Json, start_response: StartResponse) -> Iterable[bytes]:
         """WSGI entry."""
         request = _read(environ)
+        if self._sandbox.world.clock.skew:
+            start_response = _dated(start_response, self._sandbox.world.clock.transport())
         app = self._sandbox.world.tokens.get(request.query.get("access_token", ""))
         name = app[0].config.name if app else None
         fault: ApiFault | None = None
         if self._sandbox.api_faults:
-            request.latency, fault = self._sandbox.api_faults.strike(request.api, name)
+            request.latency, fault = self._sandbox.api_faults.strike(
+                request.api, name, self._sandbox.world.clock.now()
+            )
         if fault is not None:
             return self._faulty(request, name, fault, start_response)
         return _send(self._handle(request, name, None), start_response)
@@ -175,6 +180,16 @@ class Gateway:
             fault=fault,
         )
         self._sandbox.log.add(entry)
+
+
+def _dated(start_response: StartResponse, at: int) -> StartResponse:
+    """WeCom's own time in the Date header, when it differs from this machine's."""
+    date = ("Date", formatdate(at, usegmt=True))
+
+    def start(status: str, headers: list[tuple[str, str]]) -> Any:
+        return start_response(status, [*headers, date])
+
+    return start
 
 
 def dispatch(gateway: Gateway, rest: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:

@@ -40,6 +40,7 @@ class Limits:
     member_message_hour: int = 1_000  # §1.4
     app_message_account_factor: int = 200  # §1.4: times the number of members, person-times a day
     group_capacity: int = 200  # people in one group; a control call sets it per group
+    group_lag_seconds: float = 0.0  # §3.2: how long groupchat/get lags behind the event
     join_way_lists_new_groups: bool = True  # whether get_join_way shows groups WeCom made is not published
     welcome_templates: int = 100  # §4.6, 41055
     acquisition_links: int = 3_000  # 41095; the figure is not in wecom-api.md

@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import orjson
 import requests
@@ -32,13 +32,15 @@ START_SECONDS = 10.0
 STOP_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RunningSandbox:
     """A started sandbox: its address, its control client and the default app's constants."""
 
     base_url: str
     control: SandboxControl
     process: subprocess.Popen[bytes]
+    command: list[str]
+    keeps_state: bool
     corp_id: str = DEFAULT_CORP_ID
     agentid: int = DEFAULT_AGENT_ID
     secret: str = DEFAULT_APP_SECRET
@@ -74,17 +76,45 @@ def running_sandbox(
         if state_file is not None:
             command += ["--state-file", str(state_file)]
         with (Path(folder) / "output").open("w+b") as output:
-            process = subprocess.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, env=dict(os.environ, PYTHONUNBUFFERED="1")
-            )
+            process = _start(command, output)
             base_url = f"http://127.0.0.1:{chosen}"
-            control = SandboxControl(base_url)
+            running = RunningSandbox(
+                base_url, SandboxControl(base_url), process, command, keeps_state=state_file is not None
+            )
             try:
-                _wait_until_ready(control, process, Path(folder) / "output")
-                yield RunningSandbox(base_url, control, process)
+                _wait_until_ready(running.control, process, Path(folder) / "output")
+                yield running
             finally:
-                control.close()
-                stop(process)
+                running.control.close()
+                stop(running.process)
+
+
+@contextmanager
+def offline(running: RunningSandbox) -> Iterator[None]:
+    """Nobody listens inside the block: every call is refused a connection. Afterwards the corp is as it was.
+
+    Callback addresses, limits and the clock are kept; tokens, log and faults are not. ValueError when the sandbox
+    was started without a state file, since it would forget the corp.
+    """
+    if not running.keeps_state:
+        raise ValueError("give running_sandbox a state_file: without one the corp would be forgotten")
+    before = running.control.overview()
+    stop(running.process)
+    try:
+        yield
+    finally:
+        with tempfile.NamedTemporaryFile() as output:
+            running.process = _start(running.command, output)
+            _wait_until_ready(running.control, running.process, Path(output.name))
+        running.control.set_limits(**before["limits"])
+        for app in before["apps"]:
+            running.control.set_callback(app["callback_url"], app["name"], verify=False)
+
+
+def _start(command: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command, stdout=output, stderr=subprocess.STDOUT, env=dict(os.environ, PYTHONUNBUFFERED="1")
+    )
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -100,8 +100,10 @@ def visible_group(call: Call, chat_id: str) -> Group:
     group = call.world.groups.get(chat_id)
     if group is None and call.world.bulk is not None:
         group = call.world.bulk.group(chat_id)
-    if group is None or not call.app.sees(group.owner):
+    shown = None if group is None else group.as_seen(call.world.clock.now())
+    if shown is None or not call.app.sees(shown.owner):
         raise WecomError(BAD_CHAT, "invalid chat_id")
+    group = shown
     if group.dismissed:
         raise WecomError(DISMISSED, "group already dissolved")
     return group

@@ -32,7 +32,7 @@ class Outbox:
 
     def envelope(self, sender: str | None = "sys") -> Envelope:
         """The common fields of a body made now."""
-        return Envelope(self._world.config.corp_id, self._world.clock.seconds(), sender)
+        return Envelope(self._world.config.corp_id, self._world.clock.told(), sender)
 
     def apps(self, feature: str, userids: Iterable[str] = (), only: str | None = None) -> list[App]:
         """Apps with a callback URL and the feature that see at least one of `userids` (none: no matter)."""

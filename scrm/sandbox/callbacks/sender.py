@@ -45,8 +45,7 @@ class Sender:
             sealer = self._sealers.get(delivery.app.name)
             if sealer is None:
                 sealer = self._sealers[delivery.app.name] = Sealer(delivery.app, self._world.config.corp_id)
-            # Transport time is the real one: a moved sandbox clock must not look like a replay attack.
-            query, body = sealer.seal(delivery.plaintext, int(time.time()))
+            query, body = sealer.seal(delivery.plaintext, self._world.clock.transport())
             delivery.request = self.target(delivery.url).request("POST", query, body)
         return delivery.request
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from flask import request
@@ -46,6 +46,7 @@ def routes(sandbox: Sandbox) -> dict[tuple[str, str], Callable[..., Json]]:
         ("POST", "/limits"): lambda: _limits(sandbox),
         ("POST", "/apps/callback"): lambda: _callback_url(sandbox),
         ("POST", "/reset"): lambda: _reset(sandbox),
+        ("POST", "/api_writes"): lambda: _api_writes(sandbox),
         ("POST", "/snapshot"): lambda: _snapshot(sandbox),
     }
 
@@ -89,12 +90,16 @@ def _population(sandbox: Sandbox) -> Json:
 
 def _clock(sandbox: Sandbox) -> Json:
     body = Body.of_request()
-    seconds = body.number("advance_seconds")
+    skew = body.signed("skew_seconds", None)
+    seconds = body.number("advance_seconds") if skew is None else body.number("advance_seconds", 0.0)
     body.done()
+    clock = sandbox.world.clock
     with sandbox.world.lock:
-        sandbox.world.clock.advance(seconds)
+        if skew is not None:
+            clock.skew = skew
+        clock.advance(seconds)
         sandbox.scheduler.clock_moved()
-        return {"now": sandbox.world.clock.now()}
+        return {"now": clock.now(), "skew_seconds": clock.skew}
 
 
 def _log(sandbox: Sandbox) -> Json:
@@ -154,13 +159,18 @@ def _resend(sandbox: Sandbox) -> Json:
 def _fault(sandbox: Sandbox) -> Json:
     body = Body.of_request()
     kind = body.choice("kind", (*API_KINDS, *CALLBACK_KINDS))
-    times = body.whole("times", None) if body.has("times") else 1
+    span = body.number("span", None)
+    times = body.whole("times", None) if body.has("times") else (1 if span is None else None)
     rng = random.Random(body.whole("seed", sandbox.world.config.seed))
     probability = body.number("probability", 1.0)
     if kind in CALLBACK_KINDS:
+        if span is not None:
+            raise ControlError("span is for faults of API calls")
         _callback_fault(sandbox, body, CallbackFault(kind, times=times, probability=probability, rng=rng))
     else:
-        _api_fault(sandbox, body, ApiFault(kind, times=times, probability=probability, rng=rng))
+        until = None if span is None else sandbox.world.clock.now() + span
+        fault = ApiFault(kind, times=times, probability=probability, rng=rng, until=until)
+        _api_fault(sandbox, body, fault)
     return _faults(sandbox)
 
 
@@ -228,6 +238,17 @@ def _callback_url(sandbox: Sandbox) -> Json:
         verify_callback(app.config, sandbox.world.config.corp_id, url)
     app.callback_url = url
     return {"app": name, "callback_url": url}
+
+
+def _api_writes(sandbox: Sandbox) -> Json:
+    """Whether changes asked through the API call back too (§11: sources disagree)."""
+    body = Body.of_request()
+    told = body.flag("callbacks", default=True)
+    body.done()
+    world = sandbox.world
+    with world.lock:
+        world.config = replace(world.config, callbacks_for_api_writes=told)
+    return {"callbacks": told}
 
 
 def _reset(sandbox: Sandbox) -> Json:

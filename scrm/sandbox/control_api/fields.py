@@ -65,6 +65,13 @@ class Body:
             raise ControlError(f"{name} must be a number, at least 0")
         return value
 
+    def signed(self, name: str, default: Any = REQUIRED) -> Any:
+        """A number that may be negative, or `default`."""
+        value = self._take(name, default)
+        if value is not default and (not isinstance(value, (int, float)) or isinstance(value, bool)):
+            raise ControlError(f"{name} must be a number")
+        return value
+
     def flag(self, name: str, default: bool) -> bool:
         """true or false."""
         value = self._take(name, default)

@@ -8,7 +8,7 @@ from scrm.sandbox.control_api.contact_views import told
 from scrm.sandbox.control_api.fields import Body
 from scrm.sandbox.errors import ControlError
 from scrm.sandbox.model.media import Media
-from scrm.sandbox.people import app_messages, kf_life
+from scrm.sandbox.people import app_messages, kf_accounts, kf_life
 from scrm.sandbox.people.contacts import Person, find_or_make
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ def routes(sandbox: Sandbox) -> dict[tuple[str, str], Callable[..., Json]]:
         ("POST", "/kf/servicer_status"): lambda: _status(sandbox),
         ("POST", "/kf/event"): lambda: _event(sandbox),
         ("POST", "/kf/grant"): lambda: _grant(sandbox),
+        ("POST", "/kf/create"): lambda: _create(sandbox),
+        ("POST", "/kf/delete"): lambda: _delete(sandbox),
         ("POST", "/staff/message"): lambda: _message(sandbox),
         ("POST", "/staff/event"): lambda: _member_event(sandbox),
     }
@@ -148,6 +150,23 @@ def _grant(sandbox: Sandbox) -> Json:
         apps = body.strings("apps", None)
         body.done()
         return told(kf_life.grant(sandbox, account, apps))
+
+
+def _create(sandbox: Sandbox) -> Json:
+    body = Body.of_request()
+    name, servicers = body.string("name"), body.strings("servicers", [])
+    body.done()
+    with sandbox.world.lock:
+        account, made = kf_accounts.create(sandbox, name, servicers)
+        return told(made, open_kfid=account.open_kfid)
+
+
+def _delete(sandbox: Sandbox) -> Json:
+    body = Body.of_request()
+    open_kfid = body.string("open_kfid")
+    body.done()
+    with sandbox.world.lock:
+        return told(kf_accounts.delete(sandbox, open_kfid))
 
 
 def _message(sandbox: Sandbox) -> Json:

@@ -6,6 +6,13 @@ from typing import Any
 
 from scrm.sandbox.controls.transport import ControlClient, Json
 
+OUTAGES: dict[str, tuple[str, Json]] = {
+    "busy": ("errcode", {"errcode": -1}),
+    "hang": ("hang", {}),
+    "http": ("html", {}),
+    "cut": ("disconnect", {}),
+}
+
 
 class CorpControl(ControlClient):
     """The corp as a whole."""
@@ -29,6 +36,14 @@ class CorpControl(ControlClient):
     def advance_clock(self, seconds: float) -> float:
         """Move the sandbox's clock forward; returns its new time (Unix seconds)."""
         return float(self.post("/clock", advance_seconds=seconds)["now"])
+
+    def skew_clock(self, seconds: float) -> None:
+        """WeCom's clock is so many seconds ahead of this machine's (Date header, times of callbacks); 0: right again."""
+        self.post("/clock", skew_seconds=seconds)
+
+    def callbacks_for_api_writes(self, told: bool = True) -> Json:
+        """From now on changes asked through the API make callbacks too, as some sources say; False: they do not."""
+        return self.post("/api_writes", callbacks=told)
 
     def set_callback(self, url: str | None, app: str = "main", verify: bool = True) -> Json:
         """Where an app is called back; `verify` makes the echo test first, as WeCom does."""
@@ -66,11 +81,20 @@ class CorpControl(ControlClient):
         return bool(self.post("/callbacks/wait", seconds=seconds)["idle"])
 
     def fault(self, kind: str, api: str | None = None, times: int | None = 1, **more: Any) -> Json:
-        """Inject a fault; `times` None = until clear_faults. More: errcode, seconds, probability, event, copies…"""
+        """Inject a fault; `times` None = until clear_faults. More: errcode, seconds, probability, event, copies,
+        span (seconds of the sandbox's clock after which an API fault ends; give times=None with it)…
+        """
         body: Json = {"kind": kind, "times": times, **more}
         if api is not None:
             body["api"] = api
         return self.call("POST", "/faults", body)
+
+    def outage(self, mode: str = "busy", span: float | None = None, api: str | None = None) -> Json:
+        """Every API (or those of the pattern `api`) is down for `span` seconds of the sandbox's clock, None: until
+        clear_faults. `mode`: busy (-1), hang, http (502), cut. For a refused connection see testing.offline().
+        """
+        kind, more = OUTAGES[mode]
+        return self.fault(kind, api=api, times=None, **more, **({} if span is None else {"span": span}))
 
     def clear_faults(self) -> Json:
         """Remove all faults; calls that hang are let go."""

@@ -44,6 +44,14 @@ class ServiceControl(ControlClient):
         """Grant a kf account to these apps only (None: to all)."""
         return self.call("POST", "/kf/grant", {"apps": apps, "open_kfid": open_kfid})
 
+    def create_kf_account(self, name: str, servicers: list[str] | None = None) -> str:
+        """A new kf account (kf_account_auth_change, AuthAddOpenKfId); returns its open_kfid."""
+        return str(self.post("/kf/create", name=name, servicers=servicers)["open_kfid"])
+
+    def delete_kf_account(self, open_kfid: str) -> Json:
+        """Delete a kf account (AuthDelOpenKfId)."""
+        return self.post("/kf/delete", open_kfid=open_kfid)
+
     def staff_message(self, userid: str, content: str | None = None, **more: Any) -> Json:
         """A member writes to the app; more: app, msgtype, fields {field of §3.7: text}."""
         return self.post("/staff/message", userid=userid, content=content, **more)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scrm.sandbox.model.kept import Kept
 
@@ -30,7 +30,8 @@ class Group(Kept):
     """A customer group. `version` is the newest link of the chain; `status` 0 normal … 3 inherited;
     `heir` = the new owner while a transfer is under way; `inactive` = nobody wrote for a year (90510);
     `capacity` = how many people fit in (None: Limits.group_capacity);
-    `template_id` = the entry welcome a person attached."""
+    `template_id` = the entry welcome a person attached; `stale` = earlier looks and how long
+    reading calls still show them."""
 
     chat_id: str
     name: str
@@ -46,3 +47,18 @@ class Group(Kept):
     inactive: bool = False
     capacity: int | None = None
     template_id: str | None = None
+    seen_from: float = 0.0
+    stale: list[tuple[float, Group]] = field(default_factory=list)
+
+    def before_change(self, until: float) -> None:
+        """Keep how the group looks now: groupchat/get may still show it so until then (§3.2)."""
+        copy = replace(self, members=dict(self.members), admins=list(self.admins), stale=[])
+        self.stale.append((until, copy))
+
+    def as_seen(self, now: float) -> Group | None:
+        """How groupchat/get shows the group now; None for one that is too new."""
+        while self.stale and self.stale[0][0] <= now:
+            self.stale.pop(0)
+        if now < self.seen_from:
+            return None
+        return self.stale[0][1] if self.stale else self

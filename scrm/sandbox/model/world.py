@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from scrm.sandbox.model.group_entry import JoinWay, WelcomeTemplate
     from scrm.sandbox.model.groups import Group
     from scrm.sandbox.model.mass_send import MassSend
-    from scrm.sandbox.model.media import Media
+    from scrm.sandbox.model.media import Media, UploadJob
     from scrm.sandbox.model.tags import ContactWay, Tag, TagGroup, WelcomeCode, WelcomeRound
 
 
@@ -77,6 +77,7 @@ class World:
     mass_sends: dict[str, MassSend] = field(default_factory=dict)
     received: dict[str, deque[float]] = field(default_factory=dict)
     media: dict[str, Media] = field(default_factory=dict)
+    upload_jobs: dict[str, UploadJob] = field(default_factory=dict)
     images: dict[str, float] = field(default_factory=dict)
     app_messages: list[dict[str, Any]] = field(default_factory=list)
     message_digests: dict[str, float] = field(default_factory=dict)

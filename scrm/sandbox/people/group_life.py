@@ -30,6 +30,7 @@ def create(sandbox: Sandbox, owner: str, name: str | None, people: list[str]) ->
         owner=owner,
         create_time=world.clock.seconds(),
         version=world.ids.hexadecimal("member_version", 32),
+        seen_from=world.clock.now() + world.limits.group_lag_seconds,
     )
     for person in dict.fromkeys([owner, *people]):
         group.members[person] = _joined(world, person, JOIN_INVITED, owner, None)
@@ -45,6 +46,7 @@ def join(
     new = [person for person in dict.fromkeys(people) if person not in group.members]
     if not new:
         raise ControlError("everybody named is already in the group", 409)
+    lag(sandbox.world, group)
     for person in new:
         group.members[person] = _joined(sandbox.world, person, scene, invitor, state)
     scenes = plain("JoinScene", EVENT_JOIN_SCENES.get(scene, 0)) + plain("QuitScene", 0)
@@ -59,6 +61,7 @@ def leave(sandbox: Sandbox, chat_id: str, people: list[str], removed: bool) -> l
         raise ControlError("nobody named is in the group", 409)
     if group.owner in gone:
         raise ControlError("the owner cannot leave; change the owner first", 409)
+    lag(sandbox.world, group)
     for person in gone:
         del group.members[person]
     return _members_changed(sandbox, group, "del_member", plain("QuitScene", int(removed)), gone)
@@ -67,6 +70,7 @@ def leave(sandbox: Sandbox, chat_id: str, people: list[str], removed: bool) -> l
 def change(sandbox: Sandbox, chat_id: str, detail: str, value: str) -> list[Delivery]:
     """change_name, change_notice or change_owner."""
     group = find(sandbox.world, chat_id)
+    lag(sandbox.world, group)
     if detail == "change_owner":
         sandbox.world.member(value)
         if value not in group.members:
@@ -77,6 +81,12 @@ def change(sandbox: Sandbox, chat_id: str, detail: str, value: str) -> list[Deli
     else:
         group.notice = value
     return _emit(sandbox, group, "update", detail)
+
+
+def lag(world: World, group: Group) -> None:
+    """Reading calls may show the group as it is now for some seconds more; call before a change."""
+    if world.limits.group_lag_seconds > 0:
+        group.before_change(world.clock.now() + world.limits.group_lag_seconds)
 
 
 def is_full(world: World, group: Group) -> bool:
@@ -108,6 +118,7 @@ def owner_changed(sandbox: Sandbox, group: Group) -> list[Delivery]:
 def dismiss(sandbox: Sandbox, chat_id: str) -> list[Delivery]:
     """The group is no more."""
     group = find(sandbox.world, chat_id)
+    lag(sandbox.world, group)
     group.dismissed = True
     return _emit(sandbox, group, "dismiss")
 

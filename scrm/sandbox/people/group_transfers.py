@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from scrm.sandbox.model.groups import INHERITED, INHERITING, JOIN_INVITED, GroupMember
 from scrm.sandbox.people.bulk_life import stored_group
-from scrm.sandbox.people.group_life import MEMBER_TYPE, owner_changed
+from scrm.sandbox.people.group_life import MEMBER_TYPE, lag, owner_changed
 from scrm.sandbox.people.natural_days import day_of, within_days
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ def _complete(sandbox: Sandbox, group: Group) -> None:
     world, heir = sandbox.world, group.heir
     if heir is None or group.dismissed:
         return
+    lag(world, group)
     old, group.owner, group.heir = group.owner, heir, None
     if heir not in group.members:
         group.members[heir] = GroupMember(heir, MEMBER_TYPE, world.clock.seconds(), JOIN_INVITED)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scrm.sandbox.callbacks.bodies import cdata, kf_event
+from scrm.sandbox.callbacks.bodies import kf_event
 from scrm.sandbox.errors import ControlError
 from scrm.sandbox.model.kf import ENDED, HUMAN, UNHANDLED, EventCode, KfAccount, Session
+from scrm.sandbox.people.kf_accounts import auth_changed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from scrm.sandbox.callbacks.delivery import Delivery
-    from scrm.sandbox.model.world import App, World
+    from scrm.sandbox.model.world import World
     from scrm.sandbox.runtime import Sandbox
 
 Json = dict[str, Any]
 EVENT = "kf_msg_or_event"
-AUTH_EVENT = "kf_account_auth_change"
 FEATURE = "kf"
 FROM_CUSTOMER, SYSTEM_EVENT, FROM_SERVICER = 3, 4, 5
 WELCOME_SECONDS, ENDED_SECONDS = 20, 20
@@ -160,15 +158,8 @@ def grant(sandbox: Sandbox, account: KfAccount, apps: list[str] | None) -> list[
     after = every if apps is None else set(apps)
     made: list[Delivery] = []
     for element, names in (("AuthAddOpenKfId", after - before), ("AuthDelOpenKfId", before - after)):
-        for name in sorted(names):
-            plaintext = sandbox.outbox.envelope().event(AUTH_EVENT, cdata(element, account.open_kfid))
-            chosen = sandbox.outbox.apps(FEATURE, only=name)
-            made += sandbox.outbox.emit(AUTH_EVENT, "", chosen, _same(plaintext))
+        made += auth_changed(sandbox, element, account.open_kfid, names)
     return made
-
-
-def _same(plaintext: str) -> Callable[[App], str]:
-    return lambda _: plaintext
 
 
 def new_code(

@@ -95,6 +95,7 @@ class Receiver:
         self.crypto = WeChatCrypto(token, aes_key, DEFAULT_CORP_ID)
         self.bodies: list[str] = []
         self.requests: list[bytes] = []
+        self.paths: list[str] = []
         self.statuses: list[int] = []
         self.echo_suffix = b""
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -129,6 +130,7 @@ class Receiver:
                 _, signed = self._query()
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 receiver.requests.append(body)
+                receiver.paths.append(self.path)
                 receiver.bodies.append(receiver.crypto.decrypt_message(body, *signed))
                 self._answer(receiver.statuses.pop(0) if receiver.statuses else 200)
 
@@ -141,6 +143,7 @@ class Receiver:
     def clear(self) -> None:
         self.bodies.clear()
         self.requests.clear()
+        self.paths.clear()
         self.statuses.clear()
         self.echo_suffix = b""
 

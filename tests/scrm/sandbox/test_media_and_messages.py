@@ -4,6 +4,7 @@ import pytest
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 MEGABYTE = 1024 * 1024
+MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(12)
 
 
 def code(answer):
@@ -35,6 +36,11 @@ def test_an_upload_lives_three_days_for_all_apps(wecom, control, as_app):
         ("file", b"123456", 0),
         ("voice", b"#!AMR" + bytes(2 * MEGABYTE), 45001),
         ("poem", PNG, 40005),
+        ("image", PNG + bytes(10 * MEGABYTE), 40009),
+        ("video", MP4 + bytes(10 * MEGABYTE), 40011),
+        ("file", bytes(20 * MEGABYTE + 1), 45001),
+        ("voice", b"#!AMR\n" + (b"\x3c" + bytes(31)) * 3000, 0),
+        ("voice", b"#!AMR\n" + (b"\x3c" + bytes(31)) * 3001, 45007),
     ],
 )
 def test_uploads_are_checked(wecom, kind, content, expected):
@@ -49,7 +55,7 @@ def test_uploadimg_gives_an_address_and_has_a_daily_quota(wecom, control):
     assert wecom.upload("uploadimg", PNG)["url"].startswith("https://")
     control.set_limits(uploadimg_day=1)
     assert code(wecom.upload("uploadimg", PNG)) == 45009
-    assert code(wecom.upload("uploadimg", PNG + bytes(2 * MEGABYTE))) == 45001
+    assert code(wecom.upload("uploadimg", PNG + bytes(2 * MEGABYTE))) == 40009
 
 
 def test_attachments_of_moments_are_bound_to_their_scene(wecom, corp):
