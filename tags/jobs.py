@@ -80,14 +80,6 @@ def refresh_tags() -> None:
         _pull(wanted)
 
 
-@job(Queue.BACKGROUND)
-def pull_tags() -> None:
-    """Fetch the whole tag list."""
-    with transaction():
-        want_refresh({EVERYTHING: RefreshKind.EVERYTHING})
-    refresh_tags.func()
-
-
 @job(Queue.BACKGROUND, due=orphans_left)
 def drop_deleted_tags() -> None:
     """Remove the assignments of tags that are gone."""

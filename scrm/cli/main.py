@@ -26,6 +26,7 @@ COMMANDS = {
     "doctor": ("scrm.cli.doctor.command:doctor", "Check stores, WeCom, callbacks, workers and clock."),
     "config": ("scrm.cli.config:config", "What is configured, secrets masked."),
     "signin": ("scrm.cli.signin:signin", "A fresh one-time link for the overview page."),
+    "sync": ("scrm.cli.sync.command:sync", "Make ours what WeCom shows; reports, drift, what waits for you."),
     "inbox": ("scrm.cli.inbox:inbox_group", "Look at and replay received callbacks."),
     "effects": ("scrm.cli.effects:effects_group", "Look at, retry and resolve changes asked for at WeCom."),
     "limits": ("scrm.cli.limits:limits", "What WeCom's limits leave of each API."),

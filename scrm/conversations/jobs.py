@@ -10,10 +10,8 @@ from typing import Any
 import structlog
 
 from config.queues import Queue
-from config.settings import SettingsError
 from scrm.conversations import queries
 from scrm.conversations.service import kf, kf_sessions, messages, replies
-from scrm.kernel.clock import utcnow
 from scrm.kernel.crashpoints import reached
 from scrm.kernel.db import transaction
 from scrm.kernel.jobs import job, others_wait
@@ -139,31 +137,6 @@ def _client() -> Client:
     return wecom(priority=Priority.REPLY, feature="kf", patience=PATIENCE).with_options(
         read_timeout=READ_TIMEOUT
     )
-
-
-@job(Queue.BACKGROUND)
-def refresh_kf_accounts() -> None:
-    """Learn the customer-service accounts of the corp."""
-    try:
-        client = wecom(feature="kf")
-    except SettingsError:
-        return
-    offset, asked_at = 0, utcnow()
-    seen: list[str] = []
-    while True:
-        found = (
-            client.post("kf/account/list", {"offset": offset, "limit": ACCOUNT_PAGE}).get("account_list")
-            or []
-        )
-        with transaction():
-            kf.keep_accounts(found, asked_at)
-        seen += [str(account["open_kfid"]) for account in found]
-        if len(found) < ACCOUNT_PAGE:
-            break
-        offset += ACCOUNT_PAGE
-    with transaction():
-        gone = kf.close_missing_accounts(seen, asked_at)
-    log.info("customer-service accounts listed", accounts=len(seen), gone=gone)
 
 
 @job(Queue.BACKGROUND)

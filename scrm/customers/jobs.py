@@ -1,4 +1,4 @@
-"""Fetching customers from WeCom: those whose details are wanted, and once a day all of them."""
+"""Fetching customers from WeCom: those whose details are wanted. A full sync (scrm.sync) reads all of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -17,7 +16,7 @@ from config.queues import Queue
 from scrm.customers import queries
 from scrm.customers.queries import Wanted
 from scrm.customers.service.details import CustomerSeen, FollowSeen, apply_details
-from scrm.customers.service.wanting import note_refresh_failures, want_refresh
+from scrm.customers.service.wanting import note_refresh_failures
 from scrm.kernel.clock import from_epoch, utcnow
 from scrm.kernel.db import session, transaction
 from scrm.kernel.jobs import job, others_wait
@@ -203,62 +202,3 @@ def follow_from(row: Json, tag_ids: Sequence[str] | None) -> FollowSeen:
         wechat_channels=row.get("wechat_channels"),
         tag_ids=None if tag_ids is None else tuple(tag_ids),
     )
-
-
-@job(Queue.BACKGROUND)
-def pull_customers() -> None:
-    """Read all customers of all members; once a day, and when members begin to serve customers.
-
-    Nobody is called gone here: relations that a complete list did not show are asked about one by one.
-    """
-    with leader("customers.pull") as lead:
-        if lead is None:
-            return
-        session().rollback()
-        client = wecom()
-        try:
-            userids: list[str] = client.get("externalcontact/get_follow_user_list")["follow_user"]
-        except WecomError as error:
-            log.warning(
-                "members who serve customers could not be read", errcode=error.errcode, kind=error.kind
-            )
-            return
-        report: Counter[str] = Counter(members=len(userids))
-        for userid in userids:
-            report += _pull_member(client, userid)
-        log.info("customers read", **report)
-
-
-def _pull_member(client: Client, userid: str) -> Counter[str]:
-    """Read one member's customers; what was seen before a failing page stays, nothing is concluded from the rest."""
-    asked_at, cursor, seen = utcnow(), "", 0
-    while True:
-        started = utcnow()
-        try:
-            page, cursor = read_page(client, [userid], cursor)
-        except WecomError as error:
-            if error.errcode in GONE:
-                break  # a member without customers (wecom-api.md section 4.1)
-            log.warning("a member's customers could not be read", errcode=error.errcode, kind=error.kind)
-            return Counter(customers=seen, failed=1)
-        seen += _write_page(page, started)
-        if not cursor:
-            break
-    return Counter(customers=seen, doubtful=_ask_about_missing(userid, asked_at))
-
-
-def _write_page(page: Sequence[CustomerSeen], started: datetime) -> int:
-    with transaction():
-        apply_details([_not_settled(row) for row in page], started)
-    return len(page)
-
-
-def _not_settled(row: CustomerSeen) -> CustomerSeen:
-    return CustomerSeen(row.external_userid, row.fields, row.follows)
-
-
-def _ask_about_missing(userid: str, asked_at: datetime) -> int:
-    with transaction():
-        doubtful = queries.unconfirmed([userid], asked_at.replace(microsecond=0))
-        want_refresh(doubtful)
-    return len(doubtful)

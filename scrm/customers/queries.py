@@ -151,18 +151,3 @@ def customer_counts(userids: list[str]) -> dict[str, int]:
         .group_by(Staff.userid)
     )
     return {row.userid: row.number for row in rows}
-
-
-def unconfirmed(userids: list[str], since: Any) -> list[str]:
-    """external_userids of relations of these members that WeCom should show and has not shown since then."""
-    rows = session().scalars(
-        select(Customer.external_userid)
-        .join(Follow, Follow.customer_id == Customer.id)
-        .join(Staff, Staff.id == Follow.staff_id)
-        .where(
-            Staff.userid.in_(userids),
-            Follow.status.in_([FollowStatus.ACTIVE, FollowStatus.DELETED_BY_CUSTOMER]),
-            or_(Follow.confirmed_at.is_(None), Follow.confirmed_at < since),
-        )
-    )
-    return list(rows)

@@ -8,7 +8,7 @@ from scrm.customers import jobs
 from scrm.customers.events import DetailsWanted
 from scrm.customers.service import merging, remarks
 from scrm.kernel.events import subscribe
-from scrm.staff.events import FollowUsersFound, StaffMerged
+from scrm.staff.events import StaffMerged
 from scrm.wecom.events import EffectSettled
 
 
@@ -16,12 +16,6 @@ from scrm.wecom.events import EffectSettled
 def fetch_details(events: Sequence[DetailsWanted]) -> None:
     """Ask WeCom soon."""
     jobs.refresh_customers.wake()
-
-
-@subscribe(FollowUsersFound)
-def read_their_customers(events: Sequence[FollowUsersFound]) -> None:
-    """Members who begin to serve customers bring the ones they have."""
-    jobs.pull_customers.wake()
 
 
 @subscribe(StaffMerged)

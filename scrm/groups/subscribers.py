@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scrm.groups import jobs
 from scrm.groups.service.linking import link_staff, move_staff
 from scrm.kernel.events import subscribe
-from scrm.staff.events import FollowUsersFound, StaffFound, StaffMerged
+from scrm.staff.events import StaffFound, StaffMerged
 
 
 @subscribe(StaffFound)
@@ -21,9 +20,3 @@ def move_to_kept_member(events: Sequence[StaffMerged]) -> None:
     """Groups and stays follow the member whose userid changed."""
     for event in events:
         move_staff(event.kept_id, event.gone_id)
-
-
-@subscribe(FollowUsersFound)
-def read_their_groups(events: Sequence[FollowUsersFound]) -> None:
-    """Members who begin to serve customers bring their groups."""
-    jobs.pull_groups.wake()

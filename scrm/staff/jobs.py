@@ -17,12 +17,12 @@ from scrm.kernel.jobs import job
 from scrm.kernel.locks import leader
 from scrm.staff import queries, service
 from scrm.staff.service import DepartmentSeen, MemberSeen
+from scrm.staff.service.parsing import TOO_BIG, member_from
 from scrm.wecom.client import Client, wecom
 from scrm.wecom.errors import ErrorKind, WecomError
 from scrm.wecom.parallel import run_parallel
 
 BATCH = 500
-TOO_BIG = 45029  # user/list of a very large department; user/simplelist still answers
 UNKNOWN_DEPARTMENT = {60003}
 UNKNOWN_MEMBER = {60111, 40003}  # left, deleted or never there (wecom-api.md section 5.2)
 Json = dict[str, Any]
@@ -121,22 +121,6 @@ def _members_of(client: Client, department_id: int) -> list[MemberSeen]:
             raise
         rows = client.get("user/simplelist", department_id=department_id)["userlist"]
     return [member_from(row) for row in rows]
-
-
-def member_from(row: Json) -> MemberSeen:
-    """A member as WeCom's user objects show it."""
-    departments = row.get("department") or []
-    leads = row.get("is_leader_in_dept") or []
-    pairs = itertools.zip_longest(departments, leads[: len(departments)], fillvalue=0)
-    return MemberSeen(
-        userid=row["userid"],
-        name=row.get("name"),
-        alias=row.get("alias"),
-        position=row.get("position"),
-        status=row.get("status"),
-        main_department_id=row.get("main_department"),
-        departments=tuple((int(department), bool(lead)) for department, lead in pairs),
-    )
 
 
 def _merge(members: Sequence[MemberSeen]) -> list[MemberSeen]:

@@ -15,8 +15,10 @@ from scrm.kernel.db import session, transaction
 from scrm.wecom.models import Effect
 from tags import jobs
 from tags.catalog.service import editing
+from tags.catalog.service.refreshing import EVERYTHING
+from tags.catalog.service.refreshing import want_refresh as want_tags
 from tags.models import AssignmentState as S
-from tags.models import Tag, TagAssignment, TagPull
+from tags.models import RefreshKind, Tag, TagAssignment, TagPull
 from tags.rules.jobs import evaluate_rules
 from tags.service import Wish, assign
 from tests.scrm.wecom.conftest import Corp, carry_out, due_now, wecom_get
@@ -45,8 +47,14 @@ def tags(corp):
     with transaction():
         editing.create_group("等级", 0, [{"name": "金", "position": 0}, {"name": "银", "position": 0}])
     carry_out("add_tag")
-    jobs.pull_tags.func()
+    fetch_everything()
     return list(rows(select(Tag).where(Tag.name.in_(["金", "银"])).order_by(Tag.name)))
+
+
+def fetch_everything():
+    with transaction():
+        want_tags({EVERYTHING: RefreshKind.EVERYTHING})
+    jobs.refresh_tags.func()
 
 
 def rows(statement):
@@ -107,7 +115,7 @@ def test_a_group_made_here_is_made_at_wecom_and_known_by_its_ids(corp):
     listed = next(g for g in jobs.wecom().post(LIST, {})["tag_group"] if g["group_name"] == "来源")
     assert made == {tag["name"]: tag["id"] for tag in listed["tag"]}
     assert listed["order"] == 3
-    jobs.pull_tags.func()
+    fetch_everything()
     last = rows(select(TagPull).order_by(TagPull.id.desc()))[0]
     assert (last.changed, last.gone) == (0, 0), "a fetch finds everything as it is"
 
@@ -251,7 +259,7 @@ def test_a_deleted_tag_is_gone_here_and_others_stay(corp, tags):
 
 def test_a_failing_list_deletes_nothing_and_is_reported(corp, tags):
     corp.control.fault("errcode", api=LIST, errcode=48002, times=None)
-    jobs.pull_tags.func()
+    fetch_everything()
     assert len(rows(select(Tag).where(Tag.deleted_at.is_(None), Tag.name.in_(["金", "银"])))) == 2
     pull = rows(select(TagPull).order_by(TagPull.id.desc()))[0]
     assert pull.state == "failed"

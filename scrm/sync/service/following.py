@@ -9,7 +9,6 @@ from sqlalchemy import select
 from scrm.acquisition.service import adoption
 from scrm.customers.queries import customer_counts
 from scrm.group_entry.service import reconciling
-from scrm.groups.jobs import OWNERS
 from scrm.groups.models import CustomerGroup, GroupStatus
 from scrm.kernel.db import session
 from scrm.staff.models import Staff
@@ -19,6 +18,7 @@ from scrm.sync.service.pages import NewPart, chunks
 
 CHOICES = ("staff", "tags", "customers", "groups", "contact_ways", "join_ways", "group_templates", "kf")
 """What ``scrm sync --only`` takes."""
+OWNERS = 100  # groupchat/list takes at most this many (section 4.7)
 MEMBERS_MAX = 100  # batch/get_by_user takes at most this many (wecom-api.md section 4.1)
 CHUNK_ROWS = (
     2000  # customers read in one part, as far as known: pages are full, and a lost worker costs little

@@ -10,7 +10,6 @@ from sqlalchemy import func, select
 
 from scrm.conversations import jobs
 from scrm.conversations.events import MessageStored
-from scrm.conversations.jobs import refresh_kf_accounts
 from scrm.conversations.models import Channel, Direction, KfAccount, KfSession, Message
 from scrm.conversations.queries import pulls_due
 from scrm.conversations.service.kf import (
@@ -19,6 +18,7 @@ from scrm.conversations.service.kf import (
     claim_pulls,
     close_missing_accounts,
     finish_reading,
+    keep_accounts,
     store_page,
     want_pull,
 )
@@ -98,7 +98,8 @@ def test_what_came_later_in_the_second_of_a_callback_is_read_when_it_is_over(
 def test_accounts_that_a_complete_list_does_not_show_are_read_no_more(session, sandbox, account):
     with transaction():
         want_pull([PullWish("wkGONE", None, utcnow() - SECOND_OVER)])
-    refresh_kf_accounts()
+        keep_accounts([{"open_kfid": account, "name": "n", "manage_privilege": True}], utcnow())
+        assert close_missing_accounts([account], utcnow()) == 1
     gone = session.scalars(select(KfAccount).where(KfAccount.open_kfid == "wkGONE")).one()
     assert gone.removed_at is not None
     claimed = {one.open_kfid for one in claim_pulls().rows}
@@ -213,14 +214,6 @@ def test_an_account_nobody_called_back_for_is_read_anyway(session, sandbox, acco
     pull()
     with clock.shifted(timedelta(hours=7)):
         assert pulls_due()
-
-
-def test_accounts_are_learnt_from_wecom_and_read(session, sandbox, account):
-    with transaction():
-        refresh_kf_accounts()
-    row = session.scalars(select(KfAccount)).one()
-    assert (row.open_kfid, row.pull_wanted_at is not None) == (account, True)
-    assert row.name
 
 
 def test_a_message_is_told_once_and_linked_to_its_customer(session, sandbox, account, writer, monkeypatch):

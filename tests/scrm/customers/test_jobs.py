@@ -207,30 +207,6 @@ def test_a_relation_shown_in_the_second_of_its_deletion_is_asked_about_again(cor
     assert rows(committed)[who, userids[0]][1].status == "active"
 
 
-def test_all_customers_are_pulled_and_missing_relations_are_only_asked_about(corp, committed, userids):
-    for userid in userids:
-        corp.add(userid, count=105)
-    told([Add(userids[0], "wmLongGone", datetime(2026, 1, 1, tzinfo=UTC))])
-    jobs.pull_customers()
-    found = rows(committed)
-    assert len(found) == 316
-    assert found["wmLongGone", userids[0]][1].status == "active"
-    assert found["wmLongGone", userids[0]][0].refresh_wanted_at is not None
-    jobs.refresh_customers()
-    assert rows(committed)["wmLongGone", userids[0]][1].status == "deleted_by_staff"
-    assert calls(corp) == {"get": 1, "batch/get_by_user": 6}
-
-
-def test_a_failing_page_loses_nobody_and_is_reported(corp, committed, userids, capsys):
-    corp.add(userids[0], count=5)
-    jobs.pull_customers()
-    corp.fault("errcode", api="externalcontact/batch/get_by_user", errcode=-1, times=None)
-    with shifted(LATER):
-        jobs.pull_customers()
-    assert {f.status for _, f in rows(committed).values()} == {"active"}
-    assert not queries.refresh_due()
-
-
 @pytest.mark.parametrize(
     ("wanted", "counts", "expected"),
     [

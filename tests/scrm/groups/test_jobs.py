@@ -74,17 +74,6 @@ def test_a_failing_read_concludes_nothing_and_is_tried_later(committed, sandbox,
     assert group(committed).refresh_failed is None
 
 
-def test_all_groups_are_found_also_when_there_are_too_many_people_for_one_list(
-    committed, sandbox, people, chat
-):
-    sandbox.create_group(people[0][1], [], name="Two")
-    sandbox.set_limits(unscoped_group_people=1)
-    jobs.pull_groups()
-    assert committed.scalars(select(CustomerGroup.refresh_wanted_at.isnot(None))).all() == [True, True]
-    jobs.refresh_groups()
-    assert sorted(committed.scalars(select(CustomerGroup.name))) == ["Two", "VIP"]
-
-
 def test_groups_and_their_members_are_listed_in_scope(committed, sandbox, people, chat, api_with):
     read(chat)
     found = group(committed)

@@ -6,7 +6,6 @@ from tests.scrm.sync.conftest import sync, versions
 def test_a_first_sync_brings_everything(corp, committed):
     run = sync()
     assert run.state == "done"
-    print(run.counts)
     assert run.counts["follows"]["new"] == run.counts["follows"]["seen"] >= 40
 
 

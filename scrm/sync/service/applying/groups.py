@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlalchemy import select, text
 
-from scrm.groups.jobs import group_from
 from scrm.groups.models import CustomerGroup, GroupStatus
 from scrm.groups.service.details import (
     LAG,
@@ -18,6 +17,7 @@ from scrm.groups.service.details import (
     want_groups,
     write_groups,
 )
+from scrm.groups.service.parsing import group_from
 from scrm.groups.service.recording import end_groups
 from scrm.kernel.db import session
 from scrm.portraits.service import note_stays

@@ -6,11 +6,13 @@ from typing import Any
 
 import orjson
 
-from scrm.customers.jobs import GONE, PAGE
 from scrm.kernel.clock import utcnow
 from scrm.sync.service.pages import Asked, Item, Json, Page, one_by_one
 from scrm.wecom.client import Client
 from scrm.wecom.errors import WecomError
+
+PAGE = 100  # batch/get_by_user gives at most this many
+GONE = {84061, 40096}  # no contact relationship; not a customer of this corp
 
 
 def read_customers(client: Client, asked: Asked) -> Page:

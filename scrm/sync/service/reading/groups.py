@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from scrm.groups.jobs import LIST_LIMIT, TOO_MANY
 from scrm.kernel.clock import utcnow
 from scrm.sync.service.pages import Asked, Item, Json, Page, one_by_one
 from scrm.wecom.client import Client
 from scrm.wecom.errors import NotFound, WecomError
+
+LIST_LIMIT = 1000  # groups a page (section 4.7)
+TOO_MANY = 81017  # over 1000 visible people: ask by owner
 
 
 def read_group_list(client: Client, asked: Asked) -> Page:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from scrm.conversations.jobs import ACCOUNT_PAGE
 from scrm.kernel.clock import utcnow
 from scrm.sync.service.pages import Asked, Item, Page, one_by_one
 from scrm.wecom.client import Client
+
+ACCOUNT_PAGE = 100  # accounts a page (section 7.1)
 
 
 def read_accounts(client: Client, asked: Asked) -> Page:

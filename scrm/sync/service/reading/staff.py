@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from scrm.kernel.clock import utcnow
-from scrm.staff.jobs import TOO_BIG, member_from
+from scrm.staff.service.parsing import TOO_BIG, member_from
 from scrm.sync.service.pages import Asked, Item, Json, Page, one_by_one
 from scrm.wecom.client import Client
 from scrm.wecom.errors import Denied, ErrorKind, WecomError
