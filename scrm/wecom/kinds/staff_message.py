@@ -46,6 +46,7 @@ KIND = Kind(
     Priority.REPLY,
     send,
     ask,
+    masked=frozenset({"text"}),  # may name customers; /alerts shows it within the reader's data scope
     backoff=(1.0, 30.0),
     read_timeout=5.0,
     question=(

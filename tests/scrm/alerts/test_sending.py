@@ -84,7 +84,7 @@ def test_quiet_hours_over_midnight_hold_back_what_is_not_urgent(people, wall):
     assert [userid for userid, _ in messages()] == ["wang", "li"]
 
 
-@pytest.mark.parametrize(("wall", "goes"), [("21:58:59", True), ("21:59:00", False)])
+@pytest.mark.parametrize(("wall", "goes"), [("21:58:50", True), ("21:59:00", False)])
 def test_the_group_time_may_end_in_quiet_hours(people, wall, goes):
     with at(f"{DAY} {wall}"):
         tell(news("a", people["li"]))
