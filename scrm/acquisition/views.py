@@ -119,11 +119,10 @@ def delete_channel_code(code_id: int) -> None:
 @blueprint.response(200, content_type="image/*", description="the QR code")
 def get_picture(query: dict[str, Any], code_id: int, kind: str) -> Response:
     """The QR code, drawn at the size wanted; 409 until WeCom has made it."""
-    content, changed_at = pictures.qr_picture(code_id, kind, size=query["size"], error=query["error"])
+    content = pictures.qr_picture(code_id, kind, size=query["size"], error=query["error"])
     answer = Response(content, content_type=PICTURES[kind])
     answer.headers["Content-Disposition"] = f'inline; filename="channel-code-{code_id}.{kind}"'
     answer.headers["X-Content-Type-Options"] = "nosniff"
-    answer.last_modified = changed_at
     answer.add_etag()
     answer.make_conditional(request)
     return answer

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import select, text
+from sqlalchemy.orm.attributes import set_committed_value
 
 from scrm.acquisition.models import ChannelCode, CodeState, DutyReason, WhenOver
 from scrm.acquisition.service.duty import Duty, Plan, World, decide, named_departments, named_staff, plan_of
@@ -47,15 +48,16 @@ def keep_due() -> int:
 def keep_current(codes: Sequence[ChannelCode]) -> None:
     """Write who serves these (locked) codes now, and have WeCom told where that is not what it holds."""
     now = utcnow()
-    for code in codes:
-        code.check_at, code.checked_at = None, now
     used = _used([code for code in codes if code.is_temp])
     alive = [code for code in codes if code.status in KEPT_CURRENT and not _close(code, now, used)]
     plans = [plan_of(code) for code in alive]
     world = _world(plans, now)
-    for code, plan in zip(alive, plans, strict=True):
-        _write(code, decide(plan, world))
+    duties = [decide(plan, world) for plan in plans]
+    for code, duty in zip(alive, duties, strict=True):
+        _write(code, duty)
     session().flush()
+    checks = dict(zip((code.id for code in alive), (duty.check_at for duty in duties), strict=True))
+    _note_checks(codes, checks, now)
     alert([_nobody(code, now) for code in alive if code.duty_reason is DutyReason.KEPT])
     push([code for code in codes if code.drift is None])
 
@@ -107,11 +109,25 @@ JOIN channel_adds a ON a.channel_code_id = v.id AND a.at >= v.since - :clocks
 
 
 def _write(code: ChannelCode, duty: Duty) -> None:
-    # Only real changes: an unchanged row is written for its check times alone.
     if (code.on_duty, code.on_duty_party) != (list(duty.staff_ids), list(duty.party)):
         code.on_duty, code.on_duty_party = list(duty.staff_ids), list(duty.party)
         code.drift = None
-    code.duty_reason, code.accepts_now, code.check_at = duty.reason, duty.accepts, duty.check_at
+    code.duty_reason, code.accepts_now = duty.reason, duty.accepts
+
+
+def _note_checks(codes: Sequence[ChannelCode], checks: Mapping[int, datetime | None], now: datetime) -> None:
+    """When each code was looked at and is to be looked at again, in one statement: that is no change of the code."""
+    values = {"ids": [code.id for code in codes], "at": [checks.get(code.id) for code in codes], "now": now}
+    session().execute(_CHECKED, values)
+    for code in codes:
+        set_committed_value(code, "check_at", checks.get(code.id))
+        set_committed_value(code, "checked_at", now)
+
+
+_CHECKED = text("""
+UPDATE channel_codes c SET check_at = v.at, checked_at = :now
+FROM unnest(CAST(:ids AS bigint[]), CAST(:at AS timestamptz[])) AS v(id, at) WHERE c.id = v.id
+""")
 
 
 def _world(plans: Sequence[Plan], now: datetime) -> World:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import segno
 import zxingcpp
@@ -84,8 +84,8 @@ def content_of(picture: bytes) -> str:
     return str(found[0].text)
 
 
-def qr_picture(code_id: int, kind: str, *, size: int, error: str) -> tuple[bytes, datetime]:
-    """The QR code of a channel code as PNG or SVG, and when the code last changed.
+def qr_picture(code_id: int, kind: str, *, size: int, error: str) -> bytes:
+    """The QR code of a channel code as PNG or SVG.
 
     :param kind: ``png`` or ``svg``
     :param size: least side in pixels; a PNG has whole pixels per module, so it may be larger by less than one each
@@ -99,7 +99,7 @@ def qr_picture(code_id: int, kind: str, *, size: int, error: str) -> tuple[bytes
     if code.qr_content is None or code.config_id is None:
         why = code.qr_error or code.error or f"it is {code.status}"
         raise Conflict(f"the picture of channel code {code_id} is not there yet: {why}")
-    return draw(code.qr_content, kind, size=size, error=error), code.updated_at
+    return draw(code.qr_content, kind, size=size, error=error)
 
 
 def draw(content: str, kind: str, *, size: int, error: str) -> bytes:

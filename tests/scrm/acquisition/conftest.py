@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Engine, event, select
 
 from scrm.acquisition.jobs import plan_nameless_welcomes
 from scrm.acquisition.models import Welcome, WelcomeMessage
@@ -15,9 +16,11 @@ from scrm.acquisition.service.greeting import Newcomer, greet
 from scrm.customers.events import LostBy
 from scrm.customers.models import Customer, Follow
 from scrm.customers.service.recording import Add, Deletion, record_adds, record_deletions
+from scrm.kernel import clock
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session as current_session
 from scrm.kernel.db import transaction
+from scrm.kernel.settings import settings as settings_now
 from scrm.wecom.jobs import carry_out_urgent
 
 NOWHERE = "http://127.0.0.1:9/nowhere"
@@ -34,6 +37,13 @@ class Door:
         """Somebody adds the member; the callback is handled ``ago`` seconds after the event."""
         [told] = self.sandbox.add(self.userid, state=state, **person)
         return self.callback(told, state, utcnow() - timedelta(seconds=ago))
+
+    def scans(self, config_id: str, **person: Any) -> Newcomer:
+        """Somebody scans a code of ours; WeCom picks the member, who adds back at once."""
+        [told] = self.sandbox.scan(config_id=config_id, half="full", **person)
+        return self.callback(
+            told, self.sandbox.state("contact_way", config_id)["settings"]["state"], utcnow()
+        )
 
     def callback_again(self, newcomer: Newcomer, at: datetime | None = None) -> None:
         """The same person's add callback once more, or a later add."""
@@ -54,7 +64,8 @@ class Door:
     def callback(self, told: Any, state: str | None, at: datetime) -> Newcomer:
         """Handle one add callback."""
         with transaction():
-            [follow_id] = record_adds([Add(self.userid, told["external_userid"], at, False, state)]).values()
+            add = Add(told["userid"], told["external_userid"], at, False, state)
+            [follow_id] = record_adds([add]).values()
             newcomer = Newcomer(follow_id, told["welcome_codes"]["main"], at, state, "main")
             greet([newcomer])
         return newcomer
@@ -68,6 +79,18 @@ class Door:
         """What WeCom delivered for this code: {"text": str, "attachments": [...]}, or None."""
         message = self.sandbox.state("welcome", newcomer.welcome_code)["message"]
         return message and {**message, "text": (message["text"] or {}).get("content")}
+
+
+@pytest.fixture
+def noon(sandbox):
+    """Tomorrow at noon in the corp's zone, here and at WeCom: no test runs over midnight by chance."""
+    zone = settings_now().corp.zone
+    now = utcnow().astimezone(zone)
+    wanted = datetime.combine(now.date() + timedelta(days=1), time(12), zone)
+    ahead = (wanted - now).total_seconds()
+    sandbox.advance_clock(ahead)
+    with clock.shifted(timedelta(seconds=ahead)):
+        yield wanted
 
 
 @pytest.fixture
@@ -103,3 +126,26 @@ def welcomes(session):
         return list(session.scalars(select(Welcome).order_by(Welcome.id)))
 
     return read
+
+
+@pytest.fixture
+def count_statements(session):
+    """Counts what is sent to the database inside a ``with``."""
+
+    class Count:
+        count = 0
+
+    @contextmanager
+    def counting():
+        made = Count()
+
+        def note(*_: Any) -> None:
+            made.count += 1
+
+        event.listen(Engine, "before_cursor_execute", note)
+        try:
+            yield made
+        finally:
+            event.remove(Engine, "before_cursor_execute", note)
+
+    return counting
