@@ -139,9 +139,11 @@ def _edit(sandbox: Sandbox) -> Json:
 def _talk(sandbox: Sandbox) -> Json:
     body = Body.of_request()
     userid, external_userid = _names(body)
+    seconds = body.whole("reply_seconds", None) if body.has("reply_seconds") else 60
+    talk = contacts.Talk(body.whole("messages", 1, 1), seconds)
     body.done()
     with sandbox.world.lock:
-        contacts.chats(sandbox, userid, external_userid)
+        contacts.chats(sandbox, userid, external_userid, talk)
     return told([])
 
 

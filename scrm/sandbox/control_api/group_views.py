@@ -32,6 +32,7 @@ def routes(sandbox: Sandbox) -> dict[tuple[str, str], Callable[..., Json]]:
         ("POST", "/groups/notice"): lambda: _change(sandbox, "change_notice", "notice"),
         ("POST", "/groups/owner"): lambda: _change(sandbox, "change_owner", "owner"),
         ("POST", "/groups/dismiss"): lambda: _dismiss(sandbox),
+        ("POST", "/groups/talk"): lambda: _talk(sandbox),
         ("POST", "/groups/scan"): lambda: _scan(sandbox),
         ("POST", "/groups/template"): lambda: _template(sandbox),
         ("POST", "/groups/behaviour"): lambda: _behaviour(sandbox),
@@ -99,6 +100,15 @@ def _behaviour(sandbox: Sandbox) -> Json:
     with sandbox.world.lock:
         group = group_life.behave(sandbox.world, chat_id, changes)
         return {"chat_id": chat_id, "capacity": group.capacity, "inactive": group.inactive}
+
+
+def _talk(sandbox: Sandbox) -> Json:
+    body = Body.of_request()
+    chat_id, people, count = body.string("chat_id"), body.strings("people"), body.whole("count", 1, 1)
+    body.done()
+    with sandbox.world.lock:
+        group_life.talk(sandbox.world, chat_id, people, count)
+    return told([])
 
 
 def _scan(sandbox: Sandbox) -> Json:

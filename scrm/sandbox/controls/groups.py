@@ -36,6 +36,10 @@ class GroupControl(ControlClient):
         """The group is dissolved."""
         return self.post("/groups/dismiss", chat_id=chat_id)
 
+    def talk_in_group(self, chat_id: str, people: list[str], count: int = 1) -> Json:
+        """These people write `count` messages each; groupchat/statistic shows it the next day."""
+        return self.post("/groups/talk", chat_id=chat_id, people=people, count=count)
+
     def scan_group(
         self, config_id: str | None = None, state: str | None = None, **person: object
     ) -> list[Json]:

@@ -32,9 +32,12 @@ class PeopleControl(ControlClient):
         """The member edits in the client: remark, description, tags, add_tags, remove_tags, mobiles…"""
         return self.post("/people/edit", userid=userid, external_userid=external_userid, **changes)
 
-    def talk(self, userid: str, external_userid: str) -> Json:
-        """Member and customer chat (welcome codes become 41051)."""
-        return self.post("/people/talk", userid=userid, external_userid=external_userid)
+    def talk(self, userid: str, external_userid: str, **more: int | None) -> Json:
+        """Member and customer chat (welcome codes become 41051); more, for the statistics: messages, reply_seconds
+        (None: the member did not answer).
+        """
+        body: Json = {"userid": userid, "external_userid": external_userid, **more}
+        return self.call("POST", "/people/talk", body)
 
     def approve_archive(self, userid: str, external_userid: str) -> Json:
         """The customer agrees to session archiving."""

@@ -12,6 +12,7 @@ from scrm.sandbox.clock import Clock
 from scrm.sandbox.errors import ControlError
 from scrm.sandbox.ids import Ids
 from scrm.sandbox.model.acquisition import Acquisition, Quota
+from scrm.sandbox.model.activity import Activity
 from scrm.sandbox.model.bulk import BulkCorp, Customers
 from scrm.sandbox.model.kf import KfState
 from scrm.sandbox.model.people import Customer, Department, Follow, Member, MemberTag
@@ -82,6 +83,7 @@ class World:
     app_messages: list[dict[str, Any]] = field(default_factory=list)
     message_digests: dict[str, float] = field(default_factory=dict)
     kf: KfState = field(default_factory=KfState)
+    activity: Activity = field(default_factory=Activity)
     bulk: BulkCorp | None = None
     bulk_rows: object = None  # what the API has prepared for it
     failing: dict[str, int] = field(default_factory=dict)  # errcode of every call about a member

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scrm.sandbox.errors import ControlError
+from scrm.sandbox.model.activity import CHATS, FEEDBACK, MESSAGES, REPLIED, REPLY_SECONDS
 from scrm.sandbox.model.people import WECHAT_USER, Customer, Follow, Member
 from scrm.sandbox.model.tags import WelcomeRound
 from scrm.sandbox.people.events import added_follow, edited_follow, ended_follow
 from scrm.sandbox.people.names import FULL_NAMES
+from scrm.sandbox.people.natural_days import day_of
 
 if TYPE_CHECKING:
     from scrm.sandbox.callbacks.delivery import Delivery
@@ -118,6 +120,7 @@ def customer_deletes(sandbox: Sandbox, userid: str, external_userid: str) -> lis
     """The customer deletes the member: a one-way relation remains (§1.3, 84061)."""
     follow = _follow(sandbox.world, userid, external_userid)
     follow.deleted_by_customer = True
+    sandbox.world.activity.member(userid, day_of(sandbox.world.clock.now()))[FEEDBACK] += 1
     return ended_follow(sandbox, follow, "del_follow_user")
 
 
@@ -150,9 +153,22 @@ def edit(sandbox: Sandbox, userid: str, external_userid: str, changes: Json) -> 
     return [] if set(changes) <= {"mobiles"} else edited_follow(sandbox, follow)
 
 
-def chats(sandbox: Sandbox, userid: str, external_userid: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """A chat between customer and member, for the statistics; `reply_seconds` None = the member did not answer."""
+
+    messages: int = 1
+    reply_seconds: int | None = 60
+
+
+def chats(sandbox: Sandbox, userid: str, external_userid: str, talk: Talk | None = None) -> None:
     """Customer and member talk: welcome codes become 41051, and mass sends go to this member (§4.5, §4.9)."""
     follow = _follow(sandbox.world, userid, external_userid)
+    talk = talk or Talk()
+    today = sandbox.world.activity.member(userid, day_of(sandbox.world.clock.now()))
+    today.update({CHATS: 1, MESSAGES: talk.messages})
+    if talk.reply_seconds is not None:
+        today.update({REPLIED: 1, REPLY_SECONDS: talk.reply_seconds})
     follow.last_chat = sandbox.world.clock.now()
     welcome = sandbox.world.welcome_rounds.get((userid, external_userid))
     if welcome is not None:

@@ -9,6 +9,7 @@ from scrm.sandbox.errors import ControlError
 from scrm.sandbox.model.groups import JOIN_INVITED, JOIN_QR, Group, GroupMember
 from scrm.sandbox.people.bulk_life import stored_group
 from scrm.sandbox.people.names import GROUP_NAMES
+from scrm.sandbox.people.natural_days import day_of
 
 if TYPE_CHECKING:
     from scrm.sandbox.callbacks.delivery import Delivery
@@ -87,6 +88,15 @@ def lag(world: World, group: Group) -> None:
     """Reading calls may show the group as it is now for some seconds more; call before a change."""
     if world.limits.group_lag_seconds > 0:
         group.before_change(world.clock.now() + world.limits.group_lag_seconds)
+
+
+def talk(world: World, chat_id: str, people: list[str], messages: int) -> None:
+    """People in the group write; only the statistics show it."""
+    group = find(world, chat_id)
+    for person in people:
+        if person not in group.members:
+            raise ControlError(f"{person!r} is not in the group", 409)
+        world.activity.group(chat_id, day_of(world.clock.now()))[person] += messages
 
 
 def is_full(world: World, group: Group) -> bool:

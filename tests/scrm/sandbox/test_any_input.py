@@ -89,6 +89,16 @@ NAMES = sorted(
         "range",
         "priority_option",
         "chat_key",
+        "partyid",
+        "day_begin_time",
+        "day_end_time",
+        "order_by",
+        "offset",
+        "jobid",
+        "filename",
+        "url",
+        "md5",
+        "tagid",
     ]
 )
 LEAVES = st.one_of(
