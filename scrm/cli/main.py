@@ -31,6 +31,10 @@ COMMANDS = {
     "effects": ("scrm.cli.effects:effects_group", "Look at, retry and resolve changes asked for at WeCom."),
     "limits": ("scrm.cli.limits:limits", "What WeCom's limits leave of each API."),
     "losses": ("scrm.cli.losses:losses", "Customers lost of late, by member, and open alarms."),
+    "transfers": (
+        "scrm.cli.transfers:transfers_group",
+        "Who hands over whom, and who is looked after by nobody.",
+    ),
     "apikey": ("scrm.cli.apikey:apikey", "Create, list and revoke API keys."),
     "company": (
         "scrm.cli.company.command:company",

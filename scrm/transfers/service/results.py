@@ -201,7 +201,7 @@ def look_at_groups(watch: Watched, token: UUID) -> None:
     pair = {"kind": watch.kind, "from": watch.from_staff_id, "to": watch.to_staff_id}
     settle_groups(session().scalars(_GROUPS_OF_PAIR, pair).all())
     want_groups(session().scalars(_STILL_OLD, pair))
-    overdue = {**pair, "before": watch.pass_at - GROUP_PATIENCE, "read": watch.pass_at - SHOWN_AFTER}
+    overdue = {**pair, "patience": GROUP_PATIENCE}
     without_record(session().execute(_NEVER_CAME, overdue).all(), watch.pass_at)
     values = {"passes": TransferWatch.passes + 1, "polled_at": watch.pass_at, "error": None}
     _release(watch, token, {**values, "next_at": next_look(_standing(watch, of_groups=True), utcnow())})
@@ -212,7 +212,8 @@ WHERE p.kind = :kind AND i.from_staff_id = :from AND i.to_staff_id = :to AND i.s
 _GROUPS_OF_PAIR = text(f"SELECT i.group_id {_PAIR}")  # constants of this module
 _STILL_OLD = text(f"SELECT g.chat_id {_PAIR} AND g.status = 'normal'")
 _NEVER_CAME = text(f"""
-SELECT i.id, i.plan_id, i.errcode, i.attempts {_PAIR} AND i.accepted_at < :before AND g.refreshed_at > :read ORDER BY i.id
+SELECT i.id, i.plan_id, i.errcode, i.attempts {_PAIR} AND g.refreshed_at >= i.accepted_at + CAST(:patience AS interval)
+ORDER BY i.id
 """)
 
 
