@@ -68,30 +68,33 @@ def advance() -> None:
 
 
 def work(seconds: float, call_for_help: Callable[[], None] = lambda: None) -> bool:
-    """Do whatever the open run needs, here, for so long at the most; whether there is more to do now."""
+    """Do whatever the open run needs, here, for so long at the most; whether there is more to do now.
+
+    :param call_for_help: called once, when there is something to do: others may take part
+    """
     until = time.monotonic() + seconds
-    called = False
-    while time.monotonic() < until:
-        with transaction():
-            run = open_run()
-            need = work_waits(run) if run is not None and run.state in AT_WORK else None
-            moved = run is not None and need is None and run.state in AT_WORK and move_on(run.id)
-            run_id = run.id if run is not None else 0
-        if need is None and not moved:
+    more = turn(until, call_for_help)
+    while more and time.monotonic() < until:
+        more = turn(until)
+    return more
+
+
+def turn(until: float, call_for_help: Callable[[], None] = lambda: None) -> bool:
+    """One thing the open run needs: pages of its parts until ``until`` (one of each at least), a slice, or a move on."""
+    with transaction():
+        run = open_run()
+        if run is None or run.state not in AT_WORK:
             return False
-        if need is not None:
-            if not called:
-                called = True
-                call_for_help()
-            _work_on(run_id, need, until)
-    return True
-
-
-def _work_on(run_id: int, need: Need, until: float) -> None:
+        need = work_waits(run)
+        if need is None:
+            return move_on(run.id)
+        run_id = run.id
+    call_for_help()
     if need.work is Work.READ:
         Reading(run_id, need).run(until)
     else:
         _step(run_id, need)
+    return True
 
 
 class Reading:

@@ -16,6 +16,7 @@ RUN_ID = click.argument("run_id", type=click.IntRange(1, BIGGEST))
 SOME_RUN = click.argument("run_id", type=click.IntRange(1, BIGGEST), required=False)
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 COLUMNS = ("id", "kind", "state", "by", "entities", "dry_run", "created_at", "finished_at", "error")
+SHORT = ("id", "kind", "state", "by", "what", "began (UTC)", "seconds")
 
 
 def _entities(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
@@ -123,12 +124,15 @@ def list_runs(limit: int, as_json: bool) -> None:
     if as_json:
         print_json(rows)
     else:
-        shown = [[_cell(row[name]) for name in COLUMNS] for row in rows]
-        print_table(f"{len(rows)} runs", COLUMNS, shown)
+        print_table(f"{len(rows)} runs", SHORT, [_short(row) for row in rows])
 
 
-def _cell(value: Any) -> object:
-    return ", ".join(value) if isinstance(value, list) else value
+def _short(row: dict[str, Any]) -> list[object]:
+    what = "everything" if len(row["entities"]) == len(CHOICES) else ", ".join(row["entities"])
+    took = round((row["finished_at"] - row["created_at"]).total_seconds(), 1) if row["finished_at"] else ""
+    began = f"{row['created_at']:%m-%d %H:%M}"
+    dry = " (dry)" if row["dry_run"] else ""
+    return [row["id"], row["kind"], f"{row['state']}{dry}", row["by"], what, began, took]
 
 
 @sync.command("confirm")

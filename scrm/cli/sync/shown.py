@@ -16,6 +16,11 @@ from scrm.sync.queries import run_report
 from scrm.sync.service.guard import WORDS
 
 NAMES = {**WORDS, "customers": ("客户", "customers"), "kf_servicers": ("客服接待人员", "servicers")}
+ORDER = (
+    "departments", "members", "follow_users", "tags", "customers", "follows", "customer_tags", "groups",
+    "group_members", "contact_ways", "join_ways", "group_templates", "kf_accounts", "kf_servicers",
+)  # fmt: skip
+COLUMNS = ("对象\nentity", "读取\nseen", "新增\nnew", "变更\nchanged", "消失\ngone", "未变\nuntouched")
 KEYS_SHOWN = 5
 
 
@@ -31,17 +36,16 @@ def conclude(run_id: int, *, as_json: bool) -> int:
 
 
 def _show(report: Mapping[str, Any]) -> None:
-    title = f"sync run {report['id']}: {report['state']}" + (" (dry run 试运行)" if report["dry_run"] else "")
-    columns = (
-        "entity 对象",
-        "seen 读取",
-        "new 新增",
-        "changed 变更",
-        "gone 消失",
-        "untouched 未变",
-        "differing 差异字段",
-    )
-    print_table(title, columns, [_count_row(name, row) for name, row in sorted(report["counts"].items())])
+    dry = " (试运行 dry run)" if report["dry_run"] else ""
+    counts = report["counts"]
+    rows = [_count_row(name, counts[name]) for name in ORDER if name in counts]
+    print_table(f"同步 sync run {report['id']}: {report['state']}{dry}", COLUMNS, rows)
+    for name in ORDER:
+        if name in counts and counts[name]["fields"]:
+            fields = ", ".join(
+                f"{field} {number}" for field, number in sorted(counts[name]["fields"].items())
+            )
+            click.echo(f"{_named(name)}: {fields}")
     if report["error"]:
         click.echo(report["error"])
     _show_failures(report["failures"])
@@ -51,13 +55,11 @@ def _show(report: Mapping[str, Any]) -> None:
 
 
 def _count_row(name: str, row: Mapping[str, Any]) -> Sequence[object]:
-    fields = ", ".join(f"{field} {number}" for field, number in sorted(row["fields"].items()))
-    return [_named(name), row["seen"], row["new"], row["changed"], row["gone"], row["untouched"], fields]
+    return [_named(name), *(f"{row[kind]:,}" for kind in ("seen", "new", "changed", "gone", "untouched"))]
 
 
 def _named(name: str) -> str:
-    zh, en = NAMES.get(name, (name, name))
-    return f"{zh} {en}"
+    return f"{NAMES.get(name, (name, name))[0]} {name}"
 
 
 def _show_failures(failures: Sequence[Mapping[str, Any]]) -> None:
@@ -70,7 +72,7 @@ def _show_failures(failures: Sequence[Mapping[str, Any]]) -> None:
         (_named(entity), errcode, len(keys), ", ".join(keys[:KEYS_SHOWN]) + (" …" if len(keys) > KEYS_SHOWN else ""), f"{zh}\n{en}")
         for (entity, errcode, zh, en), keys in grouped.items()
     ]  # fmt: skip
-    print_table("failed 失败", ("entity", "errcode", "number", "members or ids", "what to do 处理"), rows)
+    print_table("失败 failed", ("entity", "errcode", "number", "members or ids", "处理 what to do"), rows)
 
 
 def _show_drift(drift: Mapping[str, Any]) -> None:
