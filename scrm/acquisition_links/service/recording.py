@@ -143,7 +143,9 @@ def _note_links(callbacks: Sequence[LinkCallback]) -> None:
         return
     session().execute(_NEWEST, {"rows": orjson.dumps([news[key] for key in sorted(news)]).decode()})
     known = set(session().scalars(select(AcquisitionLink.link_id).where(AcquisitionLink.link_id.in_(news))))
-    if any(link_id not in known and "gone_at" not in row for link_id, row in news.items()):
+    if any(
+        link_id not in known or row.keys() & {"unavailable_at", "gone_at"} for link_id, row in news.items()
+    ):
         want(ReadingKind.LINKS)
         publish(LinksDoubted())
 
