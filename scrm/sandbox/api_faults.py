@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 
 KINDS = ("latency", "errcode", "hang", "truncate", "html", "timeout_after_success", "disconnect")
 DEFAULT_HANG_SECONDS = 30.0
+HELD_AT_ONCE = 48  # of the server's 64 threads; the control API needs some too
 
 
 @dataclass(slots=True, eq=False)
@@ -51,6 +52,7 @@ class ApiFaults:
         self._faults: list[ApiFault] = []
         self._lock = threading.Lock()
         self._released = threading.Event()
+        self._places = threading.Semaphore(HELD_AT_ONCE)
 
     def __bool__(self) -> bool:
         return bool(self._faults)
@@ -95,5 +97,12 @@ class ApiFaults:
         return latency, None
 
     def hold(self, seconds: float) -> None:
-        """Keep the calling thread waiting, at most until the faults are cleared."""
-        self._released.wait(seconds)
+        """Keep the calling thread waiting, at most until the faults are cleared.
+
+        Beyond HELD_AT_ONCE a call is let go at once, so that threads remain for everybody else.
+        """
+        if self._places.acquire(blocking=False):
+            try:
+                self._released.wait(seconds)
+            finally:
+                self._places.release()

@@ -23,6 +23,7 @@ def rename(world: World, old: str, new: str) -> None:
     for group in world.groups.values():
         _in_group(group, old, new)
     _in_ways(world, old, new)
+    _in_transfers(world, old, new)
     if world.bulk is not None and old in world.bulk.index:
         world.bulk.rename(old, new)
 
@@ -48,6 +49,16 @@ def _in_ways(world: World, old: str, new: str) -> None:
             account.servicers[new] = account.servicers.pop(old)
     for tag in world.member_tags.values():
         tag.users = list(_replaced(tag.users, old, new))
+
+
+def _in_transfers(world: World, old: str, new: str) -> None:
+    pairs = world.transfers.pairs
+    for key in [key for key in pairs if old in key]:
+        records = pairs.pop(key)
+        for item in records.values():
+            item.handover = new if item.handover == old else item.handover
+            item.takeover = new if item.takeover == old else item.takeover
+        pairs[new if key[0] == old else key[0], new if key[1] == old else key[1]] = records
 
 
 def _replaced(people: tuple[str, ...] | list[str], old: str, new: str) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 from email.utils import parsedate_to_datetime
 from urllib.parse import parse_qs, urlsplit
@@ -50,6 +51,7 @@ def test_a_span_is_for_api_calls_only(control):
         control.fault("drop", span=5)
 
 
+@pytest.mark.fault
 def test_offline_refuses_connections_and_comes_back_as_it_was(tmp_path):
     with running_sandbox(state_file=tmp_path / "state") as running:
         control = running.control
@@ -133,3 +135,22 @@ def test_service_accounts_come_and_go(wecom, corp, control, inbox):
     assert len(wecom.post("kf/account/list")["account_list"]) == len(names) - 1
     added, deleted = inbox.events()
     assert (added["AuthAddOpenKfId"], deleted["AuthDelOpenKfId"]) == (open_kfid, open_kfid)
+
+
+def test_the_control_api_answers_while_everything_hangs(wecom, control):
+    control.outage("hang")
+    url = f"{wecom.base_url}/cgi-bin/getcallbackip?access_token={wecom.token}"
+
+    def give_up():
+        with pytest.raises(requests.RequestException):
+            requests.get(url, timeout=0.3)
+
+    waiting = [threading.Thread(target=give_up) for _ in range(70)]
+    for thread in waiting:
+        thread.start()
+    for thread in waiting:
+        thread.join()
+    began = time.monotonic()
+    control.clear_faults()
+    assert time.monotonic() - began < 2
+    assert code(wecom.get("getcallbackip")) == 0

@@ -327,3 +327,11 @@ def test_an_owner_gives_so_many_groups_a_day_to_one_member(group, control, wecom
     control.advance_clock(DAY)
     wecom.login()
     assert failed(wecom.contact("groupchat/onjob_transfer", **give | {"chat_id_list": [second]})) == []
+
+
+def test_a_new_userid_does_not_stop_a_transfer(transfer, result, customers, control):
+    transfer(customers[:1])
+    control.update_staff("staff0002", new_userid="zs01")
+    control.finish_transfers()
+    assert result(new="zs01")["customer"][0]["status"] == 1
+    assert customers[0] in control.state("member", "zs01")["customers"]
