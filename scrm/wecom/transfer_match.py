@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from scrm.kernel.clock import from_epoch, utcnow
+from scrm.kernel.clock import from_epoch
 from scrm.wecom.asking import NOT_DONE, pages
 from scrm.wecom.client import Client
 from scrm.wecom.registry import Answer, Asked, Json, Verdict
 
 CLOCKS_DIFFER = timedelta(minutes=5)  # between WeCom and this machine
-SHOWN_AFTER = timedelta(seconds=60)  # by then an accepted transfer is in the results
 PAGE = 1000  # wecom-api.md section 4.7, groupchat/list
 WAITING, NO_RECORD = 2, 5
 NOT_TOLD = -2
@@ -20,8 +19,8 @@ NOT_TOLD = -2
 def find_customers(client: Client, asked: Asked, api: str) -> Answer:
     """Look for the payload's customers among the results of the pair.
 
-    One of them there: the call was carried out, and those who are not there were refused. None there after WeCom had
-    time: it never arrived, or refused all; to call again is safe, WeCom refuses who is in transfer already (40129).
+    One of them there: the call was carried out, and those who are not there were refused. None there: it never
+    arrived, or refused all; to call again is safe, WeCom refuses who is in transfer already (40129).
     """
     payload = asked.payload
     wanted = set(payload["external_userid"])
@@ -31,7 +30,7 @@ def find_customers(client: Client, asked: Asked, api: str) -> Answer:
             {"external_userid": id_, "errcode": 0 if id_ in started else NOT_TOLD} for id_ in sorted(wanted)
         ]
         return Answer(Verdict.DONE, result={"customer": told})
-    return _not_there(asked)
+    return NOT_DONE
 
 
 def _started(client: Client, asked: Asked, api: str) -> set[str]:
@@ -70,10 +69,4 @@ def find_groups(client: Client, asked: Asked) -> Answer:
     if owned:
         failed = [{"chat_id": chat_id, "errcode": NOT_TOLD} for chat_id in sorted(wanted - owned)]
         return Answer(Verdict.DONE, result={"failed_chat_list": failed})
-    return _not_there(asked)
-
-
-def _not_there(asked: Asked) -> Answer:
-    if asked.sent_at is not None and utcnow() < asked.sent_at + SHOWN_AFTER:
-        return Answer(Verdict.OPEN, reason="not in WeCom's results yet")
     return NOT_DONE

@@ -14,6 +14,7 @@ from scrm.wecom.client import Gateway
 from scrm.wecom.gates import Gates
 from scrm.wecom.models import Effect, EffectState
 from scrm.wecom.registry import kinds
+from scrm.wecom.transfer_match import NOT_TOLD
 from tests.scrm.wecom.conftest import call, carry_out, due_now, effect, planned
 
 ANSWERS_LOST = ("truncate", "timeout_after_success")
@@ -128,7 +129,41 @@ def _link_body(corp, name: str) -> dict:
     }
 
 
+def _heir(corp) -> str:
+    corp.control.create_staff("heir", "接替")
+    return "heir"
+
+
+def _leaver(corp) -> tuple[str, list[str]]:
+    """A member who has left with two customers."""
+    corp.control.create_staff("leaver", "离职")
+    people = [person["external_userid"] for person in corp.control.add("leaver", count=2)]
+    corp.control.delete_staff("leaver")
+    return "leaver", people
+
+
+def _resigned_transfer(corp) -> dict:
+    userid, people = _leaver(corp)
+    return {"handover_userid": userid, "takeover_userid": corp.userid, "external_userid": people}
+
+
+def _left_group(corp) -> str:
+    corp.control.create_staff("owner", "群主")
+    chat_id = corp.control.create_group("owner", [])["chat_id"]
+    corp.control.delete_staff("owner")
+    return chat_id
+
+
 KINDS = {
+    "transfer_customer": lambda corp: {
+        "handover_userid": corp.userid,
+        "takeover_userid": _heir(corp),
+        "external_userid": corp.people,
+        "transfer_success_msg": "您好",
+    },
+    "resigned_transfer_customer": _resigned_transfer,
+    "group_onjob_transfer": lambda corp: {"chat_id_list": [corp.group()], "new_owner": _heir(corp)},
+    "group_transfer": lambda corp: {"chat_id_list": [_left_group(corp)], "new_owner": corp.userid},
     "add_join_way": lambda corp: {
         "scene": 2,
         "auto_create_room": 0,
@@ -271,6 +306,34 @@ def test_a_task_of_another_effect_is_never_adopted(corp):
     assert row.state == EffectState.CONFIRMED
     assert row.result["msgid"] != effect(first).result["msgid"]
     assert len(corp.control.state_ids("mass_send")) == 2
+
+
+def test_a_transfer_found_again_knows_whom_wecom_refused(corp):
+    payload = KINDS["transfer_customer"](corp) | {"external_userid": [*corp.people, "wmStranger"]}
+    lose_answer(corp, "truncate", "externalcontact/transfer_customer")
+    made = planned("transfer_customer", payload)
+    carry_out("transfer_customer")
+    due_now(made)
+    told = {
+        row["external_userid"]: row["errcode"] for row in settle(made, "transfer_customer").result["customer"]
+    }
+    assert told == {**dict.fromkeys(corp.people, 0), "wmStranger": NOT_TOLD}
+
+
+def test_a_refusal_of_an_earlier_transfer_is_not_taken_for_this_one(corp):
+    payload = KINDS["transfer_customer"](corp) | {"external_userid": corp.people[:1]}
+    call("externalcontact/transfer_customer", **payload)
+    corp.control.refuse_transfers()
+    corp.control.advance_clock(3600)
+    lose_answer(corp, "disconnect", "externalcontact/transfer_customer")  # never arrives
+    with shifted(timedelta(hours=1)):
+        made = planned("transfer_customer", payload)
+        carry_out("transfer_customer")
+    corp.control.clear_faults()
+    due_now(made)
+    row = settle(made, "transfer_customer", shift=timedelta(hours=1))
+    assert row.state == EffectState.CONFIRMED
+    assert len(corp.accepted("externalcontact/transfer_customer")) == 2
 
 
 def test_a_reminder_without_an_answer_is_left_to_a_person(corp):
