@@ -135,8 +135,6 @@ SAYINGS = {
     "links": """SELECT e.change_type, e.event_at, e.link_id, e.state, e.expires_at, e.expiring, e.chat_key, s.userid
         FROM link_events e LEFT JOIN follows f ON f.id = e.follow_id LEFT JOIN staff s ON s.id = f.staff_id""",
     "link readings": "SELECT kind, wanted_at IS NOT NULL FROM link_readings",
-    "link events": "SELECT change_type, event_at, link_id, state, chat_key, expires_at, expiring FROM link_events",
-    "link readings": "SELECT kind, wanted_at IS NOT NULL FROM link_readings",
     "alerts": "SELECT kind, key FROM alerts",
     "notices": "SELECT event, app, subject, told_at, content FROM callback_notices",
 }
