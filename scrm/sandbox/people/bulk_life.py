@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import random
 
     from scrm.sandbox.model.groups import Group
+    from scrm.sandbox.model.people import Follow
     from scrm.sandbox.model.world import World
 
 Json = dict[str, Any]
@@ -99,6 +100,16 @@ def of(world: World) -> BulkCorp:
     if world.bulk is None:
         raise ControlError("make a bulk corp first", 409)
     return world.bulk
+
+
+def some_follow(world: World, userid: str) -> Follow | None:
+    """One of a member's computed customers, ordinary from now on; None when the member has none (left)."""
+    bulk = world.bulk
+    if bulk is None or userid not in bulk.index:
+        return None
+    number = bulk.index[userid] * STRIDE + world.rng.randrange(max(1, bulk.per_member))
+    customer = world.customers.get(bulk.customer_id(number))
+    return None if customer is None else customer.follow_of(userid)
 
 
 def store_all(world: World, userid: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scrm.sandbox.errors import ControlError
-from scrm.sandbox.people import app_messages, contacts, group_life, kf_life
+from scrm.sandbox.people import app_messages, bulk_life, contacts, group_life, kf_life
 from scrm.sandbox.people.contacts import FULL, Arrival, Person
 
 if TYPE_CHECKING:
@@ -129,8 +129,10 @@ class Mixture:
 
     def _follow(self) -> Follow | None:
         rng = self._sandbox.world.rng
-        customers = rng.choice(self._members).customers()
-        return rng.choice(customers) if customers else None
+        member = rng.choice(self._members)
+        customers = member.customers()
+        computed = bulk_life.some_follow(self._sandbox.world, member.userid)
+        return computed or (rng.choice(customers) if customers else None)
 
     def _records(self, told: dict[str, Any]) -> list[Delivery]:
         return [self._sandbox.outbox.records[item] for item in told["callbacks"]]

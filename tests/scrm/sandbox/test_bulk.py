@@ -136,6 +136,14 @@ def test_a_customer_acted_on_becomes_ordinary_and_stays_in_the_pages(wecom, bulk
     assert (userid, external) not in read_all(wecom, bulk["members"])
 
 
+def test_traffic_acts_on_computed_customers_too(wecom, bulk, control, inbox):
+    before = read_all(wecom, bulk["members"])
+    control.wait_traffic(control.start_traffic(count=30, rate=1000, mix={"edit": 1})["id"])
+    after = read_all(wecom, bulk["members"])
+    assert after.keys() == before.keys()
+    assert 15 < len(differing(before, after)) <= 30
+
+
 def test_customers_of_a_member_who_leaves_are_unassigned(wecom, bulk, control):
     userid = bulk["members"][0]
     theirs = set(wecom.get("externalcontact/list", userid=userid)["external_userid"])
