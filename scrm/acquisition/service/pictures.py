@@ -8,12 +8,13 @@ correction, and does not depend on WeCom's address staying alive.
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Mapping
 from datetime import timedelta
 
 import segno
 import zxingcpp
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from sqlalchemy import select, text
 
 from scrm.acquisition.models import ChannelCode, CodeState
@@ -24,6 +25,8 @@ from scrm.kernel.errors import Conflict, NotFound
 MOST_SIDE = 4096  # pixels; a QR code of 177 modules needs far less
 QR_CODES = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
 QUIET_ZONE = 4  # modules of white around the code, which ISO/IEC 18004 asks for
+UNREADABLE = (OSError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
+"""What Pillow raises for bytes that are no picture, a broken one or one of gigapixels."""
 BATCH = 64
 LEASE = timedelta(minutes=2)  # a picture whose reader died is taken up again
 BACKOFF = (timedelta(seconds=30), timedelta(hours=6))
@@ -77,7 +80,7 @@ def content_of(picture: bytes) -> str:
             flat = Image.new("RGBA", grey.size, "white")
             flat.alpha_composite(grey)
             found = zxingcpp.read_barcodes(flat.convert("L"), formats=QR_CODES)
-    except (UnidentifiedImageError, OSError) as error:
+    except UNREADABLE as error:
         raise ValueError("what WeCom's address leads to is no picture") from error
     if len(found) != 1:
         raise ValueError(f"the picture holds {len(found)} readable QR codes in place of one")
