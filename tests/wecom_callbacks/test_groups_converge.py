@@ -97,3 +97,29 @@ def test_a_dismissal_is_final_whatever_arrives_later(committed, sender, sandbox,
     committed.rollback()
     assert committed.scalars(select(CustomerGroup.status)).one() == "dismissed"
     assert committed.scalars(select(GroupStay).where(GroupStay.left_at.is_(None))).all() == []
+
+
+def test_a_second_change_of_name_within_the_second_of_its_callback_is_not_missed(
+    committed, sender, sandbox, group
+):
+    chat = group["told"][0].partition("<ChatId><![CDATA[")[2].partition("]")[0]
+    second = int(utcnow().timestamp()) + 60
+
+    def at(seconds):
+        return shifted(timedelta(seconds=second + seconds - utcnow().timestamp()))
+
+    def told(detail, created):
+        sender.post(body(f"change_external_chat.update.{detail}", created).replace("wrAAA", chat))
+        jobs.drain_events()
+
+    with at(-0.99):
+        told("change_notice", second - 1)
+    with at(0.02):
+        told("change_name", second)
+        sandbox.rename_group(chat, "first")
+        group_jobs.refresh_groups()
+    sandbox.rename_group(chat, "second")  # its callback has the bytes of the first
+    with at(1.5):
+        group_jobs.refresh_groups()
+    committed.rollback()
+    assert committed.scalars(select(CustomerGroup.name)).one() == "second"

@@ -23,6 +23,8 @@ from scrm.kernel.db import session
 from scrm.kernel.events import publish
 
 SOON = timedelta(seconds=1)  # groupchat/get may trail the event (wecom-api.md section 3.2)
+EVENT_RESOLUTION = timedelta(seconds=1)
+"""Two changes of one second may have the same bytes and be one callback: what was read within it is read again."""
 LATER = timedelta(seconds=20)  # names and inviters of applied joins; a burst of joins is then one call
 
 
@@ -130,7 +132,7 @@ def _group_row(group: Any, events: Sequence[GroupEvent], step: Step | None) -> d
         **row,
         "member_version": step.version,
         **_expected(step, events),
-        "wanted_at": now,
+        "wanted_at": max(now, *(event.at + EVENT_RESOLUTION for event in events)),
         "after": now + (SOON if unread else LATER),
     }
 
