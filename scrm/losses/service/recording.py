@@ -7,7 +7,7 @@ works the losses out of everything that is known.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -107,40 +107,41 @@ def reconsider(relations: Iterable[Relation]) -> None:
 
 def refold(relations: Iterable[Relation]) -> None:
     """Make the losses of these relations what their facts say."""
-    pairs = sorted(set(relations))
-    facts = _facts(pairs)
+    pairs = set(relations)
+    customers = sorted({customer for customer, _ in pairs})
+    facts = _facts(pairs, customers)
     present: dict[Relation, list[Any]] = defaultdict(list)
-    for row in session().execute(_SELECT_LOSSES, _columns(pairs)):
-        present[row.customer_id, row.staff_id].append(row)
-    touched = sorted(facts.keys() | present.keys())
-    if not touched:
-        return
+    for row in session().execute(_SELECT_LOSSES, {"customers": customers}):
+        if (pair := (row.customer_id, row.staff_id)) in pairs:
+            present[pair].append(row)
     changes = _Changes()
-    for pair in touched:
+    for pair in sorted(facts.keys() | present.keys()):
         changes.compare(pair, fold(facts.get(pair, ())), present.get(pair, []))
     _write(changes)
-    count_others(sorted({customer for customer, _ in touched}))
+    count_others(customers)
 
 
 def _columns(pairs: Sequence[Relation]) -> dict[str, list[int]]:
     return {"customers": [customer for customer, _ in pairs], "staff": [staff for _, staff in pairs]}
 
 
-def _facts(pairs: Sequence[Relation]) -> dict[Relation, list[Fact]]:
+def _facts(pairs: Collection[Relation], customers: Sequence[int]) -> dict[Relation, list[Fact]]:
     """Facts of those relations that ever ended."""
     found: dict[Relation, list[Fact]] = defaultdict(list)
-    for row in session().execute(_SELECT_FACTS, _columns(pairs)):
-        found[row.customer_id, row.staff_id].append(Fact(row.at, Turn(row.turn), row.found, row.state))
+    for row in session().execute(_SELECT_FACTS, {"customers": customers}):
+        if (pair := (row.customer_id, row.staff_id)) in pairs:
+            found[pair].append(Fact(row.at, Turn(row.turn), row.found, row.state))
     return found
 
 
 _SELECT_FACTS = text(f"""
-SELECT l.* FROM loss_facts l JOIN {_WANTED} USING (customer_id, staff_id) WHERE EXISTS (SELECT FROM loss_facts e
-  WHERE e.customer_id = l.customer_id AND e.staff_id = l.staff_id AND e.turn NOT IN ('{Turn.ADDED}', '{Turn.HALF_ADDED}'))
+SELECT * FROM (SELECT l.*, bool_or(l.turn NOT IN ('{Turn.ADDED}', '{Turn.HALF_ADDED}')) OVER own AS ended
+  FROM loss_facts l WHERE l.customer_id = ANY(CAST(:customers AS bigint[]))
+  WINDOW own AS (PARTITION BY l.customer_id, l.staff_id)) f WHERE f.ended
 """)  # noqa: S608
-_SELECT_LOSSES = text(f"""
-SELECT l.* FROM losses l JOIN {_WANTED} USING (customer_id, staff_id) ORDER BY l.lost_at
-""")  # noqa: S608
+_SELECT_LOSSES = text("""
+SELECT l.* FROM losses l WHERE l.customer_id = ANY(CAST(:customers AS bigint[])) ORDER BY l.lost_at
+""")
 
 
 class _Changes:

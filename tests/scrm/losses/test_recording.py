@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -147,6 +148,17 @@ def test_of_two_relations_lost_in_one_second_exactly_one_was_the_last(people):
     record(left(10, staff="ls"))
     record(left(10))
     assert sorted(row.others for row in losses()) == [0, 1]
+
+
+@pytest.mark.parametrize("end", [left, deleted, lambda *a, **k: deleted(*a, source=TRANSFER, **k)])
+@pytest.mark.parametrize(("minute_of_end", "others"), [(5, 0), (15, 1)])
+def test_others_are_those_of_the_moment_of_the_loss_in_every_order(people, end, minute_of_end, others):
+    story = [add(0), add(1, staff="ls"), left(10), end(minute_of_end, staff="ls"), add(30, staff="ls")]
+    for number, order in enumerate(list(itertools.permutations(story))[::13]):
+        who = f"w{end.__name__}{minute_of_end}{number}"
+        tell_one_by_one([replace(fact, external_userid=who) for fact in order])
+        [row] = [one for one in losses(customer_id=customer_id(who)) if one.staff_id == people["zs"]]
+        assert row.others == others, order
 
 
 def test_an_add_after_the_loss_does_not_make_another_member_have_kept_the_customer(people):
