@@ -19,6 +19,7 @@ from scrm.wecom.errors import WecomError
 from scrm.wecom.models import Priority
 from scrm.wecom.parallel import run_parallel
 from scrm.wecom.pictures import fetch_picture, picture_address
+from scrm.wecom.qr_codes import content_of
 
 RUN_SECONDS = 2.0  # the urgent worker has other welcomes to plan
 LONG_RUN_SECONDS = 20.0  # on queues where nobody waits for seconds
@@ -116,7 +117,7 @@ def _content(address: str | WecomError, timeout: tuple[float, float]) -> str | E
         return address
     picture = fetch_picture(address, timeout)
     try:
-        return pictures.content_of(picture)
+        return content_of(picture)
     except ValueError as error:
         return error
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from scrm.kernel.db import CreatedAt, Id, Model, UpdatedAt, enum_text
@@ -134,9 +135,13 @@ class ChannelCode(Model):
     version: Mapped[int] = mapped_column(
         default=1, server_default="1"
     )  # raised when WeCom has to hear of a change
-    accepted: Mapped[dict[str, Any] | None]  # the fields WeCom holds; a difference from ours is sent
+    accepted: Mapped[dict[str, Any] | None] = mapped_column(
+        JSONB(none_as_null=True)
+    )  # the fields WeCom holds; a difference from ours is sent
     accepted_at: Mapped[datetime | None]
-    drift: Mapped[dict[str, Any] | None]  # {field: {"ours", "wecom"}} of what somebody changed at WeCom
+    drift: Mapped[dict[str, Any] | None] = mapped_column(
+        JSONB(none_as_null=True)
+    )  # {field: {"ours", "wecom"}} of what somebody changed at WeCom
     effect_id: Mapped[int | None]  # the open call, if one is under way
     error: Mapped[str | None]
     created_at: Mapped[CreatedAt]

@@ -7,13 +7,10 @@ correction, and does not depend on WeCom's address staying alive.
 
 from __future__ import annotations
 
-import io
 import struct
 from collections.abc import Mapping
 from datetime import timedelta
 
-import segno
-import zxingcpp
 from PIL import Image
 from sqlalchemy import select, text
 
@@ -21,10 +18,8 @@ from scrm.acquisition.models import ChannelCode, CodeState
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.errors import Conflict, NotFound
+from scrm.wecom.qr_codes import draw
 
-MOST_SIDE = 4096  # pixels; a QR code of 177 modules needs far less
-QR_CODES = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
-QUIET_ZONE = 4  # modules of white around the code, which ISO/IEC 18004 asks for
 UNREADABLE = (OSError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
 """What Pillow raises for bytes that are no picture, a broken one or one of gigapixels."""
 BATCH = 64
@@ -67,32 +62,11 @@ RETURNING id, qr_code
 """)
 
 
-def content_of(picture: bytes) -> str:
-    """What a scanner reads in the picture.
-
-    :raises ValueError: when it is no picture, an absurdly large one, or holds not exactly one QR code
-    """
-    try:
-        with Image.open(io.BytesIO(picture), formats=("PNG", "JPEG", "GIF", "WEBP")) as image:
-            if max(image.size) > MOST_SIDE:
-                raise ValueError(f"the picture is larger than {MOST_SIDE} pixels")
-            grey = image.convert("RGBA")
-            flat = Image.new("RGBA", grey.size, "white")
-            flat.alpha_composite(grey)
-            found = zxingcpp.read_barcodes(flat.convert("L"), formats=QR_CODES)
-    except UNREADABLE as error:
-        raise ValueError("what WeCom's address leads to is no picture") from error
-    if len(found) != 1:
-        raise ValueError(f"the picture holds {len(found)} readable QR codes in place of one")
-    return str(found[0].text)
-
-
 def qr_picture(code_id: int, kind: str, *, size: int, error: str) -> bytes:
     """The QR code of a channel code as PNG or SVG.
 
-    :param kind: ``png`` or ``svg``
-    :param size: least side in pixels; a PNG has whole pixels per module, so it may be larger by less than one each
-    :param error: level of correction, L M Q H
+    Arguments as of :func:`scrm.wecom.qr_codes.draw`.
+
     :raises NotFound: when there is no such code, or it was deleted
     :raises Conflict: while WeCom has not made it, or its picture has not been read yet
     """
@@ -103,15 +77,3 @@ def qr_picture(code_id: int, kind: str, *, size: int, error: str) -> bytes:
         why = code.qr_error or code.error or f"it is {code.status}"
         raise Conflict(f"the picture of channel code {code_id} is not there yet: {why}")
     return draw(code.qr_content, kind, size=size, error=error)
-
-
-def draw(content: str, kind: str, *, size: int, error: str) -> bytes:
-    """A QR code of this content; arguments as of :func:`qr_picture`."""
-    qr = segno.make_qr(content, error=error, boost_error=False)
-    modules, _ = qr.symbol_size(border=QUIET_ZONE)
-    out = io.BytesIO()
-    if kind == "svg":
-        qr.save(out, kind="svg", border=QUIET_ZONE, scale=size / modules, light="#fff", xmldecl=True)
-    else:
-        qr.save(out, kind="png", border=QUIET_ZONE, scale=-(-size // modules))
-    return out.getvalue()

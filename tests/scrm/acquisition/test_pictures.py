@@ -14,13 +14,13 @@ from PIL import Image, ImageDraw
 from scrm.acquisition.jobs import keep_codes_current, read_pictures
 from scrm.acquisition.models import ChannelCode
 from scrm.acquisition.queries.due import pictures_due
-from scrm.acquisition.service.pictures import content_of, draw
 from scrm.kernel import clock
 from scrm.kernel.db import transaction
 from scrm.staff.service import ensure_staff
 from scrm.wecom.errors import Stop
 from scrm.wecom.jobs import carry_out_events
 from scrm.wecom.pictures import MOST_BYTES, fetch_picture, picture_address
+from scrm.wecom.qr_codes import content_of, draw
 
 URL = "/api/v1/channel-codes"
 TEXT = "https://work.weixin.qq.com/ca/cawcde0123456789"
