@@ -5,9 +5,10 @@ from __future__ import annotations
 from scrm.kernel.clock import utcnow
 from scrm.sync.service.pages import Asked, Item, Json, Page, one_by_one
 from scrm.wecom.client import Client
-from scrm.wecom.errors import NotFound, WecomError
+from scrm.wecom.errors import WecomError
 
 LIST_LIMIT = 1000  # groups a page (section 4.7)
+DISSOLVED = 49008
 TOO_MANY = 81017  # over 1000 visible people: ask by owner
 
 
@@ -41,10 +42,12 @@ read_groups = one_by_one(_ask_group)
 
 
 def _ask_missing(client: Client, chat_id: str) -> list[Item]:
-    """A group that no list showed; it may belong to somebody the app no longer sees."""
+    """A group that no list showed. It may belong to somebody the app no longer sees: only 49008 says that it is gone."""
     try:
         client.post("externalcontact/groupchat/get", {"chat_id": chat_id, "need_name": 0})
-    except NotFound:
+    except WecomError as error:
+        if error.errcode != DISSOLVED:
+            raise
         return [Item("groups_gone", chat_id, {})]
     return []
 
