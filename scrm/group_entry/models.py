@@ -33,8 +33,10 @@ class GroupCode(Model):
         enum_text(EntryState), default=EntryState.PENDING, server_default=EntryState.PENDING
     )
     config_id: Mapped[str | None] = mapped_column(unique=True)
-    qr_code: Mapped[str | None]
-    qr_wanted_at: Mapped[datetime | None]  # the picture's address must still be asked for, from then on
+    qr_code: Mapped[str | None]  # address of WeCom's picture
+    qr_content: Mapped[str | None]  # what a scanner reads in it; empty until the picture was read
+    qr_error: Mapped[str | None]  # why it could not be read
+    qr_wanted_at: Mapped[datetime | None]  # address or picture must still be read, from then on
     remark: Mapped[str | None]  # of the join way itself, at most 30 characters
     cap: Mapped[int]  # members at which a group is taken out, unless the group has its own
     auto_create_room: Mapped[bool] = mapped_column(default=False, server_default="false")

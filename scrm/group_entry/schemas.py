@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
-from marshmallow.validate import Length, Range
+from marshmallow.validate import Length, OneOf, Range
 
 from scrm.group_entry.models import EntryState, GroupSource
 from scrm.group_entry.service.group_codes import GROUPS_MAX
@@ -89,7 +89,8 @@ class GroupCodeOut(GroupCodeFields):
     status = fields.Enum(EntryState, by_value=True, required=True)
     groups = fields.List(fields.Nested(CodeGroupOut))
     config_id = fields.String(allow_none=True)
-    qr_code = fields.String(allow_none=True)
+    qr_code = fields.String(allow_none=True, metadata={"description": "address of WeCom's picture"})
+    qr_error = fields.String(allow_none=True, metadata={"description": "why the picture could not be read"})
     full_at = time_field(allow_none=True, metadata={"description": "since when no group has room"})
     drifted_at = time_field(
         allow_none=True, metadata={"description": "WeCom holds something else; it is set right"}
@@ -106,6 +107,17 @@ class GroupCodeQuery(PageQuery):
 
     status = fields.Enum(EntryState, by_value=True)
     full = fields.Boolean()
+
+
+class GroupCodePictureQuery(Schema):
+    """How to draw a QR code."""
+
+    size = fields.Integer(load_default=600, validate=Range(100, 4000), metadata={"description": "pixels"})
+    error = fields.String(
+        load_default="m",
+        validate=OneOf(("l", "m", "q", "h")),
+        metadata={"description": "level of correction: 7, 15, 25 or 30 % of the picture may be covered"},
+    )
 
 
 class PeriodQuery(Schema):

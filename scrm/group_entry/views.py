@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from flask import Response, request
+
 from scrm.group_entry import queries
 from scrm.group_entry.models import EntryWelcome, EntryWelcomeGroup, GroupCode
 from scrm.group_entry.schemas import (
@@ -17,6 +19,7 @@ from scrm.group_entry.schemas import (
     GroupCodeFields,
     GroupCodeIn,
     GroupCodeOut,
+    GroupCodePictureQuery,
     GroupCodeQuery,
     GroupCodesOverviewOut,
     GroupCodeStatisticsOut,
@@ -25,7 +28,7 @@ from scrm.group_entry.schemas import (
     WelcomeGroupOut,
     WelcomeGroupQuery,
 )
-from scrm.group_entry.service import assignments, entry_welcomes, group_codes
+from scrm.group_entry.service import assignments, entry_welcomes, group_codes, pictures
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import transaction
 from scrm.kernel.http import api_blueprint, idempotent, page_schema, paginate
@@ -33,6 +36,7 @@ from scrm.kernel.permissions import Permission, current_actor, needs
 
 blueprint = api_blueprint("group-entry", "群活码 group codes, 入群欢迎语 entry welcomes of groups")
 PERIOD = timedelta(days=30)
+PICTURES = {"png": "image/png", "svg": "image/svg+xml"}
 
 
 @blueprint.route("/group-codes")
@@ -91,6 +95,21 @@ def delete_group_code(code_id: int) -> None:
     """Take a group code away, here and at WeCom; the groups stay."""
     with transaction():
         group_codes.delete_group_code(code_id)
+
+
+@blueprint.route("/group-codes/<int:code_id>/qr.<any(png, svg):kind>")
+@needs(Permission.GROUP_CODES_READ)
+@blueprint.arguments(GroupCodePictureQuery, location="query")
+@blueprint.response(200, content_type="image/*", description="the QR code")
+def get_group_code_picture(query: dict[str, Any], code_id: int, kind: str) -> Response:
+    """The QR code, drawn at the size wanted; 409 until WeCom has made it."""
+    content = pictures.qr_picture(code_id, kind, size=query["size"], error=query["error"])
+    answer = Response(content, content_type=PICTURES[kind])
+    answer.headers["Content-Disposition"] = f'inline; filename="group-code-{code_id}.{kind}"'
+    answer.headers["X-Content-Type-Options"] = "nosniff"
+    answer.add_etag()
+    answer.make_conditional(request)
+    return answer
 
 
 @blueprint.route("/group-codes/<int:code_id>/statistics")

@@ -7,11 +7,9 @@ correction, and does not depend on WeCom's address staying alive.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 from datetime import timedelta
 
-from PIL import Image
 from sqlalchemy import select, text
 
 from scrm.acquisition.models import ChannelCode, CodeState
@@ -20,8 +18,6 @@ from scrm.kernel.db import session
 from scrm.kernel.errors import Conflict, NotFound
 from scrm.wecom.qr_codes import draw
 
-UNREADABLE = (OSError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
-"""What Pillow raises for bytes that are no picture, a broken one or one of gigapixels."""
 BATCH = 64
 LEASE = timedelta(minutes=2)  # a picture whose reader died is taken up again
 BACKOFF = (timedelta(seconds=30), timedelta(hours=6))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Row, exists, select, update
+from sqlalchemy import Row, select
 
 from scrm.group_entry.events import PicturesWanted
 from scrm.group_entry.models import EntryState, GroupCode
@@ -81,7 +81,8 @@ def _learn(code: GroupCode, effect: Row[Any]) -> None:
 
 def forget_way(code: GroupCode) -> None:
     """WeCom has no join way of this code (any more)."""
-    code.config_id = code.accepted = code.error = code.qr_code = code.qr_wanted_at = None
+    code.config_id = code.accepted = code.error = None
+    code.qr_code = code.qr_content = code.qr_error = code.qr_wanted_at = None
     code.accepted_at = utcnow()
 
 
@@ -94,9 +95,8 @@ def _learn_way(code: GroupCode, effect: Row[Any]) -> None:
     code.config_id, code.qr_code = _config_id(effect), effect.result.get("qr_code")
     if code.status is not EntryState.DELETED:
         code.status = EntryState.ACTIVE
-    if not code.qr_code:
-        code.qr_wanted_at = utcnow()
-        publish(PicturesWanted())
+    code.qr_wanted_at = utcnow()
+    publish(PicturesWanted())
 
 
 def _intent(code: GroupCode, doors: Doors) -> Intent | None:
@@ -141,27 +141,3 @@ def _fields(code: GroupCode, doors: Doors) -> dict[str, Any]:
 def comparable(way: Mapping[str, Any]) -> dict[str, Any]:
     """The fields whose difference WeCom has to hear of."""
     return {key: value for key, value in way.items() if key not in ALWAYS}
-
-
-def ways_without_picture(limit: int) -> list[tuple[int, str]]:
-    """(code id, config_id) of codes whose picture's address must be asked for."""
-    rows = (
-        select(GroupCode.id, GroupCode.config_id).where(*_without_picture()).order_by(GroupCode.qr_wanted_at)
-    )
-    return [(id_, config_id) for id_, config_id in session().execute(rows.limit(limit)) if config_id]
-
-
-def pictures_due() -> bool:
-    """Whether some code's picture must be asked for."""
-    return bool(session().scalar(select(exists().where(*_without_picture()))))
-
-
-def _without_picture() -> tuple[Any, ...]:
-    return GroupCode.qr_wanted_at <= utcnow(), GroupCode.config_id.is_not(None)
-
-
-def note_picture(code_id: int, config_id: str, qr_code: str | None, *, again_at: Any = None) -> None:
-    """The address of a code's picture; ``again_at``: ask again then, WeCom could not be asked now."""
-    found = update(GroupCode).where(GroupCode.id == code_id, GroupCode.config_id == config_id)
-    values = {"qr_wanted_at": again_at} if again_at else {"qr_code": qr_code, "qr_wanted_at": None}
-    session().execute(found.values(values))

@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from scrm.group_entry.models import EntryState, EntryWelcome, GroupCode
 from scrm.group_entry.service.group_codes import put_behind
-from scrm.group_entry.service.join_ways import comparable
+from scrm.group_entry.service.join_ways import comparable, forget_way
 from scrm.group_entry.service.templates import body_of
 from scrm.groups.models import CustomerGroup, GroupStatus
 from scrm.groups.service.details import want_groups
@@ -46,7 +46,7 @@ def apply_join_ways_seen(seen: Sequence[Json], missing: Sequence[str], asked_at:
     codes = _locked_codes([*shown, *missing], asked_at)
     gone = [code for code in codes if code.config_id in set(missing) - shown.keys()]
     for code in gone:
-        code.config_id = code.accepted = code.qr_code = code.qr_wanted_at = None
+        forget_way(code)
         code.status, code.error = EntryState.FAILED, GONE
     present = [(code, shown[code.config_id]) for code in codes if code.config_id in shown]
     _put_behind_made(present)

@@ -1,11 +1,18 @@
 """Group codes: made at WeCom, changed there only when the list of groups that take people really changes."""
 
+from datetime import timedelta
+
 import pytest
+import requests
+from sqlalchemy import update
 
 from scrm.group_entry.jobs import read_pictures
 from scrm.group_entry.models import GroupCode
-from scrm.group_entry.service.join_ways import pictures_due
+from scrm.group_entry.service.pictures import pictures_due
+from scrm.group_entry.views import PICTURES
+from scrm.kernel.clock import shifted
 from scrm.wecom.models import Effect, EffectState
+from scrm.wecom.qr_codes import content_of
 from tests.scrm.group_entry.conftest import carry_out
 
 URL = "/api/v1/group-codes"
@@ -62,17 +69,43 @@ def test_what_wecom_refuses_is_kept_and_may_be_tried_again(company, sandbox):
     assert (again["status"], again["error"]) == ("active", None)
 
 
-def test_an_address_that_was_not_told_is_asked_for_later(company, sandbox, committed):
+def test_an_address_that_was_not_told_is_asked_for_later(company, sandbox):
     sandbox.fault("errcode", api="externalcontact/groupchat/get_join_way", errcode=-1, times=2)
     code = company.code(company.group())
     assert (code["status"], code["qr_code"]) == ("active", None)
     assert pictures_due()
     read_pictures()  # fails once more
     assert not pictures_due()
-    committed.query(GroupCode).update({"qr_wanted_at": GroupCode.created_at})
+    assert company.show(code["id"])["qr_error"]
+    with shifted(timedelta(minutes=6)):
+        read_pictures()
+        assert not pictures_due()
+    shown = company.show(code["id"])
+    assert (shown["qr_code"], shown["qr_error"]) == (company.way(code)["qr_code"], None)
+
+
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_the_picture_leads_where_wecoms_leads(company, api, kind):
+    code = company.code(company.group())
+    url = f"{URL}/{code['id']}/qr.{kind}"
+    assert api.get(url).status_code == 409
+    read_pictures()
+    answer = api.get(f"{url}?size=300")
+    assert (answer.status_code, answer.content_type.partition(";")[0]) == (200, PICTURES[kind])
+    assert api.get(f"{url}?size=300", headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
+    if kind == "png":
+        theirs = requests.get(company.way(code)["qr_code"], timeout=5).content
+        assert content_of(answer.data) == content_of(theirs)
+    api.delete(f"{URL}/{code['id']}")
+    assert api.get(url).status_code == 404
+
+
+def test_a_picture_that_cannot_be_read_says_why_and_waits(company, committed):
+    code = company.code(company.group())
+    committed.execute(update(GroupCode).values(qr_code="https://elsewhere.example/p.png"))
     committed.commit()
     read_pictures()
-    assert company.show(code["id"])["qr_code"] == company.way(code)["qr_code"]
+    assert "picture_hosts" in company.show(code["id"])["qr_error"]
     assert not pictures_due()
 
 

@@ -258,6 +258,8 @@ def upgrade():
     sa.Column('status', sa.Enum('pending', 'active', 'failed', 'deleted', name='entrystate', native_enum=False, length=32), server_default='pending', nullable=False),
     sa.Column('config_id', sa.Text(), nullable=True),
     sa.Column('qr_code', sa.Text(), nullable=True),
+    sa.Column('qr_content', sa.Text(), nullable=True),
+    sa.Column('qr_error', sa.Text(), nullable=True),
     sa.Column('qr_wanted_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('remark', sa.Text(), nullable=True),
     sa.Column('cap', sa.BigInteger(), nullable=False),
@@ -700,7 +702,7 @@ def upgrade():
     op.add_column('channel_codes', sa.Column('check_at', sa.DateTime(timezone=True), nullable=True))
     op.add_column('channel_codes', sa.Column('checked_at', sa.DateTime(timezone=True), nullable=True))
     op.add_column('channel_codes', sa.Column('accepted_at', sa.DateTime(timezone=True), nullable=True))
-    op.add_column('channel_codes', sa.Column('drift', postgresql.JSONB(astext_type=sa.Text()), nullable=True))
+    op.add_column('channel_codes', sa.Column('drift', postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True))
     op.create_index('ix_channel_codes_check_at', 'channel_codes', ['check_at'], unique=False, postgresql_where=sa.text('check_at IS NOT NULL'))
     op.create_index(op.f('ix_channel_codes_group_id'), 'channel_codes', ['group_id'], unique=False)
     op.create_index('ix_channel_codes_unread', 'channel_codes', ['qr_next_at'], unique=False, postgresql_where=sa.text('qr_code IS NOT NULL AND qr_content IS NULL'))
