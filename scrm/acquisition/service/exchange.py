@@ -40,6 +40,7 @@ WORDS = {"staff", "backup_staff", "tags", "blocked_names"}  # lists that stand i
 TEXTS = {"group", "name", "remark_rule", "remark", "unionid", "valid_until", "when_over"}
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 ROWS_MAX = 1000
+EXTRA = "more cells than columns"
 CSV_TYPE, JSON_TYPE = "text/csv; charset=utf-8", "application/json"
 BOM = "﻿"  # so that spreadsheets read the file as UTF-8
 PATHS = {"staff_ids": "staff", "backup_staff_ids": "backup_staff", "tag_ids": "tags", "group_id": "group"}
@@ -201,8 +202,7 @@ def _from_cells(row: Mapping[str | None, Any]) -> Json:
     found: Json = {}
     for name, cell in row.items():
         if name is None:
-            found["name"] = None
-            found["columns"] = "there are more cells than columns"
+            found[EXTRA] = cell
             continue
         text = (cell or "").strip()
         text = text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
@@ -234,11 +234,8 @@ def _read_json(content: str) -> list[Json]:
 
 def _load(row: Json, names: _Names) -> tuple[Json, dict[str, str]]:
     """(values of a code, problems by column) out of a row with names."""
-    problems: dict[str, str] = {}
-    if extra := row.pop("columns", None):
-        return {}, {"row": extra}
+    problems: dict[str, str] = {name: "is no column" for name in row if name not in COLUMNS}
     told: Json = {name: value for name, value in row.items() if name in PLAIN and value is not None}
-    problems |= {name: "is no column" for name in row if name not in COLUMNS}
     told["staff_ids"] = _known("staff", row.get("staff"), names.staff, problems)
     told["backup_staff_ids"] = _known("backup_staff", row.get("backup_staff"), names.staff, problems)
     told["tag_ids"] = _known("tags", row.get("tags"), names.tags, problems)
@@ -247,13 +244,21 @@ def _load(row: Json, names: _Names) -> tuple[Json, dict[str, str]]:
         if told["group_id"] is None:
             problems["group"] = "there is no group of this name"
     for name in ("slots", "dates"):
-        told[name] = _rosters(name, row.get(name), names, problems)
+        told[name] = [
+            {
+                **_without_staff(one),
+                "staff_ids": _known(f"{name}.{place}.staff", one.get("staff"), names.staff, problems),
+            }
+            for place, one in enumerate(_objects(name, row.get(name), problems))
+        ]
     told["caps"] = [
         {
-            "cap": cap.get("cap"),
-            "staff_id": (_known("caps", [cap.get("staff")], names.staff, problems) or [0])[0],
+            **_without_staff(one),
+            "staff_id": next(
+                iter(_known(f"caps.{place}.staff", [one.get("staff")], names.staff, problems)), 0
+            ),
         }
-        for cap in _dicts(row.get("caps"))
+        for place, one in enumerate(_objects("caps", row.get("caps"), problems))
     ]
     if problems:
         return {}, problems
@@ -263,16 +268,16 @@ def _load(row: Json, names: _Names) -> tuple[Json, dict[str, str]]:
         return {}, dict(_flat(error.messages))
 
 
-def _rosters(name: str, value: Any, names: _Names, problems: dict[str, str]) -> Any:
-    if value is not None and not isinstance(value, list):
-        problems[name] = "must be a list of slots"
-    return [
-        {
-            **{k: v for k, v in one.items() if k != "staff"},
-            "staff_ids": _known(f"{name}.{place}.staff", one.get("staff"), names.staff, problems),
-        }
-        for place, one in enumerate(_dicts(value))
-    ]
+def _without_staff(one: Json) -> Json:
+    return {name: value for name, value in one.items() if name != "staff"}
+
+
+def _objects(name: str, value: Any, problems: dict[str, str]) -> list[Json]:
+    """The objects of a list; anything else is a problem of the column."""
+    found = _dicts(value)
+    if value is not None and (not isinstance(value, list) or len(found) != len(value)):
+        problems[name] = "must be a list of objects"
+    return found
 
 
 def _known(path: str, told: Any, ids: Mapping[str, int], problems: dict[str, str]) -> list[int]:
@@ -283,7 +288,7 @@ def _known(path: str, told: Any, ids: Mapping[str, int], problems: dict[str, str
         return []
     found: list[int] = []
     for place, one in enumerate(told):
-        key = str(one).casefold() if "staff" in path or path == "caps" else str(one)
+        key = str(one).casefold() if "staff" in path else str(one)
         if key in ids:
             found.append(ids[key])
         else:
