@@ -24,6 +24,8 @@ TOTALS = {
     "tags": "SELECT count(*) FROM tags WHERE deleted_at IS NULL",
     "tagged": "SELECT count(*) FROM tag_assignments WHERE state IN ('active', 'pending_add')",
     "channel codes": "SELECT count(*) FROM channel_codes WHERE status = 'active'",
+    "group codes": "SELECT count(*) FROM group_codes WHERE status = 'active'",
+    "acquisition links": "SELECT count(*) FROM acquisition_links WHERE status = 'active'",
     "broadcasts": "SELECT count(*) FROM broadcasts",
     "losses, 24 h": "SELECT count(*) FROM losses WHERE lost_at > now() - interval '1 day'",
 }

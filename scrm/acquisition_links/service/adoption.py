@@ -69,7 +69,7 @@ def _locked(link_ids: Sequence[str]) -> Sequence[AcquisitionLink]:
             select(AcquisitionLink)
             .where(AcquisitionLink.link_id.in_(link_ids))
             .order_by(AcquisitionLink.id)
-            .with_for_update()
+            .with_for_update(key_share=True)
             .execution_options(populate_existing=True)
         )
         .all()

@@ -48,7 +48,7 @@ def settle(effect_ids: Sequence[int]) -> None:
         select(AcquisitionLink)
         .where(AcquisitionLink.id.in_(ended))
         .order_by(AcquisitionLink.id)
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )
     told = [link for link in links if link.effect_id in {None, ended[link.id].id}]

@@ -76,7 +76,9 @@ def delete_link(link_id: int) -> None:
 
 def locked_link(link_id: int) -> AcquisitionLink:
     """The link, locked; raises NotFound when there is none or it was deleted."""
-    link = session().get(AcquisitionLink, link_id, with_for_update=True, populate_existing=True)
+    link = session().get(
+        AcquisitionLink, link_id, with_for_update={"key_share": True}, populate_existing=True
+    )
     if link is None or link.status is LinkState.DELETED:
         raise NotFound(f"there is no acquisition link {link_id}")
     return link
@@ -107,7 +109,7 @@ def change_channel(channel_id: int, values: Mapping[str, Any]) -> LinkChannel:
     :raises NotFound: when there is no such channel
     :raises InvalidInput: when a tag or the welcome does not exist
     """
-    channel = session().get(LinkChannel, channel_id, with_for_update=True)
+    channel = session().get(LinkChannel, channel_id, with_for_update={"key_share": True})
     if channel is None:
         raise NotFound(f"there is no channel {channel_id}")
     check_tags(values.get("tag_ids", []))
@@ -142,4 +144,4 @@ def refresh_members(staff_ids: Sequence[int]) -> None:
         AcquisitionLink.staff_ids.bool_op("&&")(literal(list(staff_ids), ARRAY(BigInteger))),
         AcquisitionLink.status == LinkState.ACTIVE,
     )
-    push(session().scalars(naming.order_by(AcquisitionLink.id).with_for_update()).all())
+    push(session().scalars(naming.order_by(AcquisitionLink.id).with_for_update(key_share=True)).all())

@@ -132,7 +132,7 @@ WHERE l.link_id = r.link_id
 
 
 def _note_links(callbacks: Sequence[LinkCallback]) -> None:
-    """The newest times of what happened to links; one we do not know makes us read the list."""
+    """The newest times of what happened to links; one that is new to us, broke or was deleted makes us read the list."""
     news: dict[str, dict[str, Any]] = {}
     for one in callbacks:
         column = _column(one.fact)
@@ -141,8 +141,11 @@ def _note_links(callbacks: Sequence[LinkCallback]) -> None:
             row[column] = max(one.at, row.get(column, one.at))
     if not news:
         return
+    locked = (
+        select(AcquisitionLink.link_id).where(AcquisitionLink.link_id.in_(news)).order_by(AcquisitionLink.id)
+    )
+    known = set(session().scalars(locked.with_for_update(key_share=True)))  # in one order: no deadlock
     session().execute(_NEWEST, {"rows": orjson.dumps([news[key] for key in sorted(news)]).decode()})
-    known = set(session().scalars(select(AcquisitionLink.link_id).where(AcquisitionLink.link_id.in_(news))))
     if any(
         link_id not in known or row.keys() & {"unavailable_at", "gone_at"} for link_id, row in news.items()
     ):

@@ -72,7 +72,9 @@ def delete_entry_welcome(welcome_id: int) -> None:
 
 def locked_welcome(welcome_id: int) -> EntryWelcome:
     """The entry welcome, locked; raises NotFound when there is none or it was deleted."""
-    welcome = session().get(EntryWelcome, welcome_id, with_for_update=True, populate_existing=True)
+    welcome = session().get(
+        EntryWelcome, welcome_id, with_for_update={"key_share": True}, populate_existing=True
+    )
     if welcome is None or welcome.status is EntryState.DELETED:
         raise NotFound(f"there is no entry welcome {welcome_id}")
     return welcome

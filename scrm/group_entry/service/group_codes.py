@@ -81,7 +81,7 @@ def delete_group_code(code_id: int) -> None:
 
 def locked_code(code_id: int) -> GroupCode:
     """The code, locked; raises NotFound when there is none or it was deleted."""
-    code = session().get(GroupCode, code_id, with_for_update=True, populate_existing=True)
+    code = session().get(GroupCode, code_id, with_for_update={"key_share": True}, populate_existing=True)
     if code is None or code.status is EntryState.DELETED:
         raise NotFound(f"there is no group code {code_id}")
     return code

@@ -54,7 +54,7 @@ def settle(effect_ids: Sequence[int]) -> list[int]:
         select(GroupCode)
         .where(GroupCode.id.in_(ended))
         .order_by(GroupCode.id)
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )
     told = [code for code in codes if code.effect_id in {None, ended[code.id].id}]

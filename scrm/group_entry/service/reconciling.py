@@ -78,7 +78,7 @@ def apply_templates_seen(seen: Sequence[Json], missing: Sequence[str], asked_at:
             (EntryWelcome.accepted_at.is_(None)) | (EntryWelcome.accepted_at < asked_at),
         )
         .order_by(EntryWelcome.id)
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     ).all()  # fmt: skip
     changed = gone = 0
@@ -114,7 +114,7 @@ def _locked_codes(config_ids: Sequence[str], asked_at: datetime) -> Sequence[Gro
                 (GroupCode.accepted_at.is_(None)) | (GroupCode.accepted_at < asked_at),
             )
             .order_by(GroupCode.id)
-            .with_for_update()
+            .with_for_update(key_share=True)
             .execution_options(populate_existing=True)
         )
         .all()

@@ -107,7 +107,7 @@ def refresh(code_ids: Iterable[int]) -> None:
         select(GroupCode)
         .where(GroupCode.id.in_(ids))
         .order_by(GroupCode.id)
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     ).all()  # fmt: skip
     session().execute(_MARK, {"codes": ids, "now": utcnow(), "share": REOPEN_SHARE})

@@ -45,7 +45,7 @@ def settle(effect_ids: Sequence[int]) -> list[int]:
         select(EntryWelcome)
         .where(EntryWelcome.id.in_(ended))
         .order_by(EntryWelcome.id)
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )
     told = [one for one in welcomes if one.effect_id in {None, ended[one.id].id}]
