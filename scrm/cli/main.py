@@ -30,6 +30,7 @@ COMMANDS = {
     "inbox": ("scrm.cli.inbox:inbox_group", "Look at and replay received callbacks."),
     "effects": ("scrm.cli.effects:effects_group", "Look at, retry and resolve changes asked for at WeCom."),
     "limits": ("scrm.cli.limits:limits", "What WeCom's limits leave of each API."),
+    "codes": ("scrm.cli.codes:codes_group", "Channel codes: list, figures, export and import."),
     "losses": ("scrm.cli.losses:losses", "Customers lost of late, by member, and open alarms."),
     "transfers": (
         "scrm.cli.transfers:transfers_group",
