@@ -82,6 +82,7 @@ class Reason(StrEnum):
     PLAN_CANCELLED = "plan_cancelled"
     TAKEN_OUT = "taken_out"
     GROUP_DISMISSED = "group_dismissed"
+    MEMBER_LEFT = "member_left"
 
 
 class Resolution(StrEnum):

@@ -11,7 +11,7 @@ from scrm.staff.events import StaffLeft, StaffMerged, StaffReturned
 from scrm.transfers import jobs
 from scrm.transfers.events import CustomersHandedOver, ItemsSettled, PlanStarted, WatchesWanted
 from scrm.transfers.service import alerting, merging
-from scrm.transfers.service.activation import pause_for_returned
+from scrm.transfers.service.activation import pause_for_returned, stop_for_left
 from scrm.transfers.service.answers import record_answers
 from scrm.transfers.service.completing import BY_TRANSFER
 from scrm.transfers.service.results import settle_groups
@@ -63,6 +63,7 @@ def on_owner_changes(events: Sequence[GroupChanged]) -> None:
 @subscribe(StaffLeft)
 def on_left(events: Sequence[StaffLeft]) -> None:
     """Somebody has to look after the customers."""
+    stop_for_left([id_ for event in events for id_ in event.staff_ids])
     jobs.collect_unassigned.wake()
 
 
@@ -100,6 +101,7 @@ def on_settled(events: Sequence[ItemsSettled]) -> None:
 def on_watches_wanted(events: Sequence[WatchesWanted]) -> None:
     """WeCom knows more."""
     jobs.read_results.wake()
+    jobs.look_at_transferred_groups.wake()
 
 
 @subscribe(CustomersHandedOver)

@@ -21,7 +21,7 @@ from scrm.transfers.queries.distribution import distributed
 from scrm.transfers.queries.receivers import slots
 from scrm.transfers.queries.visibility import plan_for
 from scrm.transfers.service.plans import check_kind
-from scrm.transfers.service.states import finish_plans, move, refuse
+from scrm.transfers.service.states import finish_plans, may_become, move, refuse
 from scrm.transfers.service.unassigned import collect_own
 from scrm.wecom.effects import cancel
 from tags.rules.compiler import validate_condition
@@ -110,15 +110,15 @@ def cancel_plan(plan_id: int, scope: Scope) -> TransferPlan:
     plan = plan_for(plan_id, scope, lock=True)
     if not move([plan_id], PlanState.CANCELLED, finished_at=utcnow()):
         raise refuse(plan, "cancel", PlanState.CANCELLED)
-    session().execute(_CANCEL_PLANNED, {"plan": plan_id, "now": utcnow()})
+    session().execute(_CANCEL_PLANNED, {"plan": plan_id, "now": utcnow(), "reason": Reason.PLAN_CANCELLED})
     take_back_calls(plan_id)
     return plan_for(plan_id, scope)
 
 
-_CANCEL_PLANNED = text(f"""
-UPDATE transfer_items SET state = 'cancelled', reason = '{Reason.PLAN_CANCELLED}', settled_at = :now
+_CANCEL_PLANNED = text("""
+UPDATE transfer_items SET state = 'cancelled', reason = :reason, settled_at = :now
 WHERE plan_id = :plan AND state = 'planned'
-""")  # noqa: S608  # constants of this module
+""")
 
 
 def take_back_calls(plan_id: int) -> None:
@@ -151,4 +151,23 @@ def pause_for_returned(staff_ids: Sequence[int]) -> None:
     )
     running = [row.id for row in rows if row.state == PlanState.ACTIVE]
     for plan_id in move(running, PlanState.PAUSED, error="the member is back / 成员已返岗"):
+        take_back_calls(plan_id)
+
+
+def stop_for_left(staff_ids: Sequence[int]) -> None:
+    """Members left in the middle of handing over on the job: what was not asked for goes the resigned way."""
+    statement = (
+        select(TransferPlan.id)
+        .where(
+            TransferPlan.from_staff_id.in_(sorted(staff_ids)),
+            TransferPlan.kind == PlanKind.ON_JOB,
+            TransferPlan.state.in_(may_become(PlanState.CANCELLED)),
+        )
+        .with_for_update(key_share=True)
+        .order_by(TransferPlan.id)
+    )
+    now = utcnow()
+    plans = session().scalars(statement).all()
+    for plan_id in move(plans, PlanState.CANCELLED, finished_at=now, error="the member left / 成员已离职"):
+        session().execute(_CANCEL_PLANNED, {"plan": plan_id, "now": now, "reason": Reason.MEMBER_LEFT})
         take_back_calls(plan_id)

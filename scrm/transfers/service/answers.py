@@ -11,11 +11,10 @@ import orjson
 import structlog
 from sqlalchemy import Row, text
 
-from scrm.groups.service.details import want_groups
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.events import publish
-from scrm.transfers.events import ItemsSettled, PlanStarted
+from scrm.transfers.events import ItemsSettled, PlanStarted, WatchesWanted
 from scrm.transfers.models import ItemState, PlanState, Reason, TransferPlan
 from scrm.transfers.service.asking import SUBJECT, midnight
 from scrm.transfers.service.reasons import FULL, Meaning, meaning_of, words_of
@@ -23,6 +22,7 @@ from scrm.transfers.service.redistributing import Unsuccessful
 from scrm.transfers.service.settling import end_try, lock_plans
 from scrm.transfers.service.states import finish_plans, move
 from scrm.transfers.service.watches import want_watches
+from scrm.wecom.errors import explain
 from scrm.wecom.events import EffectSettled
 from scrm.wecom.models import EffectState
 from scrm.wecom.transfer_match import NOT_TOLD
@@ -148,7 +148,7 @@ def _write(call: Row[Any], plan: TransferPlan, found: Sorted) -> None:
         session().execute(_STARTED, {"rows": orjson.dumps(rows).decode(), "now": now, "takeover": takeover})
         want_watches(plan.kind, call.from_staff_id, call.to_staff_id, of_groups=call.of_groups)
         if call.of_groups:
-            want_groups(session().scalars(_CHATS, {"ids": [id_ for id_, _ in found.started]}))
+            publish(WatchesWanted())
     if found.closed:
         values = {"to": call.to_staff_id, "errcode": max(found.closed), "until": now + CLOSED_FOR}
         session().execute(_CLOSE_RECEIVER, values)
@@ -166,9 +166,6 @@ def _write(call: Row[Any], plan: TransferPlan, found: Sorted) -> None:
 _STARTED = text("""
 UPDATE transfer_items i SET state = 'waiting', accepted_at = :now, takeover_at = :takeover, errcode = r.errcode
 FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id bigint, errcode bigint) WHERE i.id = r.id
-""")
-_CHATS = text("""
-SELECT g.chat_id FROM transfer_items i JOIN customer_groups g ON g.id = i.group_id WHERE i.id = ANY(CAST(:ids AS bigint[]))
 """)
 _CLOSE_RECEIVER = text("""
 INSERT INTO transfer_closed_receivers (staff_id, errcode, until) VALUES (:to, :errcode, :until)
@@ -206,11 +203,18 @@ WHERE i.id = ANY(CAST(:ids AS bigint[]))
 
 def _stop(plan: TransferPlan, call: Row[Any], codes: set[int]) -> None:
     """Nothing of this plan can work until somebody mends what WeCom says: pause it and say what."""
-    told = [words_of(Reason.WECOM_REFUSED, code) for code in sorted(codes) if code != NOT_TOLD]
-    words = " · ".join(f"{each['zh']} / {each['en']}" for each in told if each) or call.error or "no answer"
+    told = [_words(code) for code in sorted(codes) if code != NOT_TOLD]
+    words = " · ".join(told) or call.error or "no answer"
     reason = f"{words}; mend it and resume the plan / 处理后请继续计划"
     if move([plan.id], PlanState.PAUSED, only=[PlanState.ACTIVE], error=reason):
         log.warning("transfer plan paused by itself", plan=plan.id, errcodes=sorted(codes))
+
+
+def _words(code: int) -> str:
+    """The code in both languages, with the console page where it is mended."""
+    words, row = words_of(Reason.WECOM_REFUSED, code), explain(code)
+    page = f" [{row.page}]" if row and row.page else ""
+    return f"{words['zh']} / {words['en']}{page}" if words else str(code)
 
 
 def _taken_back(call: Row[Any], plan: TransferPlan) -> None:

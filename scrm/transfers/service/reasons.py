@@ -27,6 +27,7 @@ WORDS: dict[str, tuple[str, str]] = {
     Reason.PLAN_CANCELLED: ("计划已取消", "the plan was cancelled"),
     Reason.TAKEN_OUT: ("已从计划中移除", "taken out of the plan"),
     Reason.GROUP_DISMISSED: ("群已解散", "the group was dismissed"),
+    Reason.MEMBER_LEFT: ("原成员已离职，请使用离职继承", "the handing-over member left; hand over as resigned"),
     Resolution.TRANSFERRED: ("已转接", "handed over"),
     Resolution.FOUND_OWNER: ("企业微信不再列为待分配", "no longer listed by WeCom"),
     Resolution.RETURNED: ("成员已返岗", "the member is back"),

@@ -32,6 +32,9 @@ from scrm.wecom.errors import WecomError
 STATUS = {1: Outcome.DONE, 2: Outcome.WAITING, 3: Outcome.REFUSED, 4: Outcome.LIMIT}  # 5: no record
 SHOWN_AFTER = timedelta(minutes=10)  # what WeCom took on so long ago is in its results
 GROUP_PATIENCE = timedelta(hours=26)  # until a group that WeCom took on must have its new owner
+GIVE_UP = timedelta(
+    days=7
+)  # after the takeover's time, while WeCom cannot be asked about a pair (one of them left)
 MOST_ATTEMPTS = 3  # calls about one item of which WeCom shows nothing
 BAD_CURSOR = 50100
 
@@ -54,6 +57,9 @@ def record_pages(pages: Sequence[tuple[Watched, Page | WecomError]], token: UUID
     for watch, page in good:
         if page.cursor is None:
             _nothing_shown(watch)
+    for watch, answer in pages:
+        if isinstance(answer, WecomError) and not answer.passing:
+            _given_up(watch)
     for watch, answer in pages:
         _write_step(watch, answer, token)
 
@@ -106,6 +112,28 @@ def _nothing_shown(watch: Watched) -> None:
     without_record(session().execute(_UNSEEN, values).all(), watch.pass_at)
 
 
+def _given_up(watch: Watched) -> None:
+    """WeCom refuses to tell of this pair: what should be over for a week is for a person."""
+    values = {
+        "kind": watch.kind,
+        "from": watch.from_staff_id,
+        "to": watch.to_staff_id,
+        "before": utcnow() - GIVE_UP,
+    }
+    rows = session().execute(_OVERDUE, values).all()
+    plans = lock_plans(row.plan_id for row in rows)
+    failures: dict[int, list[tuple[Unsuccessful, ItemState]]] = defaultdict(list)
+    for row in rows:
+        failure = Unsuccessful(row.id, Reason.NO_RECORD, row.errcode, watch.pass_at)
+        failures[row.plan_id].append((failure, ItemState.FAILED))
+    _end_tries(plans, failures)
+
+
+_OVERDUE = text("""
+SELECT i.id, i.plan_id, i.errcode FROM transfer_items i JOIN transfer_plans p ON p.id = i.plan_id
+WHERE p.kind = :kind AND i.from_staff_id = :from AND i.to_staff_id = :to AND i.state = 'waiting'
+AND i.customer_id IS NOT NULL AND i.takeover_at < :before ORDER BY i.id
+""")
 _UNSEEN = text("""
 SELECT i.id, i.plan_id, i.errcode, i.attempts FROM transfer_items i JOIN transfer_plans p ON p.id = i.plan_id
 WHERE p.kind = :kind AND i.from_staff_id = :from AND i.to_staff_id = :to AND i.state = 'waiting'
@@ -199,8 +227,10 @@ WHERE w.id = :id
 def look_at_groups(watch: Watched, token: UUID) -> None:
     """Settle groups by the owner that reading them showed, and have the others read again."""
     pair = {"kind": watch.kind, "from": watch.from_staff_id, "to": watch.to_staff_id}
+    want_groups(
+        session().scalars(_STILL_OLD, pair)
+    )  # before plans are held: readers of groups hold these first
     settle_groups(session().scalars(_GROUPS_OF_PAIR, pair).all())
-    want_groups(session().scalars(_STILL_OLD, pair))
     overdue = {**pair, "patience": GROUP_PATIENCE}
     without_record(session().execute(_NEVER_CAME, overdue).all(), watch.pass_at)
     values = {"passes": TransferWatch.passes + 1, "polled_at": watch.pass_at, "error": None}
@@ -210,7 +240,19 @@ def look_at_groups(watch: Watched, token: UUID) -> None:
 _PAIR = """FROM transfer_items i JOIN transfer_plans p ON p.id = i.plan_id JOIN customer_groups g ON g.id = i.group_id
 WHERE p.kind = :kind AND i.from_staff_id = :from AND i.to_staff_id = :to AND i.state = 'waiting'"""
 _GROUPS_OF_PAIR = text(f"SELECT i.group_id {_PAIR}")  # constants of this module
-_STILL_OLD = text(f"SELECT g.chat_id {_PAIR} AND g.status = 'normal'")
+_OTHER_OWNER = "g.status = 'normal' AND g.owner_staff_id IS DISTINCT FROM i.to_staff_id"
+_STILL_OLD = text(f"SELECT g.chat_id {_PAIR} AND {_OTHER_OWNER}")  # noqa: S608  # constants of this module
+_NEVER_CAME, overdue).all(), watch.pass_at)
+    values = {"passes": TransferWatch.passes + 1, "polled_at": watch.pass_at, "error": None}
+    _release(watch, token, {**values, "next_at": next_look(_standing(watch, of_groups=True), utcnow())})
+
+
+_PAIR = """FROM transfer_items i JOIN transfer_plans p ON p.id = i.plan_id JOIN customer_groups g ON g.id = i.group_id
+WHERE p.kind = :kind AND i.from_staff_id = :from AND i.to_staff_id = :to AND i.state = 'waiting'"""
+_GROUPS_OF_PAIR = text(f"SELECT i.group_id {_PAIR}")  # constants of this module
+_STILL_OLD = text(
+    f"SELECT g.chat_id {_PAIR} AND g.status = 'normal' AND g.owner_staff_id IS DISTINCT FROM i.to_staff_id"
+)  # noqa: S608  # constants of this module
 _NEVER_CAME = text(f"""
 SELECT i.id, i.plan_id, i.errcode, i.attempts {_PAIR} AND g.refreshed_at >= i.accepted_at + CAST(:patience AS interval)
 ORDER BY i.id

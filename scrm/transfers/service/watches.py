@@ -32,7 +32,8 @@ LEASE_SECONDS = 120.0
 def want_watches(kind: PlanKind, from_staff_id: int, to_staff_id: int, *, of_groups: bool) -> None:
     """See to it that what goes from one member to the other is asked about soon."""
     values = {
-        "kind": kind, "of_groups": of_groups, "from": from_staff_id, "to": to_staff_id, "at": utcnow() + FIRST_AFTER,
+        "kind": kind, "of_groups": of_groups, "from": from_staff_id, "to": to_staff_id,
+        "at": utcnow() + (timedelta(0) if of_groups else FIRST_AFTER),
     }  # fmt: skip
     session().execute(_WANT, values)
 

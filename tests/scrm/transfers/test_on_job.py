@@ -8,6 +8,7 @@ from datetime import timedelta
 from sqlalchemy import select
 
 from config.queues import Queue
+from scrm.alerts.models import AlertEntry
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session, transaction
 from scrm.kernel.permissions import Scope
@@ -122,6 +123,9 @@ def test_a_missing_permission_pauses_the_plan_and_loses_nobody(corp):
     here.work()
     assert here.state(plan) == "paused"
     assert "48002" in plan.error
+    assert "可调用接口的应用" in plan.error  # the console page
+    told = session().scalars(select(AlertEntry.key)).all()
+    assert [key for key in told if key.startswith(f"transfer_paused:{plan.id}:")]
     assert here.states(plan) == Counter(planned=3)
     here.control.clear_faults()
     with transaction():

@@ -242,3 +242,26 @@ def test_alerts_come_at_their_ages_and_then_every_week():
     steps = [step_of(age, (0, 1, 3, 7)) for age in (0, 1, 2, 3, 6, 7, 8, 13, 14, 20, 21)]
     assert steps == [0, 1, 1, 3, 3, 7, 7, 7, 14, 14, 21]
     assert step_of(0, (1, 3)) is None
+
+
+def test_a_member_who_leaves_in_the_middle_of_handing_over_goes_the_resigned_way(corp):
+    here = corp(members=3, customers=4)
+    ann = here.staff[0]
+    plan = here.started(
+        pairs=[{"customer_id": c.id, "to_staff_id": here.staff[1].id} for c in here.customers[:3]], rule=None
+    )
+    here.work()
+    extra = here.started(
+        pairs=[{"customer_id": here.customers[3].id, "to_staff_id": here.staff[2].id}], rule=None
+    )
+    here.control.delete_staff(ann.userid)
+    with transaction():
+        record_member_events([MemberEvent(ann.userid, utcnow(), gone=True)])
+    assert (here.state(plan), here.states(plan)) == ("cancelled", Counter(waiting=3))
+    assert (here.state(extra), [item.reason for item in here.items(extra)]) == ("cancelled", ["member_left"])
+    jobs.collect_unassigned()
+    (row,) = left_members()
+    assert (row["customers"], row["customers_unplanned"], row["customers_waiting"]) == (4, 1, 3)
+    for _ in range(2):
+        here.later(8 * DAY)
+    assert here.states(plan)["waiting"] == 0  # whatever WeCom says, nobody waits for ever
