@@ -60,7 +60,7 @@ SCHEDULE: tuple[Every | Daily, ...] = (
     Daily("scrm.acquisition_links.jobs.read_customers", "06:20"),
     Every("scrm.acquisition_links.jobs.read_wanted", 10),
     Every("scrm.acquisition_links.jobs.read_chats", 5),
-    Every("scrm.group_entry.jobs.review_codes", 60),
+    Every("scrm.group_entry.jobs.review_codes", 300),
     Every("scrm.group_entry.jobs.read_pictures", 30),
     Daily("scrm.group_entry.jobs.find_missed_joins", "04:50"),
     Every("scrm.losses.jobs.tell_losses", 2),
