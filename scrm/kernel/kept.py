@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TypeVar, cast
 
-from flask import current_app
+from flask import Flask, current_app
 
 T = TypeVar("T")
+
+
+def entering_app() -> Callable[[], AbstractContextManager[object]]:
+    """A function that enters the running app's context in another thread; needs an app context itself."""
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # Flask's own advice for threads
+    return app.app_context
 
 
 def kept(name: str, make: Callable[[], T]) -> T:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-
-from flask import Flask, current_app
+from contextlib import AbstractContextManager
 
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import db, transaction
 from scrm.kernel.events import subscribe
+from scrm.kernel.kept import entering_app
 from scrm.media import jobs
 from scrm.media.events import MediaWanted
 from scrm.media.service import uploading
@@ -18,6 +18,8 @@ from scrm.wecom import references
 from scrm.wecom.client import Client
 from scrm.wecom.errors import Stop
 from scrm.wecom.references import Reference
+
+Enter = Callable[[], AbstractContextManager[object]]
 
 
 @subscribe(MediaWanted)
@@ -40,16 +42,16 @@ class MediaLibrary:
 
     def opener(self) -> Callable[[Client, Reference], str]:
         """A function for other threads that uploads a file now; one thread of this process does it, others wait."""
-        app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-        return lambda client, reference: self._obtain(app, client, reference)
+        enter = entering_app()
+        return lambda client, reference: self._obtain(enter, client, reference)
 
     def forget(self, wanted: Sequence[Reference]) -> None:
         """WeCom does not know these ids any more."""
         with transaction():
             uploading.forget(wanted)
 
-    def _obtain(self, app: Flask, client: Client, reference: Reference) -> str:
-        with self._locks.setdefault(reference, threading.Lock()), app.app_context():
+    def _obtain(self, enter: Enter, client: Client, reference: Reference) -> str:
+        with self._locks.setdefault(reference, threading.Lock()), enter():
             known, files = uploading.living_ids([reference]), uploading.stored([reference])
             db.session.remove()  # nothing is open while WeCom is called
             if reference in known:

@@ -15,7 +15,7 @@ from scrm.kernel.db import session
 from scrm.kernel.redis import redis
 from scrm.kernel.schema import schema_revisions
 
-POSTGRES_LEAST = 15  # NULLS NOT DISTINCT and MERGE; the embedded one is 18
+POSTGRES_LEAST = 18  # RETURNING old and new; the embedded one is 18
 REDIS_LEAST = (6, 2)  # BLMOVE, which keeps a job of a killed worker
 
 
