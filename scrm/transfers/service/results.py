@@ -227,9 +227,8 @@ WHERE w.id = :id
 def look_at_groups(watch: Watched, token: UUID) -> None:
     """Settle groups by the owner that reading them showed, and have the others read again."""
     pair = {"kind": watch.kind, "from": watch.from_staff_id, "to": watch.to_staff_id}
-    want_groups(
-        session().scalars(_STILL_OLD, pair)
-    )  # before plans are held: readers of groups hold these first
+    # Before plans are held: those who read groups hold the groups first.
+    want_groups(session().scalars(_STILL_OLD, pair))
     settle_groups(session().scalars(_GROUPS_OF_PAIR, pair).all())
     overdue = {**pair, "patience": GROUP_PATIENCE}
     without_record(session().execute(_NEVER_CAME, overdue).all(), watch.pass_at)
@@ -241,18 +240,7 @@ _PAIR = """FROM transfer_items i JOIN transfer_plans p ON p.id = i.plan_id JOIN 
 WHERE p.kind = :kind AND i.from_staff_id = :from AND i.to_staff_id = :to AND i.state = 'waiting'"""
 _GROUPS_OF_PAIR = text(f"SELECT i.group_id {_PAIR}")  # constants of this module
 _OTHER_OWNER = "g.status = 'normal' AND g.owner_staff_id IS DISTINCT FROM i.to_staff_id"
-_STILL_OLD = text(f"SELECT g.chat_id {_PAIR} AND {_OTHER_OWNER}")  # noqa: S608  # constants of this module
-_NEVER_CAME, overdue).all(), watch.pass_at)
-    values = {"passes": TransferWatch.passes + 1, "polled_at": watch.pass_at, "error": None}
-    _release(watch, token, {**values, "next_at": next_look(_standing(watch, of_groups=True), utcnow())})
-
-
-_PAIR = """FROM transfer_items i JOIN transfer_plans p ON p.id = i.plan_id JOIN customer_groups g ON g.id = i.group_id
-WHERE p.kind = :kind AND i.from_staff_id = :from AND i.to_staff_id = :to AND i.state = 'waiting'"""
-_GROUPS_OF_PAIR = text(f"SELECT i.group_id {_PAIR}")  # constants of this module
-_STILL_OLD = text(
-    f"SELECT g.chat_id {_PAIR} AND g.status = 'normal' AND g.owner_staff_id IS DISTINCT FROM i.to_staff_id"
-)  # noqa: S608  # constants of this module
+_STILL_OLD = text(f"SELECT g.chat_id {_PAIR} AND {_OTHER_OWNER}")  # constants of this module
 _NEVER_CAME = text(f"""
 SELECT i.id, i.plan_id, i.errcode, i.attempts {_PAIR} AND g.refreshed_at >= i.accepted_at + CAST(:patience AS interval)
 ORDER BY i.id
