@@ -83,12 +83,11 @@ def turn(until: float, call_for_help: Callable[[], None] = lambda: None) -> bool
     """One thing the open run needs: pages of its parts until ``until`` (one of each at least), a slice, or a move on."""
     with transaction():
         run = open_run()
-        if run is None or run.state not in AT_WORK:
-            return False
-        need = work_waits(run)
-        if need is None:
-            return move_on(run.id)
-        run_id = run.id
+        need = work_waits(run) if run is not None and run.state in AT_WORK else None
+        run_id = run.id if run is not None else 0
+    if need is None:
+        with transaction():  # another one: whoever waits for the run must not hold what its end needs
+            return run_id != 0 and move_on(run_id)
     call_for_help()
     if need.work is Work.READ:
         Reading(run_id, need).run(until)
@@ -182,7 +181,8 @@ def _step(run_id: int, need: Need) -> None:
         try:
             _do(part, need.work)
         except SQLAlchemyError as error:
-            log.exception("slice not written", part=part.id, work=need.work)
+            say = log.exception if part.tries >= parts.TRIES else log.warning
+            say("slice not written", part=part.id, work=need.work, tries=part.tries, error=type(error).__name__)
             with transaction():
                 parts.put_off(part, f"{need.work}: {type(error).__name__}")
         reached("sync.slice_written")

@@ -110,7 +110,8 @@ def open_run() -> SyncRun | None:
 
 def locked_run(run_id: int) -> SyncRun:
     """One run, locked; raises NotFound."""
-    wanted = select(SyncRun).where(SyncRun.id == run_id).with_for_update()
+    # Its key stays free: workers who add parts to it, and whom we may have to wait for, look at that.
+    wanted = select(SyncRun).where(SyncRun.id == run_id).with_for_update(key_share=True)
     found: SyncRun | None = session().scalars(wanted.execution_options(populate_existing=True)).one_or_none()
     if found is None:
         raise NotFound(f"there is no sync run {run_id}")

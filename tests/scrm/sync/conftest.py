@@ -137,11 +137,8 @@ def versions(session):
     session.rollback()
     found = set()
     for table in DOMAIN:
-        found |= set(
-            session.execute(
-                text(f"SELECT '{table}', ctid::text, xmin::text, tableoid::text FROM {table}")
-            ).all()
-        )  # noqa: S608  # our tables
+        rows = text(f"SELECT '{table}', ctid::text, xmin::text, tableoid::text FROM {table}")  # noqa: S608  # ours
+        found |= set(session.execute(rows).all())
     session.rollback()
     return found
 
