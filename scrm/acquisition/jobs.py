@@ -10,7 +10,7 @@ import structlog
 
 from config.queues import Queue
 from scrm.acquisition.queries import due
-from scrm.acquisition.service import greeting, keeping, pictures, remark_rules
+from scrm.acquisition.service import arrivals, greeting, keeping, pictures, remark_rules
 from scrm.kernel.db import transaction
 from scrm.kernel.jobs import Job, job, others_wait
 from scrm.kernel.settings import settings
@@ -54,8 +54,9 @@ def notice_staff_changes() -> None:
 
 @job(Queue.BACKGROUND)
 def check_all_codes() -> None:
-    """Look at every code once a day, whatever was missed; calls nobody where nothing differs."""
+    """Look at every code and every add once a day, whatever was missed; calls nobody where nothing differs."""
     with transaction():
+        arrivals.count_missed()
         remark_rules.give_up_remarks()
         if keeping.have_checked(everything=True):
             keep_codes_current.wake()

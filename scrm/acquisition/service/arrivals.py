@@ -24,6 +24,7 @@ from tags.models import Tag
 from tags.service import Wish, assign
 
 SAME_ADD = timedelta(seconds=20)  # life of a welcome code: what several apps tell within it is one add
+MISSED_WITHIN = timedelta(days=3)  # of the row's last change; this is asked daily
 REMARK_DAYS = timedelta(days=7)  # who came longer ago keeps the remark they have
 TRANSFER = (
     "DELETE_BY_TRANSFER"  # Source of a deletion that handed the customer over (wecom-api.md section 3.1)
@@ -48,6 +49,12 @@ def note_states(follow_ids: Iterable[int]) -> None:
 def count_earlier(code_ids: Sequence[int]) -> None:
     """Codes that were adopted: who came through them before counts, and is not served again."""
     new = session().execute(_EARLIER, {"codes": list(code_ids)}).all()
+    _compute({row.follow_id for row in new})
+
+
+def count_missed() -> None:
+    """Relations that only a sync has seen: no callback told their add, so it counts and nobody is served so late."""
+    new = session().execute(_MISSED, {"since": utcnow() - MISSED_WITHIN}).all()
     _compute({row.follow_id for row in new})
 
 
@@ -84,21 +91,18 @@ ORDER BY f.id, v.at, v.kind
 ON CONFLICT (follow_id, at, kind) DO NOTHING RETURNING id, follow_id, channel_code_id
 """)
 _SEEN_AT = "coalesce(f.state_at, f.added_at, f.half_added_at, f.created_at)"
-_SEEN = text(f"""
-INSERT INTO channel_adds (follow_id, channel_code_id, staff_id, at, kind)
-SELECT f.id, c.id, f.staff_id, {_SEEN_AT}, 'seen'
-FROM follows f JOIN channel_codes c ON c.state = f.state
-WHERE f.id = ANY(CAST(:follows AS bigint[])) AND NOT EXISTS (
+_NOT_KNOWN = f"""NOT EXISTS (
   SELECT FROM channel_adds a WHERE a.follow_id = f.id AND a.channel_code_id = c.id AND NOT EXISTS (
-    SELECT FROM channel_losses l WHERE l.follow_id = f.id AND l.at > a.at AND l.at < {_SEEN_AT}))
-ORDER BY f.id ON CONFLICT (follow_id, at, kind) DO NOTHING RETURNING id, follow_id, channel_code_id
-""")  # noqa: S608  # a constant of this module
-_EARLIER = text(f"""
+    SELECT FROM channel_losses l WHERE l.follow_id = f.id AND l.at > a.at AND l.at < {_SEEN_AT}))"""  # noqa: S608  # constants
+_ADD_SEEN = f"""
 INSERT INTO channel_adds (follow_id, channel_code_id, staff_id, at, kind)
 SELECT f.id, c.id, f.staff_id, {_SEEN_AT}, 'seen'
-FROM channel_codes c JOIN follows f ON f.state = c.state WHERE c.id = ANY(CAST(:codes AS bigint[]))
-ORDER BY f.id ON CONFLICT (follow_id, at, kind) DO NOTHING RETURNING id, follow_id
-""")  # noqa: S608  # a constant of this module
+FROM follows f JOIN channel_codes c ON c.state = f.state WHERE %s AND {_NOT_KNOWN}
+ORDER BY f.id ON CONFLICT (follow_id, at, kind) DO NOTHING RETURNING id, follow_id, channel_code_id
+"""  # noqa: S608  # constants of this module
+_SEEN = text(_ADD_SEEN % "f.id = ANY(CAST(:follows AS bigint[]))")
+_EARLIER = text(_ADD_SEEN % "c.id = ANY(CAST(:codes AS bigint[]))")
+_MISSED = text(_ADD_SEEN % "f.updated_at > :since")
 
 
 def _work_out(new: Sequence[Any], lost: Sequence[int]) -> None:

@@ -17,7 +17,7 @@ def note_duties(codes: Sequence[ChannelCode], now: datetime) -> None:
     rows = [
         {"id": code.id, "users": held.get("user", []), "parties": held.get("party", [])}
         for code in sorted(codes, key=lambda c: c.id)
-        if (held := code.accepted or {}) is not None
+        for held in [code.accepted or {}]
     ]
     if not rows:
         return

@@ -191,9 +191,11 @@ def _free(plan: Plan, world: World, staff_id: int, *, usual: bool = True) -> boo
 
 
 def _keep(plan: Plan, world: World, able: Iterable[int]) -> list[int]:
-    """Nobody has room: whoever of the last list can still serve, else whoever can, else the last list as it is."""
-    still = [one for one in plan.last if one in world.able]
-    return still or list(able) or list(plan.last) or list(plan.usual.staff_ids)
+    """Nobody has room: whoever of the last list can still serve, else whoever can at all, else the last list as it is."""
+    for some in (plan.last, able, plan.usual.staff_ids, plan.backup):
+        if still := [one for one in some if one in world.able]:
+            return still
+    return list(plan.last) or list(plan.usual.staff_ids)
 
 
 def _check_at(plan: Plan, world: World, *, capped: bool, over: bool) -> datetime | None:

@@ -65,14 +65,18 @@ def keep_current(codes: Sequence[ChannelCode]) -> None:
 def have_checked(
     staff_ids: Iterable[int] = (), *, departments: bool = False, everything: bool = False
 ) -> bool:
-    """Members changed: codes that name them, or that name departments, are due; whether there are any."""
+    """Members changed: codes that name them, or that name departments, are due; whether there are any.
+
+    :param everything: all codes, and those that are over and still lie at WeCom
+    """
     values = {"ids": sorted(set(staff_ids)), "departments": departments, "all": everything, "now": utcnow()}
     return bool(session().scalars(_HAVE_CHECKED, values).all())
 
 
 _HAVE_CHECKED = text("""
 UPDATE channel_codes SET check_at = :now WHERE id IN (
-  SELECT id FROM channel_codes WHERE status IN ('pending', 'active', 'failed') AND (:all
+  SELECT id FROM channel_codes WHERE (:all AND config_id IS NOT NULL AND status IN ('closed', 'deleted'))
+  OR status IN ('pending', 'active', 'failed') AND (:all
     OR staff_ids && CAST(:ids AS bigint[]) OR backup_staff_ids && CAST(:ids AS bigint[])
     OR on_duty && CAST(:ids AS bigint[])
     OR EXISTS (SELECT FROM jsonb_array_elements(slots || dates) r, jsonb_array_elements(r -> 'staff_ids') s

@@ -68,9 +68,14 @@ def settle(effect_ids: Sequence[int]) -> None:
         code.effect_id = None
         _learn(code, ended[code.id])
     session().flush()
-    note_duties([code for code in told if not code.error], utcnow())
+    note_duties([code for code in told if not code.error or code.accepted is None], utcnow())
     alert([_refused(code, ended[code.id].id) for code in told if code.error])
-    push([code for code in told if not code.error])
+    push([code for code in told if not code.error or _still_there(code, ended[code.id])])
+
+
+def _still_there(code: ChannelCode, effect: Row[Any]) -> bool:
+    """Whether a code that is over has to be taken away yet although its last change was refused."""
+    return code.status in OVER and effect.kind != DELETE
 
 
 def _learn(code: ChannelCode, effect: Row[Any]) -> None:
@@ -87,7 +92,7 @@ def _learn(code: ChannelCode, effect: Row[Any]) -> None:
         if effect.kind == ADD and code.status not in OVER:
             code.status = CodeState.FAILED
         if effect.kind == UPDATE and effect.errcode == UNKNOWN_CONFIG and code.status not in OVER:
-            code.status = CodeState.MISSING
+            code.status, code.accepted = CodeState.MISSING, None
 
 
 def _made(code: ChannelCode, result: Mapping[str, Any]) -> None:

@@ -219,3 +219,26 @@ def test_temporary_codes_are_not_asked_about(api, staff, sandbox):
     carry_out()
     assert known_config_ids() == []
     assert api.get(f"{URL}/{made['id']}").json["status"] == "active"
+
+
+def test_an_add_that_only_a_sync_saw_counts_and_is_not_served(api, code, session):
+    from scrm.acquisition.jobs import check_all_codes
+    from scrm.customers.models import Customer, Follow
+
+    session.add(Customer(external_userid="wmSEEN"))
+    session.flush()
+    customer = session.scalars(select(Customer.id)).one()
+    session.add(
+        Follow(
+            customer_id=customer,
+            staff_id=code["staff_ids"][0],
+            state=code["state"],
+            state_at=utcnow(),
+            added_at=utcnow(),
+        )
+    )
+    session.commit()
+    for _ in range(2):
+        check_all_codes()
+    assert api.get(f"{URL}/{code['id']}").json["adds"] == 1
+    assert session.scalars(select(TagAssignment.id)).all() == []

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
+from scrm.acquisition.jobs import check_all_codes, keep_codes_current
 from scrm.acquisition.models import ChannelAdd, ChannelCode
 from scrm.customers.events import FollowChanged
 from scrm.customers.models import Follow
@@ -268,3 +269,28 @@ def test_the_tag_is_marked_at_wecom_exactly_once(code, door, tag, session):
         carry_out()
     [mark] = door.sandbox.log("externalcontact/mark_tag", everything=True)
     assert (mark["errcode"], mark["body"]["add_tag"]) == (0, [tag.wecom_id])
+
+
+def test_a_deleted_code_whose_last_change_was_refused_is_still_taken_away(api, code, sandbox):
+    made = code()
+    sandbox.fault("errcode", api="externalcontact/update_contact_way", errcode=40058, times=1)
+    api.patch(f"/api/v1/channel-codes/{made['id']}", json={"remark": "新"})
+    api.delete(f"/api/v1/channel-codes/{made['id']}")
+    carry_out()
+    carry_out()
+    assert sandbox.state_ids("contact_way") == []
+
+
+def test_a_refused_deletion_is_tried_again_the_next_day(api, code, sandbox):
+    made = code()
+    sandbox.fault("errcode", api="externalcontact/del_contact_way", errcode=48002, times=1)
+    api.delete(f"/api/v1/channel-codes/{made['id']}")
+    carry_out()
+    assert len(sandbox.state_ids("contact_way")) == 1
+    for job in (check_all_codes, keep_codes_current, carry_out):
+        job()
+    assert sandbox.state_ids("contact_way") == []
+    made = calls(sandbox)
+    for job in (check_all_codes, keep_codes_current, carry_out):
+        job()
+    assert calls(sandbox) == made
