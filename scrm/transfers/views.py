@@ -8,11 +8,12 @@ from typing import Any
 from scrm.kernel.db import transaction
 from scrm.kernel.http import api_blueprint, idempotent, page_schema
 from scrm.kernel.permissions import Permission, Scope, current_actor, needs
-from scrm.transfers import schemas
 from scrm.transfers.models import TransferPlan
 from scrm.transfers.queries import plans as queries
 from scrm.transfers.queries import unassigned
 from scrm.transfers.queries.visibility import plan_for
+from scrm.transfers.schemas import items as item_schemas
+from scrm.transfers.schemas import plans as plan_schemas
 from scrm.transfers.service import activation, defaults, pairs, plans, redistributing
 
 blueprint = api_blueprint(
@@ -22,8 +23,8 @@ blueprint = api_blueprint(
 
 @blueprint.route("/transfers/plans")
 @needs(Permission.TRANSFERS_READ)
-@blueprint.arguments(schemas.TransferPlanQuery, location="query")
-@blueprint.response(200, page_schema(schemas.TransferPlanOut))
+@blueprint.arguments(plan_schemas.TransferPlanQuery, location="query")
+@blueprint.response(200, page_schema(plan_schemas.TransferPlanOut))
 def list_plans(query: dict[str, Any]) -> dict[str, Any]:
     """List plans with their totals, newest first."""
     return queries.plan_page(current_actor().scope, query)
@@ -32,8 +33,8 @@ def list_plans(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.route("/transfers/plans", methods=["POST"])
 @needs(Permission.TRANSFERS_WRITE)
 @idempotent
-@blueprint.arguments(schemas.TransferPlanIn)
-@blueprint.response(201, schemas.TransferPlanOut)
+@blueprint.arguments(plan_schemas.TransferPlanIn)
+@blueprint.response(201, plan_schemas.TransferPlanOut)
 def create_plan(data: dict[str, Any]) -> TransferPlan:
     """Make a draft."""
     actor = current_actor()
@@ -42,7 +43,7 @@ def create_plan(data: dict[str, Any]) -> TransferPlan:
 
 @blueprint.route("/transfers/plans/<int:plan_id>")
 @needs(Permission.TRANSFERS_READ)
-@blueprint.response(200, schemas.TransferPlanOut)
+@blueprint.response(200, plan_schemas.TransferPlanOut)
 def get_plan(plan_id: int) -> TransferPlan:
     """Show one plan."""
     return queries.plan_detail(plan_id, current_actor().scope)
@@ -50,8 +51,8 @@ def get_plan(plan_id: int) -> TransferPlan:
 
 @blueprint.route("/transfers/plans/<int:plan_id>", methods=["PATCH"])
 @needs(Permission.TRANSFERS_WRITE)
-@blueprint.arguments(schemas.TransferPlanPatch)
-@blueprint.response(200, schemas.TransferPlanOut)
+@blueprint.arguments(plan_schemas.TransferPlanPatch)
+@blueprint.response(200, plan_schemas.TransferPlanOut)
 def edit_plan(data: dict[str, Any], plan_id: int) -> TransferPlan:
     """Change a draft, or of a plan under way what was not asked yet."""
     return _changed(lambda id_, scope: plans.edit_plan(id_, data, scope), plan_id)
@@ -68,7 +69,7 @@ def delete_plan(plan_id: int) -> None:
 
 @blueprint.route("/transfers/plans/<int:plan_id>/preview")
 @needs(Permission.TRANSFERS_READ)
-@blueprint.response(200, schemas.TransferPreviewOut)
+@blueprint.response(200, item_schemas.TransferPreviewOut)
 def preview_plan(plan_id: int) -> dict[str, Any]:
     """Say who would get how many, who cannot be handed over and why; changes nothing."""
     return queries.plan_preview(plan_id, current_actor().scope)
@@ -76,8 +77,8 @@ def preview_plan(plan_id: int) -> dict[str, Any]:
 
 @blueprint.route("/transfers/plans/<int:plan_id>/import", methods=["POST"])
 @needs(Permission.TRANSFERS_WRITE)
-@blueprint.arguments(schemas.TransferImportIn)
-@blueprint.response(200, schemas.TransferImportOut)
+@blueprint.arguments(plan_schemas.TransferImportIn)
+@blueprint.response(200, plan_schemas.TransferImportOut)
 def import_pairs(data: dict[str, Any], plan_id: int) -> pairs.Imported:
     """Read who goes to whom from CSV; with ``dry_run`` only say what would be taken."""
     scope = current_actor().scope
@@ -88,7 +89,7 @@ def import_pairs(data: dict[str, Any], plan_id: int) -> pairs.Imported:
 
 @blueprint.route("/transfers/plans/<int:plan_id>/activate", methods=["POST"])
 @needs(Permission.TRANSFERS_WRITE)
-@blueprint.response(200, schemas.TransferPlanOut)
+@blueprint.response(200, plan_schemas.TransferPlanOut)
 def activate_plan(plan_id: int) -> TransferPlan:
     """Fix who goes to whom and begin to ask WeCom."""
     return _changed(activation.activate_plan, plan_id)
@@ -96,7 +97,7 @@ def activate_plan(plan_id: int) -> TransferPlan:
 
 @blueprint.route("/transfers/plans/<int:plan_id>/pause", methods=["POST"])
 @needs(Permission.TRANSFERS_WRITE)
-@blueprint.response(200, schemas.TransferPlanOut)
+@blueprint.response(200, plan_schemas.TransferPlanOut)
 def pause_plan(plan_id: int) -> TransferPlan:
     """Ask for nothing further; what WeCom has taken on goes on."""
     return _changed(activation.pause_plan, plan_id)
@@ -104,7 +105,7 @@ def pause_plan(plan_id: int) -> TransferPlan:
 
 @blueprint.route("/transfers/plans/<int:plan_id>/resume", methods=["POST"])
 @needs(Permission.TRANSFERS_WRITE)
-@blueprint.response(200, schemas.TransferPlanOut)
+@blueprint.response(200, plan_schemas.TransferPlanOut)
 def resume_plan(plan_id: int) -> TransferPlan:
     """Go on after a pause."""
     return _changed(activation.resume_plan, plan_id)
@@ -112,7 +113,7 @@ def resume_plan(plan_id: int) -> TransferPlan:
 
 @blueprint.route("/transfers/plans/<int:plan_id>/cancel", methods=["POST"])
 @needs(Permission.TRANSFERS_WRITE)
-@blueprint.response(200, schemas.TransferPlanOut)
+@blueprint.response(200, plan_schemas.TransferPlanOut)
 def cancel_plan(plan_id: int) -> TransferPlan:
     """Cancel what was not asked for; WeCom cannot take back the rest, which is followed to its end."""
     return _changed(activation.cancel_plan, plan_id)
@@ -120,8 +121,8 @@ def cancel_plan(plan_id: int) -> TransferPlan:
 
 @blueprint.route("/transfers/plans/<int:plan_id>/items")
 @needs(Permission.TRANSFERS_READ)
-@blueprint.arguments(schemas.TransferItemQuery, location="query")
-@blueprint.response(200, page_schema(schemas.TransferItemOut))
+@blueprint.arguments(item_schemas.TransferItemQuery, location="query")
+@blueprint.response(200, page_schema(item_schemas.TransferItemOut))
 def list_items(query: dict[str, Any], plan_id: int) -> dict[str, Any]:
     """Customers and groups of a plan and what became of each."""
     return queries.item_page(plan_id, current_actor().scope, query)
@@ -129,8 +130,8 @@ def list_items(query: dict[str, Any], plan_id: int) -> dict[str, Any]:
 
 @blueprint.route("/transfers/plans/<int:plan_id>/items/assign", methods=["POST"])
 @needs(Permission.TRANSFERS_WRITE)
-@blueprint.arguments(schemas.TransferAssignIn)
-@blueprint.response(200, schemas.TransferChangedOut)
+@blueprint.arguments(item_schemas.TransferAssignIn)
+@blueprint.response(200, item_schemas.TransferChangedOut)
 def assign_items(data: dict[str, Any], plan_id: int) -> dict[str, int]:
     """Give items to one member: not asked yet, or such as did not work and are asked anew."""
     scope = current_actor().scope
@@ -142,8 +143,8 @@ def assign_items(data: dict[str, Any], plan_id: int) -> dict[str, int]:
 
 @blueprint.route("/transfers/plans/<int:plan_id>/items/take-out", methods=["POST"])
 @needs(Permission.TRANSFERS_WRITE)
-@blueprint.arguments(schemas.TransferTakeOutIn)
-@blueprint.response(200, schemas.TransferChangedOut)
+@blueprint.arguments(item_schemas.TransferTakeOutIn)
+@blueprint.response(200, item_schemas.TransferChangedOut)
 def take_out_items(data: dict[str, Any], plan_id: int) -> dict[str, int]:
     """Leave items out that nobody was asked about yet."""
     with transaction():
@@ -152,7 +153,7 @@ def take_out_items(data: dict[str, Any], plan_id: int) -> dict[str, int]:
 
 @blueprint.route("/transfers/plans/<int:plan_id>/results")
 @needs(Permission.TRANSFERS_READ)
-@blueprint.response(200, schemas.TransferResultsOut)
+@blueprint.response(200, item_schemas.TransferResultsOut)
 def get_results(plan_id: int) -> dict[str, Any]:
     """Say what became of a plan so far."""
     return queries.plan_results(plan_id, current_actor().scope)
@@ -160,7 +161,7 @@ def get_results(plan_id: int) -> dict[str, Any]:
 
 @blueprint.route("/transfers/unassigned")
 @needs(Permission.TRANSFERS_READ)
-@blueprint.response(200, schemas.TransferLeftMembersOut)
+@blueprint.response(200, item_schemas.TransferLeftMembersOut)
 def list_left_members() -> dict[str, Any]:
     """Members who left and still have customers or groups, with their ages in days."""
     return {"items": unassigned.left_members(current_actor().scope)}
@@ -168,8 +169,8 @@ def list_left_members() -> dict[str, Any]:
 
 @blueprint.route("/transfers/unassigned/customers")
 @needs(Permission.TRANSFERS_READ)
-@blueprint.arguments(schemas.TransferUnassignedQuery, location="query")
-@blueprint.response(200, page_schema(schemas.TransferUnassignedOut))
+@blueprint.arguments(item_schemas.TransferUnassignedQuery, location="query")
+@blueprint.response(200, page_schema(item_schemas.TransferUnassignedOut))
 def list_unassigned(query: dict[str, Any]) -> dict[str, Any]:
     """The customers themselves."""
     return unassigned.unassigned_page(current_actor().scope, query)
@@ -177,7 +178,7 @@ def list_unassigned(query: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.route("/transfers/defaults")
 @needs(Permission.TRANSFERS_READ)
-@blueprint.response(200, schemas.TransferDefaultsOut)
+@blueprint.response(200, item_schemas.TransferDefaultsOut)
 def list_defaults() -> dict[str, Any]:
     """What happens by itself when members leave, by department."""
     return {"items": queries.default_list()}
@@ -185,8 +186,8 @@ def list_defaults() -> dict[str, Any]:
 
 @blueprint.route("/transfers/defaults/<int:department_id>", methods=["PUT"])
 @needs(Permission.TRANSFERS_WRITE)
-@blueprint.arguments(schemas.TransferDefaultIn)
-@blueprint.response(200, schemas.TransferDefaultOut)
+@blueprint.arguments(item_schemas.TransferDefaultIn)
+@blueprint.response(200, item_schemas.TransferDefaultOut)
 def set_default(data: dict[str, Any], department_id: int) -> Any:
     """Set what happens when a member of this department leaves."""
     with transaction():

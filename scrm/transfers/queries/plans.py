@@ -24,7 +24,7 @@ from scrm.transfers.models import (
 )
 from scrm.transfers.queries.candidates import candidates
 from scrm.transfers.queries.distribution import distributed
-from scrm.transfers.queries.receivers import slots
+from scrm.transfers.queries.receivers import slots, unable_receivers
 from scrm.transfers.queries.visibility import plan_for, visible
 from tags.arrays import is_one_of
 
@@ -82,6 +82,7 @@ def plan_preview(plan_id: int, scope: Scope) -> dict[str, Any]:
         "customers": _sum(given, of_groups=False),
         "groups": _sum(given, of_groups=True),
         "receivers": _receivers(given),
+        "unable_receivers": unable_receivers(plan),
         "left_out": {
             "total": sum(row.number for row in left),
             "reasons": [{"reason": r.reason, "of_groups": r.of_groups, "number": r.number} for r in left],

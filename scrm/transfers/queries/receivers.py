@@ -6,16 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, TableValuedAlias, and_, exists, or_, select
+from sqlalchemy import BigInteger, ColumnElement, TableValuedAlias, and_, case, exists, or_, select
 
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.staff.models import Staff
 from scrm.staff.queries import leaders_of, staff_of_departments
-from scrm.transfers.models import ClosedReceiver, TransferPlan
+from scrm.transfers.models import ClosedReceiver, Reason, TransferPair, TransferPlan
 from tags.arrays import is_one_of, row_table
 
 ACTIVE_STAFF = 1  # Staff.status
+FULL = 40099  # the receiver's contacts are at their limit
 OF_GROUPS = -1  # the "share" that groups are split over: conditions are about customers
 
 
@@ -63,6 +64,28 @@ def slots(plan: TransferPlan) -> list[Slot]:
         for id_, weight in each.items():
             merged[id_] = merged.get(id_, 0) + weight
     return found + _slots(OF_GROUPS, merged, can)
+
+
+def unable_receivers(plan: TransferPlan) -> list[dict[str, Any]]:
+    """Members whom the rule names, or a person by hand, and who cannot receive now, with the reason."""
+    shares = (plan.rule or {}).get("shares") or []
+    named = {id_ for share in shares for id_ in _weights(share, plan.from_staff_id)}
+    by_hand = select(TransferPair.to_staff_id).where(TransferPair.plan_id == plan.id)
+    ids = named if plan.rule is not None else set(session().scalars(by_hand))
+    full = (
+        exists().where(ClosedReceiver.staff_id == Staff.id, ClosedReceiver.errcode == FULL).correlate(Staff)
+    )
+    reason = case(
+        (Staff.left_at.is_not(None), Reason.RECEIVER_LEFT.value),
+        (and_(Staff.status.is_not(None), Staff.status != ACTIVE_STAFF), Reason.RECEIVER_DISABLED.value),
+        (~able(), Reason.RECEIVER_WITHOUT_FEATURE.value),
+        (full, Reason.RECEIVER_FULL.value),
+        else_=Reason.RECEIVER_UNAVAILABLE.value,
+    )
+    rows = select(Staff.id.label("staff_id"), Staff.userid, Staff.name, reason.label("reason")).where(
+        is_one_of(Staff.id, ids), or_(~able(), closed())
+    )
+    return [dict(row._mapping) for row in session().execute(rows.order_by(Staff.id))]
 
 
 def _weights(share: Mapping[str, Any], handing_over: int) -> dict[int, int]:

@@ -142,6 +142,12 @@ def test_who_cannot_receive_gets_nobody(session, people):
     session.flush()
     plan = planned(people, rule=rule(*staff[1:]))
     assert left_out(plan) == {"no_receiver": 60}
+    unable = plan_preview(plan.id, Scope.all())["unable_receivers"]
+    assert [(each["userid"], each["reason"]) for each in unable] == [
+        ("bob", "receiver_left"),
+        ("cid", "receiver_without_feature"),
+        ("dan", "receiver_full"),
+    ]
     with pytest.raises(Conflict, match="nothing can be handed over"):
         activate_plan(plan.id, Scope.all())
 

@@ -225,6 +225,19 @@ def test_the_same_receiver_asked_again_is_not_confused_with_the_first_time(case)
     assert one.item.state == "refused"
 
 
+def test_an_event_told_twice_in_the_second_of_the_next_try_ends_only_the_first(case):
+    one = case()
+    one.answer()
+    second = utcnow().replace(microsecond=0)
+    one.asked_at = second
+    one.fails(one.staff[1], 0)
+    item = one.item
+    item.state, item.asked_at, item.settled_at = ItemState.WAITING, second + timedelta(milliseconds=500), None
+    one.session.flush()
+    one.fails(one.staff[1], 0)
+    assert one.item.state == "waiting"
+
+
 def test_a_relation_that_a_transfer_ended_long_ago_says_nothing(case):
     one = case()
     one.answer()

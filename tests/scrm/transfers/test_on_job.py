@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from config.queues import Queue
 from scrm.alerts.models import AlertEntry
+from scrm.customers.service.recording import TransferFailure, record_transfer_failures
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session, transaction
 from scrm.kernel.permissions import Scope
@@ -225,3 +226,36 @@ def test_refused_ones_can_be_given_to_somebody_else_by_hand(corp):
     assert (here.state(plan), here.states(plan)) == ("active", Counter(waiting=2))
     here.later(DAY + 120)
     assert (here.state(plan), here.states(plan)) == ("done", Counter(done=2))
+
+
+def test_wecom_is_asked_seldom_while_the_day_runs_and_often_after_it(corp):
+    here = corp(members=2, customers=2)
+    here.control.set_limits(transfer_seconds=26 * 3600)  # WeCom is late
+    result = "externalcontact/transfer_result"
+    plan = here.started()
+    here.work()
+    for _ in range(23 * 6):
+        here.late += 600
+        here.work(jobs.read_results)
+    during = len(here.asked(result))
+    assert 4 <= during <= 6  # once soon, then every six hours
+    here.control.set_limits(transfer_seconds=DAY)
+    here.control.advance_clock(here.late)  # WeCom's clock had stood still
+    here.wait(26 * 3600 - here.late)
+    for _ in range(12):
+        here.later(600)
+    assert here.states(plan) == Counter(done=2)
+    assert len(here.asked(result)) - during <= 6
+
+
+def test_a_transfer_that_failed_is_known_from_the_event_before_wecom_is_asked(corp):
+    here = corp(members=2, customers=1)
+    plan = here.started()
+    here.work()
+    (customer,), receiver = here.customers, here.staff[1]
+    failed = TransferFailure(receiver.userid, customer.external_userid, utcnow(), "customer_limit_exceed")
+    with transaction():
+        record_transfer_failures([failed, failed])
+    item = here.item(plan, customer)
+    assert (item.state, item.reason, here.state(plan)) == ("limit", "receiver_full", "done")
+    assert here.asked("externalcontact/transfer_result") == []
