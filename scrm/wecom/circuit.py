@@ -10,7 +10,6 @@ from scrm.wecom.errors import Deferred, ErrorKind, WecomError
 from scrm.wecom.models import Priority
 
 FIRST_PAUSE_SECONDS = 1.0  # a hiccup is over by then; an outage doubles it each time
-FORGET_SECONDS = 60.0  # failures further apart are no outage
 URGENT_PAUSE_SECONDS = 5.0  # a welcome lives 20 seconds: with one waiting, WeCom is tried this often
 URGENT = frozenset({Priority.WELCOME, Priority.REPLY})
 SYSTEM_BUSY = -1
@@ -35,6 +34,20 @@ class Change(StrEnum):
 
 
 @dataclass(frozen=True)
+class Ended:
+    """What the end of a call showed.
+
+    :param seconds: until somebody may try again
+    :param outage: WeCom does not answer here, or has answered nobody anywhere since this API fell silent: the failure
+        says nothing of the call itself
+    """
+
+    change: Change = Change.NONE
+    seconds: float = 0.0
+    outage: bool = False
+
+
+@dataclass(frozen=True)
 class CircuitRules:
     """The figures.
 
@@ -44,7 +57,6 @@ class CircuitRules:
     failures: int
     longest: float
     first: float = FIRST_PAUSE_SECONDS
-    forget: float = FORGET_SECONDS
 
     @classmethod
     def of(cls, settings: GovernorSettings) -> CircuitRules:

@@ -74,7 +74,7 @@ def claim_to_send(queue: Queue, gates: Gates, limit: int, seconds: float) -> lis
     works = _claimed(and_(ready, free), limit, seconds, values)
     for pair in gates.trying:
         works += _claimed(and_(ready, _of([pair])), 1, seconds, values)
-    return works
+    return sorted(works, key=lambda work: (work.kind.priority, work.id))
 
 
 def claim_to_ask(queue: Queue, gates: Gates, limit: int, seconds: float) -> list[Work]:

@@ -6,10 +6,10 @@ server's address for an hour (wecom-api.md section 1.1).
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections import deque
 
+from scrm.kernel.clock import shift, utcnow
 from scrm.wecom.store import SharedStore, StoreAway
 
 MOST = 2
@@ -22,12 +22,12 @@ class FetchGuard:
     def __init__(self, store: SharedStore, key: str) -> None:
         self._store = store
         self._key = key
-        self._allow = store.script("allow_fetch")
+        self._allow = store.script("prelude", "allow_fetch")
         self._own: deque[tuple[float, str]] = deque()
 
     def allow(self) -> str | None:
         """Count one fetch and return its id; None when there were enough in the last minute."""
-        now, fetch = time.monotonic(), uuid.uuid4().hex
+        now, fetch = utcnow().timestamp(), uuid.uuid4().hex
         while self._own and self._own[0][0] <= now - WINDOW_SECONDS:
             self._own.popleft()
         if len(self._own) >= MOST or not self._allowed_by_all(fetch):
@@ -45,6 +45,7 @@ class FetchGuard:
 
     def _allowed_by_all(self, fetch: str) -> bool:
         try:
-            return bool(self._allow([self._key], [fetch, int(WINDOW_SECONDS * 1000), MOST]))
+            moved = int(shift().total_seconds() * 1000)
+            return bool(self._allow([self._key], ["", moved, fetch, int(WINDOW_SECONDS * 1000), MOST]))
         except StoreAway:
             return True

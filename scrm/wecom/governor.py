@@ -21,7 +21,7 @@ from config.queues import Queue
 from config.settings import Governor as GovernorSettings
 from scrm.kernel import metrics
 from scrm.kernel.clock import shift
-from scrm.wecom.circuit import Change, CircuitRules, Heard, heard_in
+from scrm.wecom.circuit import Change, CircuitRules, Ended, Heard, heard_in
 from scrm.wecom.errors import Busy, Deferred, RateLimited, WecomError
 from scrm.wecom.limits import (
     CAP_GROWS_MS,
@@ -47,7 +47,7 @@ BUSY_SECONDS = 1.0  # 45033 passes as soon as a call ends
 JITTER = 0.2  # waits and cool-downs differ by up to this share, so that nobody wakes together
 NOTHING_SENT: Mapping[str, Any] = {}
 
-Release = Callable[..., tuple[Change, float]]
+Release = Callable[..., Ended]
 
 
 @dataclass(frozen=True)
@@ -254,36 +254,34 @@ class Governor:
         heard = heard_in(error)
         if isinstance(error, RateLimited | Busy) and heard is Heard.ANSWER:
             error.retry_after = self.cool_down(api, error)
-        change, seconds = release(heard)
-        if heard is Heard.SILENCE and change in {Change.OPENED, Change.STILL}:
-            error.outage, error.retry_after = True, seconds * (1 + random.random() * JITTER)
+        ended = release(heard)
+        error.outage = ended.outage
+        if ended.seconds:
+            error.retry_after = ended.seconds * (1 + random.random() * JITTER)
 
-    def _end(self, api: str, call: str, turn: Turn, heard: Heard) -> tuple[Change, float]:
+    def _end(self, api: str, call: str, turn: Turn, heard: Heard) -> Ended:
         circuit, own = self.circuit, self.rules(api).own
         name = f"{api} {self._caller.digest if own else ''}"
         args = [*self.clock, call, heard, int(turn.probe), name, self._caller.name, circuit.failures]
-        args += [int(seconds * 1000) for seconds in (circuit.first, circuit.longest, circuit.forget)]
-        keys = [*self._keys(api, ()), self.corp_key("circuits")]
+        args += [int(seconds * 1000) for seconds in (circuit.first, circuit.longest)]
+        keys = [*self._keys(api, ()), self.corp_key("circuits"), self.corp_key("answered")]
         try:
-            change, ms = self._released(keys, args)
+            change, ms, outage = self._released(keys, args)
         except StoreAway:  # the slot ends by itself
-            return Change.NONE, 0.0
-        return self._told(api, (Change(change.decode()), float(ms) / 1000))
+            return Ended()
+        return self._told(api, Ended(Change(change.decode()), float(ms) / 1000, bool(outage)))
 
-    def _told(self, api: str, told: tuple[Change, float]) -> tuple[Change, float]:
+    def _told(self, api: str, ended: Ended) -> Ended:
         """Say once, where it happened, that a circuit changed."""
-        change, seconds = told
-        if change is Change.OPENED:
+        app = self._caller.name
+        if ended.change is Change.OPENED:
             metrics.CIRCUIT_OPENED.labels(api).inc()
             log.warning(
-                "WeCom does not answer; the API is left alone",
-                api=api,
-                app=self._caller.name,
-                seconds=seconds,
+                "WeCom does not answer; the API is left alone", api=api, app=app, seconds=ended.seconds
             )
-        if change is Change.CLOSED:
-            log.warning("WeCom answers again", api=api, app=self._caller.name)
-        return told
+        if ended.change is Change.CLOSED:
+            log.warning("WeCom answers again", api=api, app=app)
+        return ended
 
     def _keys(self, api: str, buckets: Sequence[Bucket], *corp: str) -> list[str]:
         base = self.base(api)

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from scrm.wecom.circuit import Change, CircuitRules, Heard
+from scrm.wecom.circuit import Change, CircuitRules, Ended, Heard
 from scrm.wecom.limits import (
     LONGEST_COOLDOWN_SECONDS,
     RESERVE,
@@ -40,7 +40,7 @@ class _State:
     cool: float = 0.0
     long: float = 0.0
     failures: int = 0
-    failed_at: float = 0.0
+    silent_since: float = 0.0
     opened: float | None = None
     pause: float = 0.0
     probe: float = 0.0
@@ -61,6 +61,7 @@ class LocalBucket:
         self._now_ms = now_ms
         self._states: defaultdict[str, _State] = defaultdict(_State)
         self._lock = threading.Lock()
+        self._answered_at = 0.0
 
     def acquire(self, api: str, priority: Priority, buckets: Sequence[Bucket]) -> Turn:
         """Take a turn, or learn how long to wait. Only what the call takes is read of ``buckets``, not their figures."""
@@ -83,20 +84,20 @@ class LocalBucket:
                 state.probe = now + SLOT_SECONDS * 1000
             return Turn(True, probe=probe)
 
-    def release(self, api: str, turn: Turn, heard: Heard) -> tuple[Change, float]:
-        """The call has ended; the second value is the seconds until somebody may try again."""
+    def release(self, api: str, turn: Turn, heard: Heard) -> Ended:
+        """The call has ended."""
         with self._lock:
             state, now = self._states[api], self._now_ms()
             state.running -= 1
             if turn.probe:
                 state.probe = 0.0
             if heard is Heard.NOTHING or not self._circuit.failures:
-                return Change.NONE, 0.0
-            if heard is Heard.ANSWER:
-                closed = state.opened is not None
-                state.opened, state.failures = None, 0
-                return (Change.CLOSED if closed else Change.NONE), 0.0
-            return self._silence(state, now, turn)
+                return Ended()
+            if heard is Heard.SILENCE:
+                return self._silence(state, now, turn)
+            closed = state.opened is not None
+            state.opened, state.failures, self._answered_at = None, 0, now
+            return Ended(Change.CLOSED) if closed else Ended()
 
     def cool_down(
         self, api: str, buckets: Sequence[Bucket], ms: float, jitter: float, *, rate: bool
@@ -142,17 +143,19 @@ class LocalBucket:
             return Turn(False, again - now, "circuit")
         return Turn(False, TRYING_AGAIN_MS, "circuit") if now < state.probe else None
 
-    def _silence(self, state: _State, now: float, turn: Turn) -> tuple[Change, float]:
+    def _silence(self, state: _State, now: float, turn: Turn) -> Ended:
         if state.opened is not None:
             if turn.probe:
                 state.opened, state.pause = now, min(self._circuit.longest, 2 * state.pause)
-            return Change.STILL, max(0.0, state.opened + state.pause * 1000 - now) / 1000
-        recent = now - state.failed_at < self._circuit.forget * 1000
-        state.failures, state.failed_at = (state.failures if recent else 0) + 1, now
+            left = max(0.0, state.opened + state.pause * 1000 - now) / 1000
+            return Ended(Change.STILL, left, outage=True)
+        if not state.failures:
+            state.silent_since = now
+        state.failures += 1
         if state.failures < self._circuit.failures:
-            return Change.NONE, 0.0
-        state.opened, state.pause, state.failures = now, self._circuit.first, 0
-        return Change.OPENED, state.pause
+            return Ended(outage=state.failures > 1 and self._answered_at < state.silent_since)
+        state.opened, state.pause = now, self._circuit.first
+        return Ended(Change.OPENED, state.pause, outage=True)
 
     def _wanted(
         self, api: str, state: _State, buckets: Sequence[Bucket], now: float

@@ -101,9 +101,9 @@ class TokenStore:
         if not self._mine.acquire(blocking=False):
             return current.value
         try:
-            if time.monotonic() < self._early_try_at:
+            if _now() < self._early_try_at:
                 return current.value
-            self._early_try_at = time.monotonic() + EARLY_PAUSE_SECONDS
+            self._early_try_at = _now() + EARLY_PAUSE_SECONDS
             with self._locked() as locked:
                 newer = self._newest()
                 if not locked or (newer and _now() < newer.early_at):
@@ -126,7 +126,7 @@ class TokenStore:
         except WecomError as error:
             if isinstance(error, Retryable | Deferred) and error.errcode is None:
                 self._guard.refund(allowed)
-            self._failure = (time.monotonic(), error)
+            self._failure = (_now(), error)
             raise
         now = _now()
         early = max(now + seconds - self._early_seconds, now + EARLY_PAUSE_SECONDS)
@@ -135,7 +135,7 @@ class TokenStore:
         return self._held
 
     def _raise_recent_failure(self) -> None:
-        if self._failure and time.monotonic() - self._failure[0] < FAILURE_SECONDS:
+        if self._failure and 0 <= _now() - self._failure[0] < FAILURE_SECONDS:
             old = self._failure[1]
             raise type(old)(API, old.errcode, old.errmsg, retry_after=old.retry_after)
 

@@ -1,4 +1,4 @@
--- Before every script of the governor. ARGV[1]: the time in ms, or '' for Redis's own clock, so that all machines agree;
+-- Before every script that asks for the time. ARGV[1]: the time in ms, or '' for Redis's own clock, so that all machines agree;
 -- ARGV[2]: ms to add to it.
 local function present()
   local given = tonumber(ARGV[1])

@@ -77,14 +77,6 @@ def test_an_answer_in_between_begins_the_count_anew(store, settings, clock):
     assert gov.doors([API])[API].circuit == "closed"
 
 
-def test_failures_far_apart_are_no_outage(store, settings, clock):
-    gov = governor(store, settings, clock)
-    for _ in range(10):
-        fail(gov)
-        clock.ms += 61_000
-    assert gov.doors([API])[API].circuit == "closed"
-
-
 def test_one_call_tries_and_its_answer_closes_it(store, settings, clock):
     gov = opened(store, settings, clock)
     clock.ms += 1001
@@ -172,15 +164,38 @@ def test_other_apis_are_not_concerned(store, settings, clock):
     assert gov.try_turn("another/api", Priority.SYNC)[0].granted
 
 
-def test_what_failed_because_of_an_outage_says_so(store, settings, clock):
-    gov = governor(store, settings, clock)
-    errors = [error_for(API, -1) for _ in range(6)]
-    for error in errors[:5]:
+def outages(gov: Governor, times: int, between=lambda: None) -> list[bool]:
+    """Whether each failure of a row was told to be an outage."""
+    errors = [error_for(API, -1) for _ in range(times)]
+    for error in errors:
         fail(gov, error=error)
+        between()
+    return [error.outage for error in errors]
+
+
+def test_silence_everywhere_is_an_outage_from_the_second_failure_on(store, settings, clock):
+    gov = governor(store, settings, clock)
+    assert outages(gov, 4, between=lambda: setattr(clock, "ms", clock.ms + 300_000)) == [
+        False,
+        True,
+        True,
+        True,
+    ]
+
+
+def test_silence_of_one_api_while_others_answer_is_one_only_when_its_circuit_opens(store, settings, clock):
+    gov = governor(store, settings, clock)
+
+    def another_answers() -> None:
+        clock.ms += 10
+        gov.try_turn("another/api", Priority.SYNC)[1](Heard.ANSWER)
+
+    assert outages(gov, 5, another_answers) == [False, False, False, False, True]
     clock.ms += 1001
-    fail(gov, error=errors[5])
-    assert [error.outage for error in errors] == [False] * 4 + [True] * 2
-    assert 2 <= errors[5].retry_after <= 2.4
+    error = error_for(API, -1)
+    fail(gov, error=error)
+    assert error.outage
+    assert 2 <= error.retry_after <= 2.4
 
 
 def test_it_is_said_and_counted_once(shared, settings, clock):
