@@ -15,7 +15,7 @@ from scrm.kernel.db import transaction
 from scrm.kernel.events import publish
 from scrm.staff.events import StaffLeft
 from scrm.staff.models import Department, Staff, StaffDepartment
-from scrm.staff.service import ensure_staff
+from scrm.staff.service import ensure_staff, set_follow_users
 from scrm.wecom.jobs import carry_out_background, carry_out_events, carry_out_urgent
 from scrm.wecom.models import Effect, EffectState
 
@@ -168,6 +168,16 @@ def test_who_is_disabled_or_lost_the_feature_falls_out_without_an_event(code, st
         carry_out()
         assert not staff_changed()
     assert serving(made) == [staff[1]]
+
+
+def test_who_is_no_longer_in_wecoms_list_of_those_with_the_feature_falls_out(code, staff, serving, sandbox):
+    made = code(staff_ids=staff[:2])
+    userids = sandbox.state_ids("member")
+    for listed, expected in ((userids, staff[:2]), (userids[1:], staff[1:2]), (userids, staff[:2])):
+        with transaction():
+            set_follow_users(listed)
+        carry_out()
+        assert serving(made) == expected
 
 
 @pytest.fixture
