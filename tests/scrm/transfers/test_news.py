@@ -24,10 +24,19 @@ from scrm.kernel import events
 from scrm.kernel.clock import utcnow
 from scrm.kernel.permissions import Scope
 from scrm.staff.models import Staff
-from scrm.transfers.models import ItemState, Matter, PlanKind, PlanState, TransferItem, TransferPlan
+from scrm.transfers.models import (
+    ItemState,
+    Matter,
+    PlanKind,
+    PlanState,
+    TransferItem,
+    TransferPlan,
+    TransferWatch,
+)
 from scrm.transfers.service.activation import activate_plan
 from scrm.transfers.service.answers import record_answers
 from scrm.transfers.service.asking import ask_next
+from scrm.transfers.service.merging import move_transfers
 from scrm.transfers.service.plans import create_plan
 from scrm.transfers.service.settling import News, Outcome, settle
 from scrm.wecom.effects import settled
@@ -247,8 +256,6 @@ def test_a_relation_that_a_transfer_ended_long_ago_says_nothing(case):
 
 
 def test_an_add_says_of_a_colleague_on_the_job_only_that_wecom_is_to_be_asked(case):
-    from scrm.transfers.models import TransferWatch
-
     one = case()
     one.answer()
     watch = one.session.query(TransferWatch).filter_by(from_staff_id=one.staff[0].id).one()
@@ -300,3 +307,19 @@ def test_what_goes_wrong_at_wecom_again_and_again_ends(case):
             ask_next(one.plan.id)
             one.deliver()
     assert (one.item.state, one.item.reason, one.item.errcode) == ("failed", "wecom_refused", 6000)
+
+
+def test_two_rows_of_one_member_become_one_in_transfers_too(case, session):
+    one = case()
+    one.answer()
+    receiver = one.staff[1]
+    kept = make_staff(session, "kept")[0]
+    move_transfers(kept.id, receiver.id)
+    watches = session.query(TransferWatch).filter_by(from_staff_id=one.staff[0].id).all()
+    assert [(watch.to_staff_id, watch.next_at is not None) for watch in watches] == [(kept.id, True)]
+    one.poll(Outcome.DONE, kept, 25, 24)
+    assert (one.item.state, one.item.to_staff_id) == ("done", kept.id)
+    other = case(PlanKind.RESIGNED)
+    move_transfers(kept.id, other.staff[0].id)
+    session.expire_all()
+    assert (other.plan.from_staff_id, other.item.from_staff_id) == (kept.id, kept.id)
