@@ -80,6 +80,33 @@ def test_broadcasts_at_full_rate_never_make_a_welcome_wait(store, settings, cloc
     assert max(waits) == 0
 
 
+def test_threads_of_several_processes_broadcasting_all_they_can_are_never_in_a_welcomes_way(shared, settings):
+    """In real time: every welcome is granted at its first asking, though no broadcast could be granted any more."""
+    several = [governor(shared, settings, None, per_minute=3000) for _ in range(4)]
+    over, taken = threading.Event(), []
+
+    def broadcast(gov: Governor) -> None:
+        while not over.is_set():
+            turn, release = gov.try_turn(API, Priority.BROADCAST)
+            if turn.granted:
+                taken.append(turn)
+                over.wait(0.002)  # the call
+                release()
+
+    with ThreadPoolExecutor(12) as pool:
+        running = [pool.submit(broadcast, gov) for gov in several * 3]
+        while several[0].try_turn(API, Priority.BROADCAST)[0].granted:
+            pass  # until the broadcasts have taken all that is theirs
+        asked = [
+            several[n % 4].try_turn(API, Priority.WELCOME) for n in range(7)
+        ]  # more than that are for later
+        granted_at_once = [turn.granted for turn, _ in asked]
+        over.set()
+    assert granted_at_once == [True] * 7
+    assert [future.exception() for future in running] == [None] * 12
+    assert taken
+
+
 def test_every_priority_leaves_its_reserve_to_those_who_go_first(store, settings, clock):
     left = {}
     for priority in reversed(Priority):
