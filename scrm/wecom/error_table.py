@@ -79,7 +79,7 @@ MISSING: tuple[Line, ...] = (
     ("not_found", (84061,), "member and customer are not in contact", "成员与客户不存在联系关系"),
     ("not_found", (84084,), "the member does not follow this customer", "成员未添加该客户"),
     ("not_found", (86001, 86003, 86004, 86006), "no such app chat", "应用群聊不存在"),
-    ("not_found", (90502, 90509), "not a customer group", "不是客户群"),
+    ("not_found", (90501, 90509), "not a customer group", "不是客户群"),
     ("not_found", (95000, 95004), "no such customer service account", "客服账号不存在"),
     ("not_found", (301061,), "no such user in the archive", "存档用户不存在"),
     ("not_found", (610003, 610004), "no such scene or customer", "场景或客户不存在"),

@@ -46,6 +46,27 @@ def test_what_an_admin_can_mend_names_the_console_page():
     assert all(row.page for row in TABLE.values() if row.kind == ErrorKind.DENIED)
 
 
+@pytest.mark.parametrize(
+    ("kind", "codes"),
+    [
+        (ErrorKind.NOT_FOUND, [40096, 41044, 84061, 84084, 90501, 90509]),  # what it names is not there
+        (ErrorKind.DENIED, [40098, 40143, 41054, 48002, 60020, 84074]),  # an admin mends it
+        (
+            ErrorKind.STOP,
+            [40097, 40099, 40100, *range(40128, 40132), 41055, 41058, 41091, 41095, 90500, 90502, 90504],
+        ),
+        (ErrorKind.STOP, [90507, 90508, 90510, 90511, 830001, 830002, 830003]),
+    ],
+)
+def test_codes_of_transfers_templates_and_links_are_in_their_class(kind, codes):
+    assert {code: kind_of(code) for code in codes} == dict.fromkeys(codes, kind)
+
+
+def test_each_refusal_of_a_group_transfer_says_its_own_reason():
+    said = {code: TABLE[code].en for code in (90500, 90502, 90504, 90507, 90508, 90510, 90511)}
+    assert len(set(said.values())) == len(said)
+
+
 def test_an_errcode_nobody_knows_stops():
     error = error_for("some/api", 123456)
     assert (type(error), error.errcode, kind_of(123456)) == (Stop, 123456, ErrorKind.STOP)
