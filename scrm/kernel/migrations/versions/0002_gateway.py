@@ -732,6 +732,12 @@ def upgrade():
     op.execute('ALTER TABLE channel_adds DROP CONSTRAINT pk_channel_adds, ADD CONSTRAINT pk_channel_adds PRIMARY KEY (id)')
     op.execute('UPDATE channel_adds a SET staff_id = f.staff_id FROM follows f WHERE f.id = a.follow_id')
     op.execute("UPDATE channel_codes SET on_duty = staff_ids, check_at = now() WHERE status <> 'deleted'")
+    op.execute("UPDATE channel_adds a SET kind = 'half' FROM follows f WHERE f.id = a.follow_id AND f.half_added_at = a.at AND f.added_at IS DISTINCT FROM a.at")
+    op.execute("INSERT INTO channel_losses (follow_id, at, by) SELECT id, deleted_by_customer_at, 'customer' FROM follows WHERE deleted_by_customer_at IS NOT NULL UNION ALL SELECT id, deleted_by_staff_at, CASE WHEN delete_source = 'DELETE_BY_TRANSFER' THEN 'transfer' ELSE 'staff' END FROM follows WHERE deleted_by_staff_at IS NOT NULL")
+    op.execute('UPDATE channel_adds a SET lost_at = l.at, lost_by = l.by FROM (SELECT DISTINCT ON (a.follow_id) a.follow_id, l.at, l.by FROM channel_adds a JOIN channel_losses l ON l.follow_id = a.follow_id AND l.at >= a.at ORDER BY a.follow_id, l.at, l.by) l WHERE l.follow_id = a.follow_id')
+    op.execute("INSERT INTO channel_duties (channel_code_id, staff_id, from_at) SELECT c.id, s.id, c.created_at FROM channel_codes c JOIN staff s ON lower(s.userid) IN (SELECT lower(u) FROM jsonb_array_elements_text(c.accepted -> 'user') u) WHERE c.status = 'active' AND jsonb_typeof(c.accepted -> 'user') = 'array'")
+    op.execute('UPDATE welcomes w SET channel_code_id = a.channel_code_id FROM channel_adds a WHERE a.follow_id = w.follow_id AND a.at = w.event_at')
+    op.execute("UPDATE effects SET parked = 'person', parked_at = now() WHERE state = 'unknown' AND next_at IS NULL AND lease_token IS NULL")
     # ### end Alembic commands ###
 
 
