@@ -25,7 +25,7 @@ KIND = Kind(
     Priority.TAG,
     posting(API),
     ask,
-    ask_api="externalcontact/customer_acquisition/get",
+    ask_api="externalcontact/customer_acquisition/list_link",
     question=(
         "在管理后台「客户联系 › 获客助手」查看该链接是否已经删除。",
         "Look in the console under 客户联系 › 获客助手: is the link gone?",

@@ -23,7 +23,7 @@ KIND = Kind(
     find_groups,
     ask_after=10.0,
     patience=5.0,
-    ask_api="externalcontact/groupchat/get",
+    ask_api="externalcontact/groupchat/list",
     question=(
         "在管理后台「客户联系 › 客户群」查看这些群的群主是否已是接替成员。",
         "Look in the console under 客户联系 › 客户群: does the new owner own these groups?",

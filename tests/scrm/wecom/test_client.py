@@ -5,6 +5,7 @@ import json
 import logging
 import threading
 import traceback
+from datetime import timedelta
 
 import pytest
 import structlog
@@ -12,8 +13,9 @@ import structlog
 from config.logging import configure_logging
 from config.settings import Log, SettingsError
 from scrm.kernel import metrics
+from scrm.kernel.clock import utcnow
 from scrm.wecom.client import Gateway, wecom
-from scrm.wecom.errors import NotFound, Retryable, Stop, TokenExpired, Unclear, WecomError
+from scrm.wecom.errors import Deferred, NotFound, Retryable, Stop, TokenExpired, Unclear, WecomError
 from scrm.wecom.models import Priority
 from scrm.wecom.parallel import run_parallel
 from scrm.wecom.queries import limits_left
@@ -216,3 +218,28 @@ def test_every_api_that_was_called_is_told(client):
     assert apis["media/uploadimg"].windows[-1].source == "1.4"  # known from the table, never called
     assert apis["gettoken"].app == "main"  # counted per app
     assert apis[FOLLOW_USERS].app is None
+
+
+def test_a_call_whose_time_is_over_does_not_leave(client, sandbox):
+    client.get(FOLLOW_USERS)
+    late = client.with_options(leave_by=utcnow() - timedelta(seconds=1))
+    with pytest.raises(Deferred, match="too late"):
+        late.post("externalcontact/add_corp_tag", {"group_name": "来源", "tag": [{"name": "展会"}]})
+    assert sandbox.log(api="externalcontact/add_corp_tag", everything=True) == []
+
+
+def test_a_token_that_took_too_long_to_get_makes_the_call_too_late(client, sandbox):
+    sandbox.fault("latency", api="gettoken", seconds=0.25)
+    soon = client.with_options(leave_by=utcnow() + timedelta(seconds=0.1))
+    with pytest.raises(Deferred):
+        soon.get(FOLLOW_USERS)
+    assert sandbox.log_counts()["gettoken"] == {"0": 1}
+    assert FOLLOW_USERS not in sandbox.log_counts()
+
+
+def test_silence_of_gettoken_is_put_off_and_says_that_nothing_left(client, sandbox):
+    sandbox.fault("errcode", api="gettoken", errcode=-1, times=None)
+    with pytest.raises(Retryable) as problem:
+        client.get(FOLLOW_USERS)
+    assert problem.value.errcode is None  # -1 is not an answer to this call
+    assert FOLLOW_USERS not in sandbox.log_counts()

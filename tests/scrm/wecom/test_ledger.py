@@ -10,10 +10,12 @@ from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from config.queues import Queue
-from scrm.kernel.clock import utcnow
+from scrm.kernel.clock import shifted, utcnow
 from scrm.kernel.db import session, transaction
+from scrm.wecom import outcomes
 from scrm.wecom.claiming import claim_to_ask, claim_to_send
 from scrm.wecom.effects import Intent, cancel, plan
+from scrm.wecom.errors import Retryable, Stop, Unclear
 from scrm.wecom.gates import Gates
 from scrm.wecom.jobs import forget_effects
 from scrm.wecom.lane import Lane
@@ -226,3 +228,37 @@ def test_a_worker_that_dies_while_asking_does_not_leave_the_effect_to_nobody(com
 def _end_leases() -> None:
     with transaction():
         session().execute(update(Effect).values(lease_until=utcnow() - timedelta(seconds=1)))
+
+
+def test_a_welcome_whose_moment_passes_while_it_waits_for_a_token_is_not_called_too_late(corp, app, redis):
+    api = "externalcontact/send_welcome_msg"
+    app.extensions.pop("scrm_wecom", None)
+    redis.flushdb()  # no token is known any more
+    corp.control.fault("latency", api="gettoken", seconds=0.4)
+    made = planned("welcome", {"welcome_code": "C"}, deadline_at=utcnow() + timedelta(seconds=0.2))
+    while Lane(Queue.URGENT).run():
+        pass
+    with shifted(timedelta(seconds=1)):
+        carry_out("welcome")
+    assert effect(made).state == EffectState.EXPIRED
+    assert corp.control.log(api=api, everything=True) == []
+
+
+@pytest.mark.parametrize(
+    "error", [Unclear("media/upload", None, "time-out"), Retryable("media/upload", None, "away")]
+)
+def test_what_a_call_needs_and_cannot_have_puts_it_off_without_counting(committed, error):
+    planned("welcome", {})
+    with transaction():
+        (work,) = claim_to_send(Queue.URGENT, Gates(), 1, 60)
+    outcome = outcomes.not_ready(work, error, utcnow(), 5)
+    assert (outcome.state, outcome.counted) == (EffectState.PLANNED, False)
+    assert outcome.next_at > utcnow()
+
+
+def test_a_file_that_wecom_refuses_fails_the_effect_that_needs_it(committed):
+    planned("welcome", {})
+    with transaction():
+        (work,) = claim_to_send(Queue.URGENT, Gates(), 1, 60)
+    outcome = outcomes.not_ready(work, Stop("media/upload", 40004, "type"), utcnow(), 5)
+    assert (outcome.state, outcome.errcode) == (EffectState.FAILED, 40004)

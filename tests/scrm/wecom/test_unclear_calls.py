@@ -210,9 +210,11 @@ def test_every_kind_without_an_answer_happens_exactly_once(corp, kind, fault):
     assert effect(made).state == EffectState.UNKNOWN
     corp.control.clear_faults()
     due_now(made)
+    called = len(corp.control.log(everything=True))
     row = settle(made, kind)
     assert row.state == EffectState.CONFIRMED
     assert len(corp.accepted(api)) - before == calls_carried_out(kind, fault)
+    assert corp.control.log(everything=True)[called]["api"] == kinds()[kind].asked_at
 
 
 def calls_carried_out(kind: str, fault: str) -> int:
