@@ -21,19 +21,24 @@ from scrm.wecom.governor import Governor
 from scrm.wecom.models import Circuit
 from scrm.wecom.store import StoreAway
 
+TOLD_AFTER_SECONDS = (
+    5.0  # idle connections cut all at once open a circuit for a second; nobody need hear of that
+)
 Open = Mapping[tuple[str, str], tuple[str, float]]
 """(API, digest of the app it is counted for or empty) of open circuits: the app that met it, Unix time of opening."""
 
 
 def open_now() -> Open | None:
-    """The open circuits as calls left them in Redis; None when that cannot be known now."""
+    """Circuits open for a while, as calls left them in Redis; None when that cannot be known now."""
     governor = _any_governor()
     if governor is None:
         return None
     try:
-        return governor.open_circuits()
+        found = governor.open_circuits()
     except StoreAway:
         return None
+    latest = utcnow().timestamp() - TOLD_AFTER_SECONDS
+    return {name: (app, since) for name, (app, since) in found.items() if since <= latest}
 
 
 def differ(present: Open) -> bool:
