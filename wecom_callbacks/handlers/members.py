@@ -5,7 +5,13 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import Any
 
-from scrm.staff.service import DepartmentEvent, MemberEvent, record_department_events, record_member_events
+from scrm.staff.service import (
+    DepartmentEvent,
+    MemberEvent,
+    doubt_members,
+    record_department_events,
+    record_member_events,
+)
 from wecom_callbacks.reasons import Ignored
 from wecom_callbacks.registry import Batch, Callback, Reasons, handles, ignoring, named, text
 
@@ -16,7 +22,18 @@ def member_changed(batch: Batch) -> Reasons:
     """A member came, changed (a new userid too) or left."""
     told, ignored = named(batch, "UserID")
     record_member_events([_member(one) for one in told])
+    doubt_members(_userid_now(one) for one in told if _half_told(one))
     return ignored
+
+
+def _half_told(callback: Callback) -> bool:
+    """Whether a change names departments or who leads them, and not the other: WeCom then has to be asked."""
+    named_parts = {name for name in ("Department", "IsLeaderInDept") if _numbers(callback.fields.get(name))}
+    return callback.change_type == "update_user" and len(named_parts) == 1
+
+
+def _userid_now(callback: Callback) -> str:
+    return text(callback.fields.get("NewUserID")) or str(callback.fields["UserID"])
 
 
 def department_changed(batch: Batch) -> Reasons:

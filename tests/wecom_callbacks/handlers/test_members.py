@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from scrm.kernel.db import transaction
 from scrm.staff.models import Department, Staff, StaffDepartment
@@ -45,6 +45,28 @@ def test_a_new_member_arrives_with_departments(session):
     )
     rows = session.execute(select(StaffDepartment.department_id, StaffDepartment.is_leader)).all()
     assert sorted(rows) == [(1, True), (2, False)]
+
+
+@pytest.mark.parametrize(
+    "half",
+    [
+        b"<xml><UserID>zhangsan</UserID><IsLeaderInDept>0,1</IsLeaderInDept></xml>",
+        b"<xml><UserID>zhangsan</UserID><Department>2,3</Department></xml>",
+        b"<xml><UserID>zhangsan</UserID><NewUserID>zs01</NewUserID><Department>2,3</Department></xml>",
+    ],
+)
+def test_leading_without_departments_or_the_other_way_round_is_asked_from_wecom(session, half):
+    tell("create_user", CREATE_USER)
+    session.execute(update(Staff).values(refreshed_at=AT))
+    tell("update_user", half, 5)
+    assert session.scalars(select(Staff.refreshed_at)).all() == [None]
+
+
+def test_a_change_that_names_departments_and_who_leads_them_needs_no_question(session):
+    tell("create_user", CREATE_USER)
+    session.execute(update(Staff).values(refreshed_at=AT))
+    tell("update_user", CREATE_USER, 5)
+    assert session.scalars(select(Staff.refreshed_at)).all() == [AT]
 
 
 def test_a_changed_userid_keeps_the_member(session):
