@@ -182,7 +182,13 @@ def _step(run_id: int, need: Need) -> None:
             _do(part, need.work)
         except SQLAlchemyError as error:
             say = log.exception if part.tries >= parts.TRIES else log.warning
-            say("slice not written", part=part.id, work=need.work, tries=part.tries, error=type(error).__name__)
+            say(
+                "slice not written",
+                part=part.id,
+                work=need.work,
+                tries=part.tries,
+                error=type(error).__name__,
+            )
             with transaction():
                 parts.put_off(part, f"{need.work}: {type(error).__name__}")
         reached("sync.slice_written")

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from sqlalchemy import delete, select, text
 
+from scrm.acquisition.service.arrivals import count_missed
 from scrm.conversations.service.messages import link_customers as link_messages
 from scrm.groups.service.linking import link_all_customers
 from scrm.kernel.db import session
@@ -46,10 +47,11 @@ def _totals(counts: Any) -> dict[str, int]:
 
 
 def _recognize(run: SyncRun) -> None:
-    """Stays and messages of people who were no customers until this run."""
+    """Stays and messages of people who were no customers until this run, and through which code newcomers had come."""
     stays = link_all_customers()
     note_stays(stays, [stay for stay in stays if stay.left_at is not None])
     link_messages()
+    count_missed()
     touch(run.id, {stay.customer_id for stay in stays})
 
 
