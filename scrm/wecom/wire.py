@@ -25,6 +25,7 @@ from scrm.wecom.errors import Denied, RateLimited, Retryable, Stop, Unclear, Wec
 JSON_HEADERS = {"Content-Type": "application/json; charset=utf-8"}
 NEVER_SENT = (ConnectTimeoutError, NewConnectionError, ProxyError, SSLError)
 SECRET_QUERY = re.compile(r"((?:access_token|corpsecret)=)[^&\s'\"]+")
+ESCAPED_NUL = b"\\u0000"
 FROM_IP = re.compile(r"from ip: ([0-9a-fA-F.:]+)")  # the trail of errmsg (wecom-api.md section 1.2)
 TOO_MANY_REQUESTS, SERVICE_UNAVAILABLE = 429, 503
 CLIENT_ERRORS, SERVER_ERRORS = 400, 500
@@ -88,9 +89,21 @@ class Wire(WeChatClient):
 
     def _decode_result(self, res: requests.Response) -> Any:
         try:
-            return orjson.loads(res.content)
-        except orjson.JSONDecodeError:  # wechatpy's decoder allows raw control characters in names
-            return super()._decode_result(res)  # type: ignore[no-untyped-call]  # wechatpy
+            answer = orjson.loads(res.content)
+        except (
+            orjson.JSONDecodeError
+        ):  # wechatpy's decoder allows raw control characters and half characters in names
+            return _storable(super()._decode_result(res))  # type: ignore[no-untyped-call]  # wechatpy
+        return _storable(answer) if ESCAPED_NUL in res.content else answer
+
+
+def _storable(value: Any) -> Any:
+    """Without what PostgreSQL cannot hold, so that one person's odd name does not stop everybody's sync."""
+    if isinstance(value, str):
+        return value.replace("\0", "").encode("utf-8", "ignore").decode()
+    if isinstance(value, dict):
+        return {key: _storable(inner) for key, inner in value.items()}
+    return [_storable(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _session(base_url: str) -> requests.Session:
