@@ -46,8 +46,8 @@ class MediaLibrary:
         return lambda client, reference: self._obtain(enter, client, reference)
 
     def forget(self, wanted: Sequence[Reference]) -> None:
-        """WeCom does not know these ids any more."""
-        with transaction():
+        """WeCom does not know these ids any more. Calls say so in their threads: never in the lane's own session."""
+        with entering_app()(), transaction():
             uploading.forget(wanted)
 
     def _obtain(self, enter: Enter, client: Client, reference: Reference) -> str:

@@ -105,7 +105,7 @@ def _copy(value: Any) -> Any:
 class Resolver:
     """The files of one batch of payloads: looked up together, uploaded in the calls' threads where need be.
 
-    Made in a thread with an app context; :meth:`fill` and :meth:`sent_in_vain` may be called from any.
+    Made in a thread with an app context; :meth:`fill` and :meth:`forget` may be called from any.
     """
 
     def __init__(self, payloads: Sequence[Json]) -> None:
@@ -119,10 +119,11 @@ class Resolver:
         wanted = named_in(payload)
         if not wanted or self._obtain is None:
             return payload
+        ids: dict[Reference, str] = {}  # its own: other threads forget what WeCom refuses to them
         for reference in wanted:
-            if reference not in self._ids:
-                self._ids[reference] = self._obtain(client, reference)
-        return with_ids(payload, self._ids)
+            known = self._ids.get(reference)
+            ids[reference] = self._ids[reference] = known or self._obtain(client, reference)
+        return with_ids(payload, ids)
 
     def forget(self, payload: Json) -> bool:
         """WeCom refused an id (40007): upload the payload's files anew next time; whether there are any."""

@@ -17,7 +17,8 @@ from scrm.media.models import MediaUpload, Use
 from scrm.media.service.keeping import delete_file
 from scrm.media.service.uploading import keep_ready
 from scrm.wecom.models import EffectState
-from scrm.wecom.references import named_in, with_ids
+from scrm.wecom.parallel import submit
+from scrm.wecom.references import Reference, Resolver, library, named_in, with_ids
 from tests.scrm.media.conftest import MP4, PNG, carried_out, kept, send_welcome
 
 UPLOAD, WELCOME = "media/upload", "externalcontact/send_welcome_msg"
@@ -81,6 +82,31 @@ def test_an_id_that_wecom_forgot_is_made_anew_and_the_message_arrives(sandbox, m
         told = carried_out(told.key)
     assert told.state == EffectState.CONFIRMED, told.error
     assert uploads(sandbox) == 2
+
+
+def test_a_call_that_finds_an_id_dead_does_not_touch_the_lane_s_own_transaction(sandbox, member):
+    """Calls run in threads while the lane records others: sharing its session would commit or lose each other's rows."""
+    file = kept()
+    send_welcome(sandbox, member, [image(file.id)])
+    reference = Reference(file.id, Use.IMAGE.value)
+    with pytest.raises(ZeroDivisionError), transaction():  # noqa: PT012  # the lane's transaction comes to nothing
+        submit(lambda: library().forget([reference])).result()
+        raise ZeroDivisionError
+    assert the_upload().media_id is None
+
+
+def test_a_file_forgotten_by_one_call_while_another_is_filled_does_not_break_that_one():
+    """Threads share what they know of a batch's files."""
+    resolver = Resolver([])
+
+    def obtain(client, reference):
+        if reference.library_id == 2:
+            resolver.forget(image(1))  # what another thread does when WeCom refuses the id
+        return f"m{reference.library_id}"
+
+    resolver._obtain = obtain
+    filled = resolver.fill(None, {"attachments": [image(1), image(2)]})
+    assert [part["image"] for part in filled["attachments"]] == [{"media_id": "m1"}, {"media_id": "m2"}]
 
 
 def test_files_of_a_message_are_uploaded_before_it_is_sent_and_renewed_before_they_end(sandbox, member, now):
