@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
 
 from config.queues import Queue
 from scrm.kernel.clock import utcnow
@@ -19,7 +20,7 @@ from scrm.kernel.events import publish
 from scrm.kernel.settings import settings
 from scrm.wecom.events import EffectSettled, EffectsPlanned
 from scrm.wecom.models import Effect, EffectState, Parked
-from scrm.wecom.registry import kind_named
+from scrm.wecom.registry import kind_named, kinds
 
 LONGEST_WAIT = timedelta(
     days=30
@@ -141,7 +142,7 @@ def retry(effect_id: int) -> Effect:
     """Send a failed effect again, from the start; one whose end nobody could hear of is told again.
 
     :raises NotFound: no such effect
-    :raises Conflict: it has not failed, or its deadline has passed
+    :raises Conflict: it has not failed, its deadline has passed, or sending it again would do something twice
     """
     effect = _locked(effect_id)
     if effect.parked is Parked.UNTOLD:
@@ -150,7 +151,30 @@ def retry(effect_id: int) -> Effect:
         return effect
     if effect.state != EffectState.FAILED:
         raise Conflict(f"effect {effect_id} is {effect.state}; only a failed one can be retried")
+    if session().scalar(select(exists().where(Effect.id == effect_id, would_double()))):
+        raise Conflict(
+            f"effect {effect_id} is not sent again: whoever planned it has planned another since, or does so by itself"
+        )
     return _plan_again(effect)
+
+
+def would_double() -> ColumnElement[bool]:
+    """The clause of failed effects whose sending again would make or move something twice.
+
+    A newer one of the subject was planned in their place (``Kind.once``), or whoever planned them has gone on since
+    (``Kind.planned_anew``).
+    """
+    newer = aliased(Effect)
+    nothing_came = (EffectState.CANCELLED, EffectState.EXPIRED)
+    replaced = exists().where(
+        newer.subject == Effect.subject,
+        newer.kind == Effect.kind,
+        newer.id > Effect.id,
+        newer.state.not_in(nothing_came),
+    )
+    once = [kind.name for kind in kinds().values() if kind.once]
+    gone_on = [kind.name for kind in kinds().values() if kind.planned_anew]
+    return or_(Effect.kind.in_(gone_on), and_(Effect.kind.in_(once), replaced))
 
 
 def _locked(effect_id: int) -> Effect:

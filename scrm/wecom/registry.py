@@ -77,6 +77,10 @@ class Kind:
     :param already: errcodes of ``send`` that mean it is as wanted already
     :param ask_after: seconds after sending before asking can be conclusive
     :param in_order: effects of one subject are carried out one after the other, oldest first
+    :param once: makes its subject at WeCom, so that a second one would be made: of several failed ones of a subject only the
+        newest may be sent again
+    :param planned_anew: whoever planned it goes on by itself after a failure (asks for another receiver, say), so a failed
+        one is never sent again
     :param identity: key of ``result`` that names what WeCom made; no two effects share its value
     :param masked: payload keys that are never shown
     :param backoff: first and longest pause in seconds before a retry
@@ -95,6 +99,8 @@ class Kind:
     already: frozenset[int] = frozenset()
     ask_after: float = 2.0
     in_order: bool = False
+    once: bool = False
+    planned_anew: bool = False
     identity: str | None = None
     masked: frozenset[str] = frozenset()
     backoff: tuple[float, float] = (2.0, 300.0)

@@ -17,6 +17,7 @@ from scrm.kernel.db import session
 from scrm.kernel.errors import InvalidInput
 from scrm.kernel.events import publish
 from scrm.wecom.claiming import OPEN, free
+from scrm.wecom.effects import would_double
 from scrm.wecom.events import EffectsPlanned
 from scrm.wecom.models import Effect, EffectState, Parked
 from scrm.wecom.registry import kinds
@@ -48,7 +49,7 @@ class Retried:
     :param by_kind: how many of each kind
     :param too_late: failed, and their deadline has passed
     :param superseded: failed, and a newer effect of the same subject was sent since: its value would be overwritten.
-        By id they are taken all the same.
+        By id they are taken all the same, unless something would be made or moved twice.
     :param more: whether more would fit (call again)
     """
 
@@ -149,7 +150,7 @@ def _too_late(now: datetime) -> ColumnElement[bool]:
 
 
 def _superseded(selection: Selection) -> ColumnElement[bool]:
-    """Sets something that a newer effect of the same subject has set or will set."""
+    """Sets something that a newer effect of the same subject has set or will set, or would make something twice."""
     newer = aliased(Effect)
     ordered = [kind.name for kind in kinds().values() if kind.in_order]
     later = exists().where(
@@ -160,4 +161,5 @@ def _superseded(selection: Selection) -> ColumnElement[bool]:
     )
     by_id = selection.ids is not None
     told = Effect.parked.is_distinct_from(Parked.UNTOLD)
-    return and_(Effect.kind.in_([] if by_id else ordered), told, later)
+    overwrites = and_(Effect.kind.in_([] if by_id else ordered), later)
+    return and_(told, or_(overwrites, would_double()))

@@ -55,4 +55,5 @@ KIND = Kind(
         "在管理后台「客户联系 › 获客助手」查看是否已有这个链接。",
         "Look in the console under 客户联系 › 获客助手: is the link there?",
     ),
+    once=True,
 )

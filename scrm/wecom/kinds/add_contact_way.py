@@ -61,4 +61,5 @@ KIND = Kind(
         "接口创建的「联系我」不在后台显示：若从未得到二维码，可视为未生效并重新创建，多出的一个无人使用。",
         "Contact ways made by API are not shown in the console: if nobody ever got its QR code, take it as not done and make it again; a second one that nobody has does no harm.",
     ),
+    once=True,
 )

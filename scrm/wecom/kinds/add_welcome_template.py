@@ -35,4 +35,5 @@ KIND = Kind(
         "请群主在客户端「客户群 › 入群欢迎语」查看素材列表中是否已有这一条。",
         "Ask a group owner to look in the client under 客户群 › 入群欢迎语: is this template in the list?",
     ),
+    once=True,
 )

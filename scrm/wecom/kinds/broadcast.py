@@ -82,4 +82,5 @@ KIND = Kind(
         "在管理后台「客户联系 › 群发工具」或发送成员的「群发助手」查看是否已有这条群发任务。重复创建会让客户收到两次。",
         "Look in the console under 客户联系 › 群发工具, or in the sender's 群发助手: is the task there? A second one would reach customers twice.",
     ),
+    once=True,
 )

@@ -28,4 +28,5 @@ KIND = Kind(
         "在管理后台「客户联系 › 客户群」查看这些群的群主是否已是接替成员。",
         "Look in the console under 客户联系 › 客户群: does the new owner own these groups?",
     ),
+    planned_anew=True,
 )

@@ -29,4 +29,5 @@ KIND = Kind(
         "在管理后台「客户联系 › 在职继承」查看这些客户是否正在转接或已经转接。",
         "Look in the console under 客户联系 › 在职继承: are these customers being handed over, or have they been?",
     ),
+    planned_anew=True,
 )

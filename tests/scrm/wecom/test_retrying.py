@@ -10,7 +10,8 @@ from sqlalchemy import select, update
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session as db_session
 from scrm.kernel.db import transaction
-from scrm.kernel.errors import InvalidInput
+from scrm.kernel.errors import Conflict, InvalidInput
+from scrm.wecom.effects import retry
 from scrm.wecom.models import Effect, EffectState, Parked
 from scrm.wecom.retrying import Selection, look, retry_all
 from tests.scrm.wecom.conftest import planned
@@ -76,6 +77,28 @@ def test_an_old_value_never_overwrites_a_newer_one(session):
     assert (seen.by_kind, seen.superseded) == ({"remark": 1}, 1)
     assert retried(errcode=60020) == [alone]
     assert retried(ids=[old]) == [old]  # whoever names it means it
+
+
+def test_nothing_is_made_twice_because_an_older_try_is_sent_again(session):
+    """A code that failed was planned again by itself: two contact ways would share its state, one of them nobody's."""
+    older = failed("add_contact_way", 60020, subject="channel_code:1")
+    newer = failed("add_contact_way", 60020, subject="channel_code:1")
+    made = failed("add_join_way", 60020, subject="group_code:1")
+    put(
+        planned("add_join_way", {}, subject="group_code:1"), state=EffectState.CONFIRMED, finished_at=utcnow()
+    )
+    assert retried(ids=[older, made]) == []
+    with pytest.raises(Conflict, match="planned another"):
+        retry(older)
+    assert look(Selection(errcode=60020)).superseded == 2
+    assert retried(errcode=60020) == [newer]
+
+
+def test_a_transfer_that_failed_is_left_to_its_plan_which_may_have_asked_somebody_else(session):
+    made = failed("transfer_customer", -1, subject="transfer_call:1", parked=Parked.EXHAUSTED)
+    assert retried(errcode=-1) == retried(ids=[made]) == []
+    with pytest.raises(Conflict, match="by itself"):
+        retry(made)
 
 
 def test_only_failed_and_untold_ones_are_taken(session):
