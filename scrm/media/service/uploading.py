@@ -59,14 +59,16 @@ def keep_ready(messages: Iterable[Any], field: str = "attachments") -> None:
 
 
 def want(references: Sequence[Reference]) -> None:
-    """Keep WeCom's ids of these files alive for ``[media] keep_days`` from now."""
-    if not references:
-        return
+    """Keep WeCom's ids of these files alive for ``[media] keep_days`` from now; files that are gone are left out."""
+    there = _held(references)
     until = utcnow() + timedelta(days=settings().media.keep_days)
     rows = [
         {"media_file_id": r.library_id, "use": Use(r.use), "keep_until": until}
         for r in sorted(set(references))
+        if r.library_id in there
     ]
+    if not rows:
+        return
     adding = insert(MediaUpload)
     adding = adding.on_conflict_do_update(
         index_elements=["media_file_id", "use"],
@@ -74,7 +76,16 @@ def want(references: Sequence[Reference]) -> None:
         where=MediaUpload.keep_until < adding.excluded.keep_until - timedelta(hours=1),
     )
     session().execute(adding, rows)
-    publish(MediaWanted(tuple(sorted({r.library_id for r in references}))))
+    publish(MediaWanted(tuple(sorted(there))))
+
+
+def _held(references: Sequence[Reference]) -> set[int]:
+    """The files of the library among these, held against removal until the transaction ends."""
+    if not references:
+        return set()
+    ids = {r.library_id for r in references}
+    found = select(MediaFile.id).where(MediaFile.id.in_(ids), MediaFile.deleted_at.is_(None))
+    return set(session().scalars(found.order_by(MediaFile.id).with_for_update(read=True, key_share=True)))
 
 
 def living_ids(references: Sequence[Reference]) -> dict[Reference, str]:

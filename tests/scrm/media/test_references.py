@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select, update
 
+from config.queues import Queue
 from scrm.kernel.db import session as current_session
 from scrm.kernel.db import transaction
 from scrm.kernel.errors import InvalidInput
@@ -16,6 +17,7 @@ from scrm.media.jobs import renew_media
 from scrm.media.models import MediaUpload, Use
 from scrm.media.service.keeping import delete_file
 from scrm.media.service.uploading import keep_ready
+from scrm.wecom.effects import Intent, plan
 from scrm.wecom.models import EffectState
 from scrm.wecom.parallel import submit
 from scrm.wecom.references import Reference, Resolver, library, named_in, with_ids
@@ -167,6 +169,20 @@ def test_a_message_whose_file_was_deleted_fails_with_that_reason(sandbox, member
     told = send_welcome(sandbox, member, [image(file.id)])
     assert told.state == EffectState.FAILED
     assert f"no file {file.id}" in told.error
+
+
+def test_a_message_whose_file_was_removed_long_ago_fails_alone_and_the_others_of_its_batch_arrive(
+    sandbox, member
+):
+    file = kept()
+    gone, there = file.id + 1000, file.id
+    with transaction():
+        plan(
+            [Intent(kind="broadcast", key="lost", queue=Queue.URGENT, payload={"attachments": [image(gone)]})]
+        )
+    assert send_welcome(sandbox, member, [image(there)]).state is EffectState.CONFIRMED
+    lost = carried_out("lost")
+    assert (lost.state, lost.error) == (EffectState.FAILED, f"the media library has no file {gone}")
 
 
 def test_a_draft_with_an_unknown_file_is_refused_by_its_place(session):
