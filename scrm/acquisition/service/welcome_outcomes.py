@@ -13,6 +13,7 @@ from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.wecom.effects import Intent, plan
 from scrm.wecom.models import Effect, EffectState
+from scrm.wecom.references import named_in
 
 KIND = "welcome"
 BAD_ATTACHMENT = frozenset(
@@ -63,8 +64,15 @@ def _reason(effect: Row[Any]) -> str:
 
 
 def _text_may_go(welcome: Welcome, effect: Row[Any]) -> bool:
-    blamed = effect.errcode in BAD_ATTACHMENT and "attachments" in effect.payload
-    return blamed and "text" in effect.payload and utcnow() < welcome.deadline_at
+    """A file that our own library lost (no errcode: the call never left) is blamed like one WeCom refuses."""
+    lost = effect.errcode is None and bool(named_in(effect.payload))
+    blamed = lost or effect.errcode in BAD_ATTACHMENT
+    return (
+        blamed
+        and "attachments" in effect.payload
+        and "text" in effect.payload
+        and utcnow() < welcome.deadline_at
+    )
 
 
 def _text_only(welcome: Welcome, effect: Row[Any]) -> Intent:

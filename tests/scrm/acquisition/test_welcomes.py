@@ -17,6 +17,7 @@ from scrm.wecom.jobs import carry_out_urgent
 from scrm.wecom.models import Effect
 
 LINK = {"msgtype": "link", "link": {"title": "目录", "url": "https://example.com/list"}}
+LOST_FILE = {"msgtype": "file", "file": {"library_id": 987654}}
 GONE_IMAGE = {"msgtype": "image", "image": {"media_id": "expired"}}
 
 
@@ -142,6 +143,15 @@ def test_with_hardly_any_time_left_attachments_stay_behind(door, message, welcom
 
 def test_a_bad_attachment_leaves_the_text(door, message, welcomes):
     message(text="欢迎", attachments=[GONE_IMAGE])
+    newcomer = door.comes_in()
+    door.work()
+    carry_out_urgent()
+    assert door.delivered(newcomer)["text"] == "欢迎"
+    assert [(one.outcome, one.text_only) for one in welcomes()] == [("sent", True)]
+
+
+def test_a_file_taken_out_of_the_library_leaves_the_text(door, message, welcomes):
+    message(text="欢迎", attachments=[LINK, LOST_FILE])
     newcomer = door.comes_in()
     door.work()
     carry_out_urgent()
