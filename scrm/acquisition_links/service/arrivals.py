@@ -8,7 +8,7 @@ would come back with the next edit of the customer.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -110,7 +110,7 @@ def note_listed(listed: Sequence[Listed], at: datetime) -> int:
             "link": one.link, "userid": one.userid, "external_userid": one.external_userid, "state": one.state,
             "chat_status": one.chat_status,
         }
-        for one in sorted(set(listed), key=lambda o: (o.link, o.external_userid, o.userid))
+        for one in sorted(_once(listed), key=lambda o: (o.link, o.external_userid, o.userid))
     ]  # fmt: skip
     if not rows:
         return 0
@@ -119,6 +119,17 @@ def note_listed(listed: Sequence[Listed], at: datetime) -> int:
     _tag([row for row in written if row.is_news])
     want_refresh(session().scalars(_UNKNOWN, {"rows": values["rows"]}))
     return len(written)
+
+
+def _once(listed: Sequence[Listed]) -> Iterable[Listed]:
+    """One row per link and relation, whatever WeCom names twice: what is said later, where it is said."""
+    found: dict[tuple[int, str, str], Listed] = {}
+    for one in listed:
+        relation = one.link, one.userid.casefold(), one.external_userid
+        before = found.get(relation, one)
+        status = before.chat_status if one.chat_status is None else one.chat_status
+        found[relation] = replace(before, state=one.state or before.state, chat_status=status)
+    return found.values()
 
 
 def _tag(arrived: Sequence[Any]) -> None:

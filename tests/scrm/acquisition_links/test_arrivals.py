@@ -8,13 +8,15 @@ from sqlalchemy import select, text
 from scrm.acquisition.models import Welcome, WelcomeMessage
 from scrm.acquisition_links import jobs
 from scrm.acquisition_links.models import LinkArrival, LinkEvent
+from scrm.acquisition_links.service.arrivals import Listed, note_listed
 from scrm.acquisition_links.service.recording import LinkCallback, LinkFact, record_link_events
 from scrm.customers.events import FollowChanged, LostBy
-from scrm.customers.models import Follow
+from scrm.customers.models import Customer, Follow
 from scrm.customers.service.recording import Deletion, record_deletions
 from scrm.kernel.clock import shifted, utcnow
 from scrm.kernel.db import transaction
 from scrm.kernel.events import publish
+from scrm.staff.models import Staff
 from tags.models import TagAssignment, TagSource
 from tags.service import overrule
 from tests.scrm.acquisition_links.conftest import URL
@@ -70,6 +72,21 @@ def test_without_a_channel_the_daily_list_says_it(company, committed, tag):
     jobs.read_customers()
     assert carried(committed) == []  # what somebody took off stays off
     assert arrivals(committed)[0].listed_at == listed_at  # and what did not change is not written
+
+
+def test_a_relation_that_wecom_names_twice_is_one_with_the_newest_words(company, committed):
+    """Two ChatKeys of one customer, or a customer who came twice: one statement cannot write a row twice."""
+    link = company.link()
+    company.visit(link["url"])
+    jobs.read_customers()
+    (row,) = arrivals(committed)
+    names = select(Staff.userid, Customer.external_userid).join(Follow, Follow.staff_id == Staff.id)
+    userid, who = committed.execute(names.join(Customer, Customer.id == Follow.customer_id)).one()
+    with transaction():
+        told = [Listed(link["id"], userid, who, None, 0), Listed(link["id"], userid.upper(), who, "x", 1)]
+        note_listed([*told, Listed(link["id"], userid, who)], utcnow())
+    (row,) = arrivals(committed)
+    assert (row.state, row.chat_status) == ("x", 1)
 
 
 def test_a_listed_relation_that_we_do_not_know_is_asked_for_and_comes_with_the_next_list(company, committed):
