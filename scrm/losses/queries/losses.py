@@ -15,6 +15,7 @@ from scrm.kernel.errors import InvalidInput, NotFound
 from scrm.kernel.permissions import Scope
 from scrm.kernel.schemas import LIMIT_DEFAULT
 from scrm.kernel.settings import settings
+from scrm.kernel.storable import BIGGEST
 from scrm.losses.models import Loss, LossAlarm
 from scrm.staff.models import Staff
 
@@ -46,11 +47,12 @@ def loss_page(scope: Scope, filters: dict[str, Any]) -> dict[str, Any]:
 def _position(cursor: str) -> tuple[datetime, int]:
     microseconds, _, loss_id = cursor.partition(".")
     try:
-        return EPOCH + int(microseconds) * MICROSECOND, int(loss_id)
+        position = EPOCH + int(microseconds) * MICROSECOND, int(loss_id)
     except (ValueError, OverflowError):
-        raise InvalidInput.field(
-            "cursor", "is not one of ours; give next_cursor of the page before"
-        ) from None
+        position = None
+    if position is None or not 0 <= position[1] <= BIGGEST:
+        raise InvalidInput.field("cursor", "is not one of ours; give next_cursor of the page before")
+    return position
 
 
 def _columns() -> Select[Any]:

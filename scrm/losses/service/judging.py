@@ -41,7 +41,7 @@ def judge_losses() -> int:
 
 _CLAIM = text("""
 SELECT l.id, l.customer_id, l.staff_id, l.lost_by, l.lost_at, l.added_at, l.found, l.last_contact_at, l.last_contact_by,
-  c.name AS customer, f.remark, COALESCE(s.name, s.userid) AS member
+  c.name AS customer, f.remark, COALESCE(s.name, s.userid) AS member, s.left_at IS NOT NULL AS member_left
 FROM losses l JOIN customers c ON c.id = l.customer_id JOIN staff s ON s.id = l.staff_id
 LEFT JOIN follows f ON f.customer_id = l.customer_id AND f.staff_id = l.staff_id
 WHERE l.judged_at IS NULL ORDER BY l.id LIMIT :limit FOR UPDATE OF l SKIP LOCKED
@@ -64,13 +64,17 @@ def _alerts(rows: Sequence[Any]) -> list[Alert]:
 
 
 def _for_circles(row: Any, circles: set[str], is_led: bool) -> Iterable[Alert]:
-    """Operators see no customer's name; where nobody leads the member, they stand in for the manager."""
+    """Operators see no customer's name; where nobody leads the member, they stand in for the manager.
+
+    Who left the corp is told nothing: what was theirs to know goes to who leads them.
+    """
     key = f"loss:{row.id}:{row.lost_by}"
-    if "staff" in circles:
+    to_manager = "manager" in circles or ("staff" in circles and row.member_left)
+    if "staff" in circles and not row.member_left:
         yield Alert(KIND, f"{key}:staff", *_words(row, row.remark or row.customer), staff_ids=(row.staff_id,))
-    if "manager" in circles and is_led:
+    if to_manager and is_led:
         yield Alert(KIND, f"{key}:manager", *_words(row, row.customer), managers_of=(row.staff_id,))
-    if "operators" in circles or ("manager" in circles and not is_led):
+    if "operators" in circles or (to_manager and not is_led):
         yield Alert(KIND, f"{key}:operators", *_words(row, None), operators=True)
 
 

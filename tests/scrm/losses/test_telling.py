@@ -130,6 +130,22 @@ def test_for_a_member_who_left_the_leader_hears_of_it(people, session):
     assert [receiver for receiver, _ in tell()] == [people["chief"]]
 
 
+def test_for_a_member_who_left_and_whom_nobody_leads_operators_read_no_name_either(
+    people, session, configure
+):
+    configure(alerts={"operators": ("boss",)})
+    with transaction():
+        session.query(StaffDepartment).update({"is_leader": False})
+        session.query(Staff).filter_by(id=people["zs"]).update({"left_at": utcnow()})
+        session.connection().exec_driver_sql("UPDATE follows SET remark = '老张'")
+    record(left(0))
+    named(session, "张三")
+    [(receiver, words)] = tell()
+    assert receiver == people["boss"]
+    assert "张" not in words
+    assert f"#{customer_id()}" in words
+
+
 def test_more_losses_than_one_batch_are_all_told(people):
     record(*(left(0, who=f"wm{number}") for number in range(BATCH + 5)))
     assert len(tell()) == BATCH + 5

@@ -45,7 +45,8 @@ def test_losses_are_listed_newest_first_page_by_page(api, story):
             break
         cursor = f"&cursor={page['next_cursor']}"
     assert pages == ALL
-    assert api.get("/api/v1/losses?cursor=nonsense").status_code == 422
+    for cursor in ("nonsense", f"1.{10**19}", f"{10**25}.1"):
+        assert api.get(f"/api/v1/losses?cursor={cursor}").status_code == 422
 
 
 def test_a_loss_says_everything(api, story):
