@@ -29,6 +29,7 @@ QR_CODE = 2  # WeCom's scene
 SEVERAL = 2  # WeCom's type
 SUBJECT = "channel_code:"  # how the subject of our effects names a code
 UNKNOWN_CONFIG = 41044  # what is deleted there already counts as deleted
+UNSEEN = "confirmed by hand without its config_id: adopt the way once a sync shows it, or change this code to make another"
 TEMPORARY_LIFE = 7 * 24 * 3600  # seconds; WeCom's default of expires_in (wecom-api.md section 4.4)
 OVER = {CodeState.DELETED, CodeState.CLOSED}
 
@@ -81,6 +82,14 @@ def _still_there(code: ChannelCode, effect: Row[Any]) -> bool:
 def _learn(code: ChannelCode, effect: Row[Any]) -> None:
     if effect.kind == DELETE and (effect.state is EffectState.CONFIRMED or effect.errcode == UNKNOWN_CONFIG):
         code.config_id, code.accepted, code.accepted_at, code.error = None, None, None, None
+    elif (
+        effect.kind == ADD
+        and effect.state is EffectState.CONFIRMED
+        and not (effect.result or {}).get("config_id")
+    ):
+        code.error = UNSEEN
+        if code.status not in OVER:
+            code.status = CodeState.FAILED
     elif effect.state is EffectState.CONFIRMED:
         code.error, code.accepted, code.drift = None, comparable(effect.payload), None
         code.accepted_at = effect.finished_at or utcnow()

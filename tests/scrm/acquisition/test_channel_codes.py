@@ -133,6 +133,19 @@ def test_a_refused_change_keeps_the_code_working_and_says_why(api, code, sandbox
     assert (now["status"], now["error"][:5]) == ("active", "40058")
 
 
+def test_a_lost_answer_that_a_person_calls_done_says_what_to_do_because_nobody_knows_the_way(
+    api, staff, session
+):
+    made = api.post("/api/v1/channel-codes", json={"name": "展台", "staff_ids": staff}).json
+    with transaction():
+        session.execute(update(Effect).values(state="unknown", parked="person", next_at=None))
+    answer = api.post(f"/api/v1/effects/{made['effect_id']}/resolve", json={"outcome": "confirmed"})
+    assert answer.status_code == 200
+    now = api.get(f"/api/v1/channel-codes/{made['id']}").json
+    assert (now["status"], now["config_id"]) == ("failed", None)
+    assert "config_id" in now["error"]
+
+
 def test_a_deleted_code_is_gone_at_wecom_and_from_the_list(api, code, sandbox):
     made = code()
     url = f"/api/v1/channel-codes/{made['id']}"
