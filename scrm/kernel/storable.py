@@ -6,7 +6,7 @@ Every request passes here, so that a value which no column can hold is refused b
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import date
 from typing import Any
 
 BIGGEST = 2**63 - 1  # bigint, the widest whole number of our tables
@@ -20,7 +20,7 @@ def problem_of(value: Any) -> str | None:
         return text_problem(value)
     if isinstance(value, int) and not -BIGGEST <= value <= BIGGEST:
         return f"must be a whole number of at most {BIGGEST}"
-    if isinstance(value, datetime) and value.year not in YEARS:
+    if isinstance(value, date) and value.year not in YEARS:  # moments are dates too
         return f"must lie between the years {YEARS.start} and {YEARS.stop - 1}"
     return None
 

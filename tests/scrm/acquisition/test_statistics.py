@@ -179,3 +179,9 @@ def test_gini_is_that_of_the_definition(values):
     mean = sum(values) / len(values)
     differences = sum(abs(a - b) for a in values for b in values)
     assert gini(values) == pytest.approx(differences / (2 * len(values) ** 2 * mean), abs=1e-9)
+
+
+def test_days_thousands_of_years_away_are_refused_by_name(api):
+    answer = api.get("/api/v1/channel-codes/statistics?from=9999-12-31&to=9999-12-31")
+    assert answer.status_code == 422
+    assert "years" in answer.json["fields"]["from"]
