@@ -100,6 +100,14 @@ class Actor:
                 f"this key does not hold {permission}; create one with `scrm apikey create --scope {permission}`"
             )
 
+    def require_everyone(self, what: str) -> None:
+        """Raise Forbidden unless the actor sees the customers of all members.
+
+        :param what: what concerns the whole company, as the subject of a sentence
+        """
+        if not self.scope.everyone:
+            raise Forbidden(f"{what} the customers of all members; use a key without a data scope")
+
 
 Authenticator = Callable[[], Actor | None]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from scrm.kernel.db import transaction
 from scrm.kernel.http import api_blueprint, page_schema
-from scrm.kernel.permissions import Permission, needs
+from scrm.kernel.permissions import Permission, current_actor, needs
 from scrm.wecom import effects, queries
 from scrm.wecom.effects import Resolution
 from scrm.wecom.models import Effect
@@ -27,6 +27,9 @@ from scrm.wecom.schemas import (
 blueprint = api_blueprint(
     "effects", "副作用账本 effects: every change asked for at WeCom and what became of it"
 )
+
+
+WHAT = "what is sent to WeCom concerns"
 
 
 @blueprint.route("/effects")
@@ -53,6 +56,7 @@ def count_effects(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(200, RetriedSchema)
 def retry_effects(data: dict[str, Any]) -> Retried:
     """Send many failed effects again, or count them (dry_run); those whose end could not be told are told again."""
+    current_actor().require_everyone(WHAT)
     dry_run = data.pop("dry_run")
     with transaction():
         return look(Selection(**data)) if dry_run else retry_all(Selection(**data))
@@ -62,7 +66,8 @@ def retry_effects(data: dict[str, Any]) -> Retried:
 @needs(Permission.EFFECTS_READ)
 @blueprint.response(200, EffectDetailSchema)
 def show_effect(effect_id: int) -> Effect:
-    """One effect with payload and result."""
+    """One effect with payload and result, which may name any customer."""
+    current_actor().require_everyone(WHAT)
     return queries.effect_by_id(effect_id)
 
 
@@ -72,6 +77,7 @@ def show_effect(effect_id: int) -> Effect:
 @blueprint.response(200, EffectDetailSchema)
 def resolve_effect(data: dict[str, Resolution], effect_id: int) -> Effect:
     """Say what became of an unknown effect, or have it sent again."""
+    current_actor().require_everyone(WHAT)
     with transaction():
         return effects.resolve(effect_id, data["outcome"])
 
@@ -81,6 +87,7 @@ def resolve_effect(data: dict[str, Resolution], effect_id: int) -> Effect:
 @blueprint.response(200, EffectDetailSchema)
 def retry_effect(effect_id: int) -> Effect:
     """Send a failed effect again."""
+    current_actor().require_everyone(WHAT)
     with transaction():
         return effects.retry(effect_id)
 

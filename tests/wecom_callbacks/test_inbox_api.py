@@ -41,6 +41,14 @@ def test_the_list_is_newest_first_in_pages_and_without_bodies(api):
     assert rest["next_cursor"] is None
 
 
+def test_a_key_with_a_data_scope_reads_no_body_and_replays_nothing(api_with, session):
+    """Bodies name customers of everybody (lesson 35)."""
+    limited, (made,) = api_with("*", staff_ids=[1]), put()
+    assert limited.get(f"/api/v1/inbox/{made}").status_code == 403
+    assert limited.post("/api/v1/inbox/replay", json={"ids": [made]}).status_code == 403
+    assert api_with("*").get(f"/api/v1/inbox/{made}").json["body"] == BODY
+
+
 @pytest.mark.parametrize(
     "query", ["state=dead", "event=e", "change_type=c", "lane=urgent", "app=second", "state=dead&event=e"]
 )

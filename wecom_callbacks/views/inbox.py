@@ -7,7 +7,7 @@ from typing import Any
 
 from scrm.kernel.clock import utcnow
 from scrm.kernel.http import api_blueprint, page_schema
-from scrm.kernel.permissions import Permission, needs
+from scrm.kernel.permissions import Permission, current_actor, needs
 from wecom_callbacks.jobs import replay_and_wake
 from wecom_callbacks.models import InboxRow
 from wecom_callbacks.queries import inbox_page, inbox_row, inbox_stats, notices
@@ -59,7 +59,8 @@ def list_notices(query: dict[str, Any]) -> dict[str, Any]:
 @needs(Permission.INBOX_READ)
 @blueprint.response(200, InboxDetail)
 def get_inbox_row(row_id: int) -> InboxRow:
-    """Show one callback with its body."""
+    """Show one callback with its body, which may name any customer."""
+    current_actor().require_everyone("callbacks concern")
     return inbox_row(row_id)
 
 
@@ -69,5 +70,6 @@ def get_inbox_row(row_id: int) -> InboxRow:
 @blueprint.response(200, ReplayOut)
 def replay_inbox(chosen: dict[str, Any]) -> dict[str, Any]:
     """Have callbacks handled again; side effects whose moment has passed are skipped."""
+    current_actor().require_everyone("callbacks concern")
     done = replay_and_wake(Selection(**chosen))
     return {"replayed": len(done.ids), "more": done.more}

@@ -188,3 +188,21 @@ def test_the_limits_are_shown_with_their_sources(api, sandbox):
     }
     assert by_api["externalcontact/get"]["calls_at_once"] == 20
     assert len(api.get("/api/v1/limits").json["items"]) > 20
+
+
+def test_a_key_with_a_data_scope_reads_no_payload_and_sends_nothing_again(api_with, session):
+    """Payloads hold remarks and messages to customers of everybody (lesson 35)."""
+    limited = api_with("*", staff_ids=[1])
+    made = _put(
+        planned("remark", {"userid": "u", "remark": "老张"}, subject="follow:1"), state=EffectState.FAILED
+    )
+    assert "老张" not in limited.get("/api/v1/effects").text
+    answers = [
+        limited.get(f"/api/v1/effects/{made}"),
+        limited.post(f"/api/v1/effects/{made}/retry"),
+        limited.post(f"/api/v1/effects/{made}/resolve", json={"outcome": "confirmed"}),
+        limited.post("/api/v1/effects/retry", json={"ids": [made]}),
+    ]
+    assert [answer.status_code for answer in answers] == [403] * 4
+    assert "data scope" in answers[0].json["detail"]
+    assert api_with("*").get(f"/api/v1/effects/{made}").json["payload"]["remark"] == "老张"
