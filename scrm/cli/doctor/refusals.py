@@ -5,7 +5,7 @@ from __future__ import annotations
 from config.settings import Feature
 from scrm.cli.doctor.finding import Finding
 from scrm.wecom.error_table import CONTACT_APPS, KF_APPS, row_of
-from scrm.wecom.errors import Denied, NotFound, Stop, WecomError
+from scrm.wecom.errors import Denied, NotFound, Stop, TokenExpired, WecomError
 
 NO_FEATURE = {48001, 48002, 48006, 48007}
 CALLABLE_APPS: dict[Feature, str] = {
@@ -24,12 +24,18 @@ def refused(check: str, app: str, feature: Feature | None, error: WecomError) ->
     :param feature: what the call belongs to, which decides the page for a missing permission
     """
     row = row_of(error.errcode) if error.errcode is not None else None
-    if row is None or not isinstance(error, Denied | Stop | NotFound):
+    if row is None or not _is_refusal(error):
         way_out = "look whether wecom.base_url can be reached from here; the call is repeated by itself"
         return Finding(check, False, str(error), way_out)
     page = CALLABLE_APPS.get(feature) if feature and error.errcode in NO_FEATURE else row.page
     detail = f"{error.errcode} {row.zh} ({row.en})"
     return Finding(check, False, detail, _way_out(app, error), page or "")
+
+
+def _is_refusal(error: WecomError) -> bool:
+    """Whether somebody has to mend something; a call that got no token carries the errcode of ``gettoken``."""
+    tokenless = isinstance(error, TokenExpired) and error.errcode in WRONG_SECRET | WRONG_CORP
+    return tokenless or isinstance(error, Denied | Stop | NotFound)
 
 
 def _way_out(app: str, error: WecomError) -> str:

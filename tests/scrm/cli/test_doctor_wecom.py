@@ -81,6 +81,17 @@ def test_a_wrong_secret_is_named_with_its_key_and_page(
     assert "apps.main.secret" in told.way_out
 
 
+def test_a_secret_changed_under_a_cached_token_is_named_by_every_line_that_meets_it(
+    corp: SandboxControl, settings: Settings
+) -> None:
+    wecom_client("main").get(FOLLOW_USERS)
+    corp.change_app(secret="another-secret-of-the-console-0000000000001")
+    corp.expire_tokens()
+    told = found(settings, "customer contact")
+    assert (told.well, told.page) == (False, "应用管理 › 自建应用")
+    assert "apps.main.secret" in told.way_out
+
+
 def test_a_corp_whose_members_the_app_does_not_see_is_no_well_corp(
     session: Session, settings: Settings, sandbox: SandboxControl
 ) -> None:
