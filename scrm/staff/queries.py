@@ -79,6 +79,12 @@ def department_tree(department_ids: list[int]) -> Select[int]:
     return select(tree.c.id)
 
 
+def departments() -> list[Department]:
+    """All departments that exist, in WeCom's order."""
+    there = select(Department).where(Department.deleted_at.is_(None))
+    return list(session().scalars(there.order_by(Department.position.desc(), Department.id)))
+
+
 def staff_below(department_ids: Sequence[int], *, left: bool = False) -> set[int]:
     """Ids of the members of these departments and of all below them; those who left only with ``left``."""
     below = staff_of_departments(list(department_ids))

@@ -43,3 +43,18 @@ class StaffOut(Schema):
     follows_customers = fields.Boolean(required=True)
     left_at = time_field(allow_none=True)
     refreshed_at = time_field(allow_none=True)
+
+
+class DepartmentOut(Schema):
+    """A department of the corp."""
+
+    id = fields.Integer(required=True, metadata={"description": "WeCom's own id; 1 is the corp"})
+    name = fields.String(allow_none=True)
+    parent_id = fields.Integer(allow_none=True)
+    position = fields.Integer(required=True, metadata={"description": "larger ones stand first"})
+
+
+class DepartmentList(Schema):
+    """Every department: a tree is drawn from all of it."""
+
+    items = fields.List(fields.Nested(DepartmentOut), required=True)

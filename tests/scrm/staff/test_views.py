@@ -1,8 +1,9 @@
 """Staff in the API."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from scrm.kernel.db import transaction
+from scrm.kernel.permissions import Permission
 from scrm.staff import service
 from scrm.staff.service import DepartmentSeen, MemberSeen
 
@@ -51,3 +52,20 @@ def test_unknown_filters_and_missing_permission_are_refused(session, api_with):
     assert api_with("staff:read").get("/api/v1/staff?nam=x").status_code == 422
     assert api_with("groups:read").get("/api/v1/staff").status_code == 403
     assert api_with("staff:read").get("/api/v1/staff/1").status_code == 404
+
+
+def test_departments_are_listed_in_wecom_s_order_also_those_without_members(api):
+    company()
+    seen = [DepartmentSeen(3, "Empty", 1, position=9), DepartmentSeen(4, "Closed", 1)]
+    with transaction():
+        service.apply_departments(seen, NOW)
+        service.note_departments_gone([4], NOW + timedelta(days=1))
+    assert api.get("/api/v1/departments").json["items"] == [
+        {"id": 3, "name": "Empty", "parent_id": 1, "position": 9},
+        {"id": 1, "name": "Root", "parent_id": 0, "position": 0},
+        {"id": 2, "name": "Sales", "parent_id": 1, "position": 0},
+    ]
+
+
+def test_departments_need_the_permission_to_see_staff(session, api_with):
+    assert api_with(Permission.CUSTOMERS_READ).get("/api/v1/departments").status_code == 403
