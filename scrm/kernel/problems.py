@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
-from flask import Flask, Response, json, make_response
+from flask import Flask, Response, json, make_response, request
 from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
-from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
 
 from scrm.kernel.errors import ScrmError, Unavailable
 
@@ -65,9 +65,15 @@ def http_error(error: HTTPException) -> Response:
         else messages
     )
     fields = flatten(inner) if inner else {}
-    detail = "; ".join(f"{k}: {v}" for k, v in fields.items()) or error.description or error.name
+    detail = "; ".join(f"{k}: {v}" for k, v in fields.items()) or _said(error)
     code = error.name.lower().replace(" ", "-")
     return problem(error.code or 500, "invalid-input" if fields else code, error.name, detail, fields)
+
+
+def _said(error: HTTPException) -> str:
+    if isinstance(error, RequestEntityTooLarge) and request.max_content_length:
+        return f"the request is larger than the {request.max_content_length} bytes taken here"
+    return error.description or error.name
 
 
 LOCATIONS = {"json", "query", "headers", "form", "files", "path"}
