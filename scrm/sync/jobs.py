@@ -22,9 +22,10 @@ from scrm.sync.models import AT_WORK, RunKind
 from scrm.sync.service import parts, working
 from scrm.sync.service.entities import ENTITIES, STAGES
 from scrm.sync.service.members import note_tried
+from scrm.sync.service.mending import is_whole, mend
 from scrm.sync.service.moving import Need, Work, move_on, work_waits
 from scrm.sync.service.pages import Asked, Page
-from scrm.sync.service.runs import Wish, open_run, start_run
+from scrm.sync.service.runs import Wish, locked_run, open_run, start_run
 from scrm.sync.service.working import Undone
 from scrm.wecom.client import Client, wecom
 from scrm.wecom.errors import WecomError
@@ -89,11 +90,23 @@ def turn(until: float, call_for_help: Callable[[], None] = lambda: None) -> bool
         with transaction():  # another one: whoever waits for the run must not hold what its end needs
             return run_id != 0 and move_on(run_id)
     call_for_help()
+    if need.work is not Work.READ and not _whole(run_id):
+        return True
     if need.work is Work.READ:
         Reading(run_id, need).run(until)
     else:
         _step(run_id, need)
     return True
+
+
+def _whole(run_id: int) -> bool:
+    """Whether all that was staged is there; otherwise the run is put right, and what it needs is looked at again."""
+    with transaction():
+        if is_whole(run_id):
+            return True
+    with transaction():
+        mend(locked_run(run_id))
+    return False
 
 
 class Reading:

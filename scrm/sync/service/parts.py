@@ -13,7 +13,7 @@ from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.leases import RELEASED, claim
 from scrm.kernel.settings import settings
-from scrm.sync.models import PartState, SyncPart
+from scrm.sync.models import STAGED_ITEMS, PartState, SyncPart
 from scrm.sync.service import staging
 from scrm.sync.service.pages import Asked, Failure, NewPart, Page
 from scrm.wecom.errors import Deferred, WecomError
@@ -22,6 +22,7 @@ TRIES = 8  # of one page or slice: 5, 10, 20 … seconds apart, about ten minute
 BACKOFF_MAX = 300.0
 BAD_CURSOR = 50100  # WeCom forgot where we were: the part is read anew
 ANEW = "WeCom forgot the cursor; read anew"
+MARK = "run"  # entity of the row that shows that the staging tables were not emptied by a crash (see mending)
 S = PartState
 UNREAD = {S.WAITING, S.FAILED, S.CANCELLED}
 
@@ -143,8 +144,11 @@ def _release(part: Asked, *conditions: ColumnElement[bool], **values: Any) -> bo
 
 
 def hold(part: Asked) -> SyncPart | None:
-    """The part, locked until the transaction ends, if it is still ours."""
-    wanted = select(SyncPart).where(SyncPart.id == part.id, SyncPart.lease_token == part.token)
+    """The part, locked until the transaction ends, if it is still ours and what was staged for the run is still there."""
+    mark = select(STAGED_ITEMS.c.key).where(
+        STAGED_ITEMS.c.entity == MARK, STAGED_ITEMS.c.key == str(part.run_id)
+    )
+    wanted = select(SyncPart).where(SyncPart.id == part.id, SyncPart.lease_token == part.token, mark.exists())
     found: SyncPart | None = (
         session().scalars(wanted.with_for_update().execution_options(populate_existing=True)).one_or_none()
     )

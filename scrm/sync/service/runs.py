@@ -31,6 +31,7 @@ from scrm.sync.service import staging
 from scrm.sync.service.entities import ENTITIES, STAGES
 from scrm.sync.service.finishing import settle
 from scrm.sync.service.following import CHOICES, first_parts
+from scrm.sync.service.mending import mark
 from scrm.sync.service.parts import add_parts
 
 LOCK = "sync.run"
@@ -71,6 +72,7 @@ def start_run(wish: Wish) -> SyncRun:
     )  # fmt: skip
     session().add(run)
     session().flush()
+    mark(run.id)
     add_parts(run.id, [p for p in first_parts(run) if has_app(p.entity)], STAGES)
     run.expected = session().scalar(_EXPECTED) or 0
     publish(SyncWanted(run.id))
