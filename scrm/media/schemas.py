@@ -20,6 +20,12 @@ class MediaFileQuery(PageQuery):
     kind = fields.Enum(MediaKind, by_value=True)
 
 
+class MediaFileDeletion(Schema):
+    """Whether a file goes although messages name it."""
+
+    force = fields.Boolean(load_default=False)
+
+
 class MediaFileOut(Schema):
     """A file of the library."""
 

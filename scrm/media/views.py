@@ -14,7 +14,13 @@ from scrm.kernel.http import api_blueprint, page_schema
 from scrm.kernel.permissions import Permission, current_actor, needs
 from scrm.media import queries
 from scrm.media.models import MediaFile, Use
-from scrm.media.schemas import MediaFileDetailOut, MediaFileIn, MediaFileOut, MediaFileQuery
+from scrm.media.schemas import (
+    MediaFileDeletion,
+    MediaFileDetailOut,
+    MediaFileIn,
+    MediaFileOut,
+    MediaFileQuery,
+)
 from scrm.media.service.keeping import delete_file, keep_file
 from scrm.media.service.rules import LARGEST, refusal
 from scrm.media.service.store import media_store
@@ -81,8 +87,9 @@ def media_content(media_id: int) -> Response:
 
 @blueprint.route("/media/<int:media_id>", methods=["DELETE"])
 @needs(Permission.MEDIA_WRITE)
+@blueprint.arguments(MediaFileDeletion, location="query")
 @blueprint.response(204)
-def delete_media(media_id: int) -> None:
-    """Take a file out of the library; messages that still name it will fail with that reason."""
+def delete_media(query: dict[str, bool], media_id: int) -> None:
+    """Take a file out of the library; one that messages name only with ``force=true``."""
     with transaction():
-        delete_file(media_id)
+        delete_file(media_id, used_too=query["force"])

@@ -10,11 +10,9 @@ import io
 import struct
 
 import segno
-import zxingcpp
 from PIL import Image
 
 MOST_SIDE = 4096  # pixels; a QR code of 177 modules needs far less
-QR_CODES = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
 UNREADABLE = (OSError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
 """What Pillow raises for bytes that are no picture, a broken one or one of gigapixels."""
 QUIET_ZONE = 4  # modules of white around the code, which ISO/IEC 18004 asks for
@@ -25,6 +23,9 @@ def content_of(picture: bytes) -> str:
 
     :raises ValueError: when it is no picture, an absurdly large one, or holds not exactly one QR code
     """
+    import zxingcpp  # here: a process that loads it writes lines about leaks when it ends
+
+    only_qr = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
     try:
         with Image.open(io.BytesIO(picture), formats=("PNG", "JPEG", "GIF", "WEBP")) as image:
             if max(image.size) > MOST_SIDE:
@@ -32,7 +33,7 @@ def content_of(picture: bytes) -> str:
             grey = image.convert("RGBA")
             flat = Image.new("RGBA", grey.size, "white")
             flat.alpha_composite(grey)
-            found = zxingcpp.read_barcodes(flat.convert("L"), formats=QR_CODES)
+            found = zxingcpp.read_barcodes(flat.convert("L"), formats=only_qr)
     except UNREADABLE as error:
         raise ValueError("what WeCom's address leads to is no picture") from error
     if len(found) != 1:

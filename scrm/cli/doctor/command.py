@@ -72,6 +72,8 @@ def _examine(settings: Settings) -> Iterator[Finding]:
         yield from tokens
         if all(one.well for one in tokens):
             yield from permissions.permissions(settings)
+            if database.well and schema.well:
+                yield from permissions.hidden_members(settings)
     if settings.apps:
         yield clocks.clock_of_wecom(settings)
     yield quotas.media()

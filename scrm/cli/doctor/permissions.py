@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import text
+
 from config.settings import Feature, Settings
 from scrm.cli.doctor.finding import Finding
 from scrm.cli.doctor.refusals import refused
+from scrm.kernel.db import session
 from scrm.wecom.client import Client, wecom
 from scrm.wecom.error_table import APP_SCOPE, CONTACT_MEMBERS, KF_PAGE
 from scrm.wecom.errors import NotFound, WecomError
@@ -16,6 +19,11 @@ from scrm.wecom.errors import NotFound, WecomError
 TAGS_MOST = 3000  # tags of a corp (wecom-api.md section 1.3, 40126)
 NEARLY = 0.95  # of a limit, when there is still time to clear up
 NO_FEATURE_MEMBERS = "no member whom this app sees may serve customers"
+SHOWN = 10  # members named in one line
+SERVING = """
+SELECT lower(userid) AS key, userid FROM staff s WHERE left_at IS NULL AND EXISTS (
+  SELECT FROM follows f WHERE f.staff_id = s.id AND f.status IN ('active', 'deleted_by_customer'))
+"""
 Json = dict[str, Any]
 
 
@@ -90,6 +98,27 @@ def permissions(settings: Settings) -> Iterator[Finding]:
         for probe in PROBES:
             if probe.feature in conf.features:
                 yield _ask(app, probe)
+
+
+def hidden_members(settings: Settings) -> Iterator[Finding]:
+    """Every member who has customers is seen by each app that works with customers."""
+    serving = {row.key: row.userid for row in session().execute(text(SERVING))}
+    for app, conf in settings.apps.items():
+        if "externalcontact" not in conf.features or not serving:
+            continue
+        check = f"members with customers seen by app {app}"
+        try:
+            seen = wecom(app).get("externalcontact/get_follow_user_list").get("follow_user") or []
+        except WecomError:
+            continue  # said by the line about customer contact
+        hidden = sorted(serving[key] for key in serving.keys() - {userid.casefold() for userid in seen})
+        if hidden:
+            named = ", ".join(hidden[:SHOWN]) + (" …" if len(hidden) > SHOWN else "")
+            detail = f"{len(hidden)} of {len(serving)} are not: {named}"
+            way_out = "add them to the app's 可见范围, and to 使用范围 of customer contact"
+            yield Finding(check, False, detail, way_out, APP_SCOPE)
+        else:
+            yield Finding(check, True, f"all {len(serving)}")
 
 
 def _ask(app: str, probe: Probe) -> Finding:

@@ -87,7 +87,7 @@ def effects() -> Finding:
     """No change that is due at WeCom waits long."""
     row = session().execute(text(EFFECTS)).mappings().one()
     return _waiting(
-        "effects", row["open"], row["age"], "GET /api/v1/effects?state=planned shows what waits and why"
+        "effects", row["open"], row["age"], "`scrm effects list --state planned` shows what waits and why"
     )
 
 

@@ -6,14 +6,14 @@ import hashlib
 from collections.abc import Iterable
 from datetime import timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
-from scrm.kernel.errors import InvalidInput, NotFound
+from scrm.kernel.errors import Conflict, InvalidInput, NotFound
 from scrm.kernel.locks import hold_in_transaction, share_in_transaction
-from scrm.media.models import MediaFile, Use
+from scrm.media.models import MediaFile, MediaUpload, Use
 from scrm.media.service.rules import (
     LARGEST,
     LEAST_BYTES,
@@ -59,14 +59,23 @@ def keep_file(filename: str, content: bytes, made_by: str) -> MediaFile:
     return kept.one()
 
 
-def delete_file(file_id: int) -> None:
-    """Take a file out of the library; messages that still name it fail with that reason. Its content is removed later.
+def delete_file(file_id: int, *, used_too: bool = False) -> None:
+    """Take a file out of the library; its content is removed a day later.
 
+    :param used_too: also when messages named it lately; they will fail with that reason, or go out without it
     :raises NotFound: when there is none
+    :raises Conflict: when it is in use and ``used_too`` is not said
     """
     file = session().get(MediaFile, file_id, with_for_update=True, populate_existing=True)
     if file is None or file.deleted_at:
         raise NotFound(f"there is no media file {file_id}")
+    used = select(func.max(MediaUpload.keep_until)).where(MediaUpload.media_file_id == file_id)
+    until = session().scalar(used)
+    if until and until > utcnow() and not used_too:
+        raise Conflict(
+            f"media file {file_id} is named by messages (in use until {until:%Y-%m-%d}); "
+            "take it out of them, or say force=true"
+        )
     file.deleted_at = utcnow()
     session().flush()
 

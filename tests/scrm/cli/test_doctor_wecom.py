@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from config.settings import Settings
 from scrm.cli.doctor import clocks, permissions, quotas, wecom
 from scrm.cli.doctor.finding import Finding
+from scrm.customers.service.recording import Add, record_adds
 from scrm.kernel.clock import utcnow
 from scrm.sandbox.control import SandboxControl
 from scrm.wecom.client import wecom as wecom_client
@@ -207,3 +208,17 @@ def test_a_media_store_that_cannot_be_written_is_named(session: Session, app: Fl
         app.extensions.update(kept)
     assert not told.well
     assert "media.url" in told.way_out
+
+
+def test_members_with_customers_whom_an_app_does_not_see_are_named(
+    session: Session, settings: Settings, sandbox: SandboxControl
+) -> None:
+    sandbox.population(members=2, customers=0)
+    seen, hidden = wecom_client("main").get(FOLLOW_USERS)["follow_user"]
+    record_adds([Add(userid, f"wm{userid}", utcnow(), False, None) for userid in (seen, hidden)])
+    assert [one.well for one in permissions.hidden_members(settings)] == [True]
+    sandbox.change_app("main", visible=[seen])
+    [told] = permissions.hidden_members(settings)
+    assert not told.well
+    assert f"1 of 2 are not: {hidden}" in told.detail
+    assert told.page == "应用管理 › 自建应用 › 可见范围"

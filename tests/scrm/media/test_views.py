@@ -62,3 +62,16 @@ def test_a_welcome_with_a_library_file_of_the_wrong_kind_is_refused(api):
     refused = api.post("/api/v1/welcome-messages", json=body, headers={"Idempotency-Key": "k"})
     assert refused.status_code == 422
     assert "takes image" in refused.json["fields"]["attachments.0"], refused.json
+
+
+def test_a_file_that_a_message_names_goes_only_when_that_is_said(api):
+    made = api.post("/api/v1/media", **upload_form(JPG, "a.jpg")).json["id"]
+    body = {"name": "n", "text": "t", "attachments": [{"msgtype": "image", "image": {"library_id": made}}]}
+    assert (
+        api.post("/api/v1/welcome-messages", json=body, headers={"Idempotency-Key": "k"}).status_code == 201
+    )
+    refused = api.delete(f"/api/v1/media/{made}")
+    assert refused.status_code == 409
+    assert "force=true" in refused.json["detail"]
+    assert api.get(f"/api/v1/media/{made}").status_code == 200
+    assert api.delete(f"/api/v1/media/{made}?force=true").status_code == 204
