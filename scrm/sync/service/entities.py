@@ -81,6 +81,8 @@ ENTITIES: Mapping[str, Entity] = {
     "kf_servicers": Entity(read_kf.read_servicers, 7, "kf", apply=kf.apply_servicers),
 }  # fmt: skip
 
+UNCOMPARED = [name for name, entity in ENTITIES.items() if entity.compare is _nothing]
+UNAPPLIED = [name for name, entity in ENTITIES.items() if entity.apply is _nothing]
 STAGES = {name: entity.stage for name, entity in ENTITIES.items()}
 
 

@@ -32,9 +32,19 @@ def settle(run: SyncRun) -> None:
         tell_rules(run)
     run.counts = report(run)
     staging.empty()
+    _measure(run.counts)
     kept = SyncPart.state.in_([PartState.FAILED]) | (text("jsonb_array_length(failures) > 0"))
     session().execute(delete(SyncPart).where(SyncPart.run_id == run.id, ~kept))
     log.info("sync over", run=run.id, state=run.state, dry_run=run.dry_run, **_totals(run.counts))
+
+
+MANY = 10_000
+"""New rows after which PostgreSQL's idea of a table is worth renewing at once."""
+
+
+def _measure(counts: Tally) -> None:
+    if sum(row["new"] for row in counts.values()) > MANY:
+        session().execute(text("ANALYZE customers, follows, tag_assignments, group_stays"))
 
 
 def _totals(counts: Any) -> dict[str, int]:

@@ -17,6 +17,7 @@ from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.sync.models import AT_WORK, MISSING, PartState, RunState, SyncPart, SyncRun
 from scrm.sync.service import guard, staging
+from scrm.sync.service.entities import UNAPPLIED, UNCOMPARED
 from scrm.sync.service.finishing import tell_rules
 from scrm.sync.service.parts import claimable, read_again
 from scrm.sync.service.runs import end_done, enter, has_part, locked_run
@@ -100,15 +101,28 @@ def _all_read(run: SyncRun) -> bool:
     if torn := staging.torn_parts(run.id):
         read_again(torn)
     elif has_part(run, SyncPart.state == S.READ):
+        staging.measure()
+        _pass_over(run, UNCOMPARED, S.READ, S.COMPARED)
         enter(run, RunState.COMPARING)
     else:
         end_done(run)
     return True
 
 
+def _pass_over(run: SyncRun, entities: list[str], before: PartState, after: PartState) -> None:
+    """Parts of entities with nothing to do in the next state are beyond it at once."""
+    session().execute(
+        update(SyncPart)
+        .where(SyncPart.run_id == run.id, SyncPart.entity.in_(entities), SyncPart.state == before)
+        .values(state=after)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def _plan(run: SyncRun) -> None:
     """Everything is read and compared: look at what would vanish."""
     run.planned_at, run.guard = utcnow(), guard.look(run)
+    _pass_over(run, UNAPPLIED, S.COMPARED, S.APPLIED)
     if not run.dry_run:
         enter(run, RunState.APPLYING)
 

@@ -51,6 +51,7 @@ def step(asked: Asked, work: Work) -> Done | None:
     part = parts.hold(asked)
     if part is None:
         return None
+    session().execute(_PLAN_EACH_TIME)
     run = session().get_one(SyncRun, asked.run_id, populate_existing=True)
     entity = ENTITIES[part.entity]
     if work is Work.CLOSE:
@@ -60,6 +61,10 @@ def step(asked: Asked, work: Work) -> Done | None:
         touch(run.id, done.customer_ids)
     _note(part, work, done)
     return done
+
+
+_PLAN_EACH_TIME = text("SET LOCAL plan_cache_mode = force_custom_plan")
+"""The tables grow under a first sync: a plan kept from when they were empty would read them whole for each slice."""
 
 
 def record(asked: Asked, work: Work, done: Done) -> None:

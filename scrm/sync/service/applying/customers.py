@@ -38,10 +38,13 @@ FROM sync_follows s
 JOIN unnest(CAST(:userids AS text[]), CAST(:staff AS bigint[])) AS m(userid, staff_id) ON m.userid = lower(s.userid)
 WHERE s.part_id = :part AND s.page >= :first AND s.page < :after"""  # noqa: S608  # constants
 _SHOWN_TAGS = f"""
-SELECT DISTINCT ON (f.id) f.id AS follow_id, f.customer_id, s.tag_ids, s.asked_at AS seen_at
-FROM ({_STAGED}) AS s JOIN customers c USING (external_userid)
-JOIN follows f ON f.customer_id = c.id AND f.staff_id = s.staff_id
-WHERE s.tag_ids IS NOT NULL AND f.status IN {LIVING} ORDER BY f.id, s.asked_at DESC"""  # noqa: S608  # constants
+WITH s AS MATERIALIZED ({_STAGED}),
+k AS MATERIALIZED (SELECT c.id AS customer_id, s.* FROM s JOIN customers c USING (external_userid))
+SELECT DISTINCT ON (f.id) f.id AS follow_id, f.customer_id, k.tag_ids, k.asked_at AS seen_at
+FROM k JOIN follows f ON f.customer_id = k.customer_id AND f.staff_id = k.staff_id
+WHERE k.tag_ids IS NOT NULL AND f.status IN {LIVING} ORDER BY f.id, k.asked_at DESC"""  # noqa: S608  # constants
+"""Step by step: while the tables are new, PostgreSQL does not know that a member has a thousand relations, and would
+go from members to relations first, which is quadratic."""
 EVERY_PAGE = (0, 2**31 - 1)
 
 

@@ -20,6 +20,7 @@ from scrm.staff.service import (
     staff_ids,
 )
 from scrm.staff.service.memberships import LEFT
+from scrm.staff.service.parsing import shows_everything
 from scrm.sync.models import SyncPart, SyncRun
 from scrm.sync.service import parts, staging
 from scrm.sync.service.applying.done import Done
@@ -30,10 +31,13 @@ VALUES = ("name", "alias", "position", "status", "main_department_id")
 
 
 def compare_departments(run: SyncRun, part: SyncPart) -> Done:
-    """Note departments that are missing, and members when every department could be read."""
-    if part.started_at is None:
-        return Done()
+    """Note departments that are missing, and members when every department could be read.
+
+    Nobody is missing for an app that does not see the whole corp: the others are only hidden from it.
+    """
     shown = [int(item.key) for item in staging.items_of_part(part.id, "departments")]
+    if part.started_at is None or not shows_everything(shown):
+        return Done()
     gone = bulk.missing_departments(shown, part.started_at)
     staging.miss(part.id, "departments", [(id_, str(id_)) for id_ in gone])
     if shown and parts.all_read(run.id, "members", "member_ids"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ from scrm.wecom.client import Client
 from scrm.wecom.errors import WecomError
 
 PAGE = 100  # batch/get_by_user gives at most this many
+BACKSLASH, QUOTE = "\\", '"'
 GONE = {84061, 40096}  # no contact relationship; not a customer of this corp
 
 
@@ -36,10 +38,20 @@ def _row(one: Json) -> tuple[Any, ...]:
         follow("userid"), contact("external_userid"), follow("createtime"),
         contact("name"), contact("avatar"), contact("type"), contact("gender"), contact("unionid"),
         contact("position"), contact("corp_name"), contact("corp_full_name"), _json(contact("external_profile")),
-        follow("remark"), follow("description"), follow("remark_corp_name"), follow("remark_mobiles") or [],
+        follow("remark"), follow("description"), follow("remark_corp_name"), _array(follow("remark_mobiles") or ()),
         follow("add_way"), follow("state") or None, follow("oper_userid"), _json(follow("wechat_channels")),
-        follow("tag_id"),
+        None if (tags := follow("tag_id")) is None else _array(tags),
     )  # fmt: skip
+
+
+def _array(values: Sequence[str]) -> str:
+    """A text[] as PostgreSQL reads it, a third of the cost of having the driver write it."""
+    if not values:
+        return "{}"
+    quoted = ",".join(
+        f'"{value.replace(BACKSLASH, BACKSLASH * 2).replace(QUOTE, BACKSLASH + QUOTE)}"' for value in values
+    )
+    return f"{{{quoted}}}"
 
 
 def _json(value: Any) -> str | None:
