@@ -17,7 +17,7 @@ from scrm.kernel.jobs import job
 from scrm.kernel.locks import leader
 from scrm.staff import queries, service
 from scrm.staff.service import DepartmentSeen, MemberSeen
-from scrm.staff.service.parsing import TOO_BIG, member_from
+from scrm.staff.service.parsing import TOO_BIG, member_from, shows_everything
 from scrm.wecom.client import Client, wecom
 from scrm.wecom.errors import ErrorKind, WecomError
 from scrm.wecom.parallel import run_parallel
@@ -61,16 +61,19 @@ def _pull() -> None:
     departments, named = _collect([partial(_department, client, row) for row in listed])
     found, complete = _collect([partial(_members_of, client, int(row["id"])) for row in listed])
     followers = _answer(partial(_follow_users, wecom()))
+    whole = shows_everything(int(row["id"]) for row in listed)
     with transaction():
         shown = {int(row["id"]): DepartmentSeen(**_department_fields(row)) for row in listed}
         shown |= {d.id: d for d in departments}
-        service.apply_departments(list(shown.values()), asked_at, complete=True)
+        service.apply_departments(list(shown.values()), asked_at, complete=whole)
         members = _merge(list(itertools.chain.from_iterable(found)))
         service.apply_members(members, asked_at)
         if followers is not None:
             service.set_follow_users(followers)
         gone, believed = (
-            service.close_missing_members((m.userid for m in members), asked_at) if complete else (0, True)
+            service.close_missing_members((m.userid for m in members), asked_at)
+            if complete and whole
+            else (0, True)
         )
     report = {"departments": len(listed), "members": len(members), "gone": gone}
     if not believed:
@@ -145,11 +148,18 @@ def _ask(userids: Sequence[str]) -> bool:
     pairs = list(zip(userids, answers, strict=True))
     unknown = [u for u, a in pairs if isinstance(a, WecomError) and a.errcode in UNKNOWN_MEMBER]
     unseen = [u for u, a in pairs if isinstance(a, WecomError) and a.kind is ErrorKind.DENIED]
+    if unknown and not _sees_everything(client):
+        unseen, unknown = [*unseen, *unknown], []  # 60111 is also said of members whom the app does not see
     _write_answers(found, unknown, unseen, asked_at)
     failed = len(userids) - len(found) - len(unknown) - len(set(unseen) - set(unknown))
     if failed:
         log.warning("members could not be read", failed=failed)
     return failed == 0
+
+
+def _sees_everything(client: Client) -> bool:
+    listed = _answer(lambda: client.get("department/simplelist")["department_id"])
+    return shows_everything(int(row["id"]) for row in listed or [])
 
 
 def _member(client: Client, userid: str) -> MemberSeen:

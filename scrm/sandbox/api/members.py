@@ -145,12 +145,19 @@ def _members_of(call: Call) -> list[Member]:
 def _subtree(call: Call) -> list[Department]:
     everything = call.world.departments
     root = _department_id(call, "id")
-    if root is None:
-        return list(everything.values())
-    if root not in everything:
+    if root is not None and root not in everything:
         raise WecomError(NO_DEPARTMENT, "department not found")
-    inside = call.world.subtree([root])
-    return [item for item in everything.values() if item.id in inside]
+    inside = set(everything) if root is None else call.world.subtree([root])
+    return [item for item in everything.values() if item.id in inside and _in_range(call, item.id)]
+
+
+def _in_range(call: Call, department_id: int) -> bool:
+    """Whether the app's visible range holds this department: then it holds everybody in it and below (§1.5)."""
+    if call.app.config.visible is None:
+        return True
+    below = set(call.world.subtree([department_id]))
+    inside = [m.userid for m in call.world.members.values() if not below.isdisjoint(m.departments)]
+    return bool(inside) and all(call.app.sees(userid) for userid in inside)
 
 
 def _department_id(call: Call, name: str) -> int | None:

@@ -58,3 +58,22 @@ def test_without_permission_for_details_the_short_list_is_read(corp, committed):
     jobs.refresh_staff()
     assert len(named(committed)) == 6
     assert all(named(committed).values())
+
+
+def test_members_only_hidden_from_the_app_have_not_left(corp, committed):
+    jobs.refresh_staff()
+    seen, *hidden = sorted(named(committed))
+    corp.change_app("main", visible=[seen])
+    jobs.refresh_staff()
+    with transaction():  # what an unsubscribe callback brings about
+        service.doubt_members(hidden)
+    jobs.complete_staff()
+    assert committed.scalars(select(Staff.left_at).where(Staff.left_at.isnot(None))).all() == []
+    assert committed.scalars(select(Department.id).where(Department.deleted_at.isnot(None))).all() == []
+    corp.change_app("main", visible=None)
+    corp.delete_staff(hidden[0])
+    with transaction():
+        service.doubt_members(hidden)
+    jobs.complete_staff()
+    left = select(Staff.userid).where(Staff.left_at.isnot(None))
+    assert committed.scalars(left).all() == [hidden[0]]

@@ -216,3 +216,12 @@ def test_small_members_share_pages(corp, committed):
     finish(begin(entities=["customers"]))
     calls = len(corp.log("externalcontact/batch/get_by_user"))
     assert calls == 1  # four members with ten customers each
+
+
+def test_whom_the_app_no_longer_sees_has_not_left(corp, committed):
+    sync(entities=["staff"])
+    seen = min(corp.state_ids("member"))
+    corp.change_app("main", visible=[seen])
+    run = later_sync(entities=["staff"])
+    assert committed.scalars(select(Staff.left_at).where(Staff.left_at.isnot(None))).all() == []
+    assert counts(run).get("members", (0, 0, 0))[2] == 0
