@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from sqlalchemy import text
 
-from scrm.customers.service.wanting import ensure_customers
+from scrm.customers.service.wanting import ensure_customers, want_refresh
 from scrm.kernel.clock import from_epoch, utcnow
 from scrm.kernel.db import session
 from scrm.staff.service.members import MemberEvent, record_member_events
@@ -95,17 +95,30 @@ SELECT lower(userid) FROM staff WHERE lower(userid) = ANY(CAST(:userids AS text[
 
 
 def close_unlisted(asked_at: datetime) -> int:
-    """After a complete list: whom WeCom had listed before and shows no more, and who is in no plan, has somebody."""
+    """After a complete list: whom WeCom had listed before, shows no more, and who has somebody, is off the list.
+
+    Not being listed alone proves nothing (the list is cut to what the app sees): a member who works here must follow the
+    customer, or the old relation must have ended. Where we know neither, the customer is read anew for the next time.
+    """
     values = {"asked_at": asked_at, "now": utcnow(), "resolution": Resolution.FOUND_OWNER}
-    return len(session().execute(_CLOSE_UNLISTED, values).all())
+    closed = len(session().execute(_CLOSE_UNLISTED, values).all())
+    want_refresh(session().scalars(_UNPROVEN, {"asked_at": asked_at}).all())
+    return closed
 
 
-_CLOSE_UNLISTED = text("""
+_UNLISTED = """u.resolved_at IS NULL AND u.listed_at < :asked_at AND NOT EXISTS (SELECT FROM transfer_items i
+  WHERE i.customer_id = u.customer_id AND i.from_staff_id = u.staff_id AND i.state IN ('planned', 'asked', 'waiting'))"""
+_UNPROVEN = text(
+    f"SELECT c.external_userid FROM unassigned_customers u JOIN customers c ON c.id = u.customer_id WHERE {_UNLISTED}"  # noqa: S608  # a constant
+)
+_CLOSE_UNLISTED = text(f"""
 UPDATE unassigned_customers u SET resolved_at = :now, resolution = :resolution
-WHERE u.resolved_at IS NULL AND u.listed_at < :asked_at AND NOT EXISTS (SELECT FROM transfer_items i
-  WHERE i.customer_id = u.customer_id AND i.from_staff_id = u.staff_id AND i.state IN ('planned', 'asked', 'waiting'))
+WHERE {_UNLISTED}
+AND EXISTS (SELECT FROM follows f JOIN staff s ON s.id = f.staff_id WHERE f.customer_id = u.customer_id AND (
+  (f.staff_id = u.staff_id AND f.status = 'deleted_by_staff')
+  OR (f.staff_id <> u.staff_id AND s.left_at IS NULL AND f.status IN ('active', 'half', 'deleted_by_customer'))))
 RETURNING u.customer_id
-""")
+""")  # noqa: S608  # a constant
 
 
 def resolve(item_ids: Iterable[int], resolution: Resolution) -> None:

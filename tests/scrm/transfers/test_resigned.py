@@ -8,6 +8,7 @@ from datetime import timedelta
 from sqlalchemy import select
 
 from scrm.alerts.models import AlertEntry as AlertRow
+from scrm.customers.jobs import refresh_customers
 from scrm.customers.service.details import CustomerSeen, apply_details
 from scrm.kernel.clock import shifted, utcnow
 from scrm.kernel.db import session, transaction
@@ -181,6 +182,9 @@ def test_whom_wecom_lists_no_more_has_somebody(corp):
 
     wecom().post(RESIGNED, body)  # in the console
     here.control.finish_transfers()
+    jobs.collect_unassigned()  # no longer listed, but nobody is known to follow the customer: WeCom is asked
+    assert [row.resolution for row in here.unassigned()] == [None, None]
+    refresh_customers()
     jobs.collect_unassigned()
     assert [row.resolution for row in here.unassigned()] == ["not_listed", None]
 
