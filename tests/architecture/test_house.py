@@ -16,7 +16,9 @@ ROOT = Path(__file__).parents[2]
 TOP_LEVEL = {"app.py", "pyproject.toml", "Makefile", "README.md", "CHANGELOG.md"} | {
     "config", "scrm", "wecom_callbacks", "tags", "tests", "docs",
 }  # fmt: skip
-ROLES = {"__init__", "models", "events", "queries", "service", "schemas", "views", "jobs", "subscribers"}
+ROLES = {"__init__", "models", "events", "queries", "service", "schemas", "views", "jobs", "subscribers"} | {
+    "registry",  # what other packages add to (tables of a person), a contract of its own
+}
 DOMAIN = (
     "media", "staff", "alerts", "customers", "groups", "conversations", "portraits", "acquisition", "acquisition_links",
     "group_entry", "losses", "transfers", "broadcasts", "sync",

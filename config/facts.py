@@ -1,0 +1,19 @@
+"""Settings of people and the facts about them (docs/adr/0012)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from config.section import Section
+
+
+class People(Section):
+    """Who is one person, and which of several values is shown."""
+
+    region: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+    blocked: tuple[Annotated[str, StringConstraints(pattern=r"^[a-z_]+:.+$")], ...]
+    shared_by: int = Field(ge=1)
+    most_values: int = Field(ge=1)
+    trusted_sources: tuple[str, ...]
