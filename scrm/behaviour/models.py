@@ -37,7 +37,9 @@ class EventType(Model):
     properties: Mapped[list[Any]] = mapped_column(
         server_default=text("'[]'")
     )  # [{"key", "type": PropertyType, "name_zh", "name_en", "required"}]
-    unknown: Mapped[Unknown] = mapped_column(enum_text(Unknown), server_default=Unknown.REFUSE.value)
+    unknown_properties: Mapped[Unknown] = mapped_column(
+        enum_text(Unknown), server_default=Unknown.REFUSE.value
+    )
     retention_days: Mapped[int | None]  # None: kept for good
     on_timeline: Mapped[bool] = mapped_column(server_default=text("true"))
     archived_at: Mapped[datetime | None]  # no longer accepted; its events stay

@@ -56,7 +56,7 @@ def upgrade():
     sa.Column('name_zh', sa.Text(), nullable=False),
     sa.Column('name_en', sa.Text(), nullable=False),
     sa.Column('properties', postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'[]'"), nullable=False),
-    sa.Column('unknown', sa.Enum('refuse', 'keep', name='unknown', native_enum=False, length=32), server_default='refuse', nullable=False),
+    sa.Column('unknown_properties', sa.Enum('refuse', 'keep', name='unknown', native_enum=False, length=32), server_default='refuse', nullable=False),
     sa.Column('retention_days', sa.BigInteger(), nullable=True),
     sa.Column('on_timeline', sa.Boolean(), server_default=sa.text('true'), nullable=False),
     sa.Column('archived_at', sa.DateTime(timezone=True), nullable=True),
