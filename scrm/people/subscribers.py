@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scrm.customers.events import CustomerChanged, CustomersFound
+from scrm.customers.events import CustomerChanged, CustomersFound, CustomersWritten
 from scrm.kernel.events import subscribe
+from scrm.people import jobs
+from scrm.people.events import PeopleMatched
 from scrm.people.service.linking import link_customers
 
 
@@ -15,9 +17,21 @@ def link_found(events: Sequence[CustomersFound]) -> None:
     link_customers([id_ for event in events for id_ in event.customer_ids])
 
 
+@subscribe(CustomersWritten)
+def link_synced(events: Sequence[CustomersWritten]) -> None:
+    """A full sync brought customers, or their unionids."""
+    link_customers([id_ for event in events for id_ in event.customer_ids])
+
+
 @subscribe(CustomerChanged)
 def add_unionids(events: Sequence[CustomerChanged]) -> None:
     """A unionid became known."""
     changed = [event.customer_id for event in events if "unionid" in event.fields]
     if changed:
         link_customers(changed)
+
+
+@subscribe(PeopleMatched)
+def merge_soon(events: Sequence[PeopleMatched]) -> None:
+    """Nothing speaks against these pairs."""
+    jobs.merge_matched.wake()

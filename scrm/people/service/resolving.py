@@ -57,7 +57,7 @@ def _resolve(records: Sequence[Sequence[Identity]], source: str) -> list[int | N
     batch = Batch(owners, source)
     doubtful = batch.persons_to_weigh(usable)
     if doubtful:
-        batch.known = _known(doubtful)
+        batch.known = identities_of(doubtful)
     places = [batch.place(record) for record in usable]
     made = _make_people(batch.new_people)
     _lock({owner.person_id for owner in owners.values()})
@@ -96,8 +96,8 @@ def identity_rows(keys: Iterable[Identity]) -> str:
     return orjson.dumps([{"kind": key.kind, "value": key.value} for key in keys]).decode()
 
 
-def _known(person_ids: Iterable[int]) -> dict[int, list[Identity]]:
-    """Every identity of some persons; they are normal already."""
+def identities_of(person_ids: Iterable[int]) -> dict[int, list[Identity]]:
+    """Every identity of some persons."""
     found: dict[int, list[Identity]] = {}
     rows = session().execute(
         text("SELECT person_id, kind, value FROM identities WHERE person_id = ANY(CAST(:ids AS bigint[]))"),

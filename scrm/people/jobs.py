@@ -1,0 +1,51 @@
+"""What workers do for people."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+
+from config.queues import Queue
+from scrm.kernel.db import session, transaction
+from scrm.kernel.jobs import job, others_wait
+from scrm.people.queries import work
+from scrm.people.service.linking import link_customers
+from scrm.people.service.matching import merge_wanted
+
+log = structlog.get_logger(__name__)
+RUN_SECONDS = 20.0
+MERGES = 200  # pairs of one transaction
+CUSTOMERS = 1_000  # linked in one transaction
+
+
+@job(Queue.EVENTS, due=work.merging_due)
+def merge_matched() -> None:
+    """Merge persons whom one record named and nothing speaks against."""
+    until = time.monotonic() + RUN_SECONDS
+    while True:
+        with transaction():
+            looked_at = merge_wanted(MERGES)
+        if not looked_at:
+            return
+        if time.monotonic() > until or others_wait(Queue.EVENTS):
+            merge_matched.wake()
+            return
+
+
+@job(Queue.BACKGROUND, due=work.linking_due)
+def link_unlinked() -> None:
+    """Give customers their persons who have none: those from before there were persons.
+
+    Who is linked is not looked at again, so the job may run twice or be killed anywhere.
+    """
+    until, after, linked = time.monotonic() + RUN_SECONDS, 0, 0
+    while ids := work.unlinked_customers(after, CUSTOMERS):
+        session().rollback()
+        with transaction():
+            linked += link_customers(ids)
+        after = ids[-1]
+        if time.monotonic() > until:
+            link_unlinked.wake()
+            break
+    log.info("customers linked to people", linked=linked)
