@@ -45,6 +45,7 @@ SCHEDULE: tuple[Every | Daily, ...] = (
     Every("scrm.people.jobs.merge_matched", 5),
     Every("scrm.people.jobs.link_unlinked", 300),
     Daily("scrm.behaviour.jobs.forget_behaviour", "04:10"),
+    Daily("scrm.commerce.jobs.link_lines", "04:15"),
     Every("tags.jobs.push_assignments", 2),
     Every("tags.jobs.refresh_tags", 2),
     Every("tags.jobs.drop_deleted_tags", 10),
