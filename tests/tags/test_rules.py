@@ -22,7 +22,7 @@ from tags.events import TagsChanged
 from tags.models import AssignmentState as S
 from tags.models import RuleDue, RuleState, RuleVersion, TagHistory
 from tags.rules import jobs
-from tags.rules.conditions import field_equals
+from tags.rules.conditions import said_keyword
 from tags.rules.leaves import Leaf, leaves
 from tags.rules.service import saving
 from tags.service import Wish, assign
@@ -333,10 +333,10 @@ def broken_leaf():
         return cast(Customer.name, Integer) / literal(0) == 1
 
     leaf = Leaf(
-        "broken", field_equals.FieldEquals, lambda args: {"customer.name"}, clause, lambda *_: "broken"
+        "broken", said_keyword.SaidKeyword, lambda args: {"customer.name"}, clause, lambda *_: "broken"
     )
     leaves()["broken"] = leaf
-    yield {"kind": "broken", "field": "customer.name", "value": "x"}
+    yield {"kind": "broken", "keywords": ["x"]}
     del leaves()["broken"]
 
 
