@@ -6,7 +6,7 @@ something else replaces what stands (the last to come wins); the same again chan
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -43,7 +43,7 @@ def make_room(checked: Checked) -> None:
 
 def store_events(batch: Batch, checked: Checked) -> None:
     """Store the checked rows of a batch and note each row's result."""
-    persons = persons_of([row["identities"] for _, row in checked], batch.source)
+    persons = persons_of([row.pop("identities") for _, row in checked], batch.source)
     for (index, row), person_id in zip(checked, persons, strict=True):
         if person_id is None:
             batch.refuse(index, NOBODY)
@@ -93,9 +93,8 @@ def _store(source: str, rows: Mapping[str, Row]) -> dict[str, RowStatus]:
     return statuses | {old.source_id: RowStatus.UPDATED for old in before}
 
 
-def _json(rows: Any) -> str:
-    kept = ("source_id", "at", "person_id", "type_id", "properties")
-    return orjson.dumps([{name: row[name] for name in kept} for row in rows]).decode()
+def _json(rows: Iterable[Row]) -> str:
+    return orjson.dumps(list(rows)).decode()
 
 
 def _stored(event_id: int, row: Row) -> Stored:
