@@ -41,3 +41,10 @@ class PersonChanged:
 
     person_id: int
     fields: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FieldRulesChanged:
+    """Another value may stand by the new rule of this field."""
+
+    field: str

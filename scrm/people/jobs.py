@@ -12,11 +12,14 @@ from scrm.kernel.jobs import job, others_wait
 from scrm.people.queries import work
 from scrm.people.service.linking import link_customers
 from scrm.people.service.matching import merge_wanted
+from scrm.people.service.merging import lock_people
+from scrm.people.service.surviving import recompute_fields
 
 log = structlog.get_logger(__name__)
 RUN_SECONDS = 20.0
 MERGES = 200  # pairs of one transaction
 CUSTOMERS = 1_000  # linked in one transaction
+PEOPLE = 2_000  # recomputed in one transaction
 
 
 @job(Queue.EVENTS, due=work.merging_due)
@@ -49,3 +52,20 @@ def link_unlinked() -> None:
             link_unlinked.wake()
             break
     log.info("customers linked to people", linked=linked)
+
+
+@job(Queue.BACKGROUND)
+def recompute_field(field: str, after: int = 0) -> None:
+    """Work out which value of a field stands by its new rule, for everybody.
+
+    :param after: persons up to this id were done by the run before
+    """
+    until = time.monotonic() + RUN_SECONDS
+    while ids := work.people_with(field, after, PEOPLE):
+        with transaction():
+            lock_people(ids)
+            recompute_fields(ids, [field])
+        after = ids[-1]
+        if time.monotonic() > until:
+            recompute_field.wake(field, after)
+            return

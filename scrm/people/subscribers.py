@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from scrm.customers.events import CustomerChanged, CustomersFound, CustomersWritten
 from scrm.kernel.events import subscribe
 from scrm.people import jobs
-from scrm.people.events import PeopleMatched
+from scrm.people.events import FieldRulesChanged, PeopleMatched
 from scrm.people.service.linking import link_customers
 
 
@@ -35,3 +35,10 @@ def add_unionids(events: Sequence[CustomerChanged]) -> None:
 def merge_soon(events: Sequence[PeopleMatched]) -> None:
     """Nothing speaks against these pairs."""
     jobs.merge_matched.wake()
+
+
+@subscribe(FieldRulesChanged)
+def choose_again(events: Sequence[FieldRulesChanged]) -> None:
+    """Other values may stand now."""
+    for event in events:
+        jobs.recompute_field.wake(event.field)

@@ -69,7 +69,7 @@ GENDERS = (
 BUILT_IN = (
     FieldSpec("name", FieldType.TEXT, "姓名", "name", limits={"max_length": 100}, position=-70,
               survivorship=Survivorship.TRUSTED, built_in=True),
-    FieldSpec("birthday", FieldType.DATE, "生日", "birthday", limits={"min": "1900-01-01"}, position=-60,
+    FieldSpec("birthday", FieldType.DATE, "生日", "birthday", limits={"min": "1900-01-01", "max": "today"}, position=-60,
               survivorship=Survivorship.FREQUENT, built_in=True),
     FieldSpec("gender", FieldType.CHOICE, "性别", "gender", choices=GENDERS, position=-50,
               survivorship=Survivorship.FREQUENT, built_in=True),

@@ -28,3 +28,13 @@ _UNLINKED = text("""
 SELECT c.id FROM customers c WHERE c.id > :after
 AND NOT EXISTS (SELECT FROM customer_people p WHERE p.customer_id = c.id) ORDER BY c.id LIMIT :limit
 """)
+
+
+def people_with(field: str, after: int, limit: int) -> list[int]:
+    """Ids of persons of whom something was said about a field, above ``after``, in order."""
+    return list(session().scalars(_PEOPLE_WITH, {"field": field, "after": after, "limit": limit}))
+
+
+_PEOPLE_WITH = text("""
+SELECT DISTINCT person_id FROM person_values WHERE field = :field AND person_id > :after ORDER BY person_id LIMIT :limit
+""")

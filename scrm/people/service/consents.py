@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from sqlalchemy import text
 
 from scrm.kernel.db import session
-from scrm.kernel.errors import NotFound
+from scrm.kernel.errors import InvalidInput, NotFound
+
+CHANNEL = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
-def set_contactable(person_id: int, channel: str, contactable: bool, source: str, at: datetime) -> None:
+@dataclass(frozen=True)
+class Consent:
+    """What a person said about one channel (``wecom``, ``sms``, ``email`` ...), to whom and when."""
+
+    channel: str
+    contactable: bool
+    source: str
+    at: datetime
+
+
+def set_contactable(person_id: int, said: Consent) -> None:
     """Note what a person said about a channel; an older word never replaces a newer one.
 
-    :param channel: such as ``wecom``, ``sms``, ``email``
+    :raises InvalidInput: no name of a channel
+    :raises NotFound: no such person
     """
-    values = {"person": person_id, "channel": channel, "contactable": contactable, "source": source, "at": at}
+    if not CHANNEL.fullmatch(said.channel):
+        raise InvalidInput.field("channel", "must be small letters, digits and _, such as sms")
+    values = {"person": person_id, **asdict(said)}
     if (
         session().scalar(text("SELECT 1 FROM people WHERE id = :person AND merged_into IS NULL"), values)
         is None

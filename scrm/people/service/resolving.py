@@ -12,11 +12,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from scrm.kernel.db import session
 from scrm.kernel.events import publish
 from scrm.people.events import PeopleFound
+from scrm.people.models import PersonIdentity
 from scrm.people.service.deciding import Batch, Known
 from scrm.people.service.identity import Identity
 from scrm.people.service.noting import note_claims, note_matches
@@ -94,6 +95,16 @@ SELECT r.kind, r.value, NULL, NULL, true FROM {_GIVEN} JOIN blocked_values b USI
 def identity_rows(keys: Iterable[Identity]) -> str:
     """JSON rows with ``kind`` and ``value``."""
     return orjson.dumps([{"kind": key.kind, "value": key.value} for key in keys]).decode()
+
+
+def person_with(key: Identity) -> int | None:
+    """The person whom an identity names, if there is one; nobody is made."""
+    found: int | None = session().scalar(
+        select(PersonIdentity.person_id).where(
+            PersonIdentity.kind == key.kind, PersonIdentity.value == key.value
+        )
+    )
+    return found
 
 
 def identities_of(person_ids: Iterable[int]) -> dict[int, list[Identity]]:

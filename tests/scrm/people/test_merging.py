@@ -28,7 +28,7 @@ from scrm.kernel.db import session as current_session
 from scrm.kernel.errors import Conflict, InvalidInput, NotFound
 from scrm.people import jobs, registry
 from scrm.people.queries.survivors import survivors
-from scrm.people.service.consents import set_contactable
+from scrm.people.service.consents import Consent, set_contactable
 from scrm.people.service.journal import shape_of
 from scrm.people.service.matching import accept_match, reject_match
 from scrm.people.service.merging import merge, unmerge
@@ -76,7 +76,7 @@ def give(person, fields, consents, marks):
             {"p": person, "f": field, "v": value, "s": source, "at": LONG_AGO + timedelta(days=day)},
         )  # fmt: skip
     for channel, contactable, day in consents:
-        set_contactable(person, channel, contactable, "shop", LONG_AGO + timedelta(days=day))
+        set_contactable(person, Consent(channel, contactable, "shop", LONG_AGO + timedelta(days=day)))
     for badge, points in marks.items():
         current_session().execute(
             text("INSERT INTO badges (person_id, badge, points, seal) VALUES (:p, :b, :n, '\\xff00')"),
@@ -129,7 +129,7 @@ def test_unmerge_of_merge_is_nothing(badges, found, one, other, customers, swap)
 
 def refuse(person, channel="sms", contactable=False, at=MOMENT):
     with transaction():
-        set_contactable(person, channel, contactable, "shop", at)
+        set_contactable(person, Consent(channel, contactable, "shop", at))
 
 
 def test_the_stricter_consent_wins_and_a_later_refusal_counts_for_both(found, rows):
