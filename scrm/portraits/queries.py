@@ -18,6 +18,7 @@ from scrm.kernel.db import session
 from scrm.kernel.errors import InvalidInput, NotFound
 from scrm.kernel.permissions import Scope
 from scrm.kernel.schemas import LIMIT_DEFAULT
+from scrm.people.queries.portrait import person_section
 from scrm.portraits.models import TimelineEntry
 
 FIRST_PAGE = 20
@@ -100,6 +101,9 @@ def counters_section() -> ColumnElement[Any]:
     return literal_column("""(SELECT json_build_object('messages_in', c.messages_in, 'messages_out', c.messages_out,
       'entries', c.entries, 'last_in_at', c.last_in_at, 'last_out_at', c.last_out_at, 'last_entry_at', c.last_entry_at)
     FROM customer_counters c WHERE c.customer_id = customers.id)""")
+
+
+portrait_section("person")(person_section)
 
 
 @portrait_section("timeline")

@@ -224,3 +224,27 @@ def test_values_of_a_customer_are_those_of_the_person(session, api):
     assert answer.json["customer_ids"] == [customer]
     shown = api.get(f"/api/v1/customers/{customer}/person").json
     assert {f["key"]: f["value"] for f in shown["fields"]}["birthday"] == "1990-05-17"
+
+
+def test_the_portrait_shows_the_person_with_identities_masked(session, api, found):
+    with transaction():
+        customer = ensure_customers(["wmCustomer01"])["wmCustomer01"]
+    api.post("/api/v1/fields", json={**LEVEL, "seen_with": ["value:read"]})
+    values = {
+        "level": "a",
+        "phone": "13912345670",
+        "name": "梅",
+        "address": {"city": "上海", "street": "南京路 1"},
+    }
+    shown = api.patch(f"/api/v1/customers/{customer}/person/fields", json={"values": values}).json
+    (other,) = found({"unionid": "u-2", "phone": "13912345670"})
+    api.post("/api/v1/people/merges", json={"kept_id": shown["id"], "gone_id": other})
+    person = api.get(f"/api/v1/customers/{customer}").json["person"]
+    assert person["id"] == shown["id"]
+    assert {i["kind"]: i["value"] for i in person["identities"]} == {
+        "external_userid": "wmC***01", "phone": "+86***70", "unionid": "***",
+    }  # fmt: skip
+    assert {key: field["value"] for key, field in person["fields"].items()} == {
+        "phone": "+86***70", "name": "梅", "address": {"city": "上海"},
+    }  # fmt: skip
+    assert [merge["person_id"] for merge in person["merged_from"]] == [other]
