@@ -72,6 +72,24 @@ def reads_always(*facts: str) -> Callable[[Args], set[str]]:
     return lambda _args: set(facts)
 
 
+class FlagField(fields.Boolean):
+    """True or false, and nothing that only looks like them."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, bool):
+            raise ValidationError("must be true or false")
+        return value
+
+
+class NumberField(fields.Float):
+    """A number, and no text that could be read as one."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValidationError("must be a number")
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
 def id_field(**kwargs: Any) -> fields.Integer:
     """The id of a row."""
     return fields.Integer(strict=True, validate=Range(1, MAX_ID), **kwargs)

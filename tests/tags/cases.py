@@ -13,17 +13,12 @@ from scrm.conversations.models import Channel, Direction, Message
 from scrm.group_entry.models import GroupCode
 from scrm.groups.models import CustomerGroup, GroupStay
 from scrm.kernel.clock import utcnow
-from scrm.kernel.db import session
-from scrm.people.models import CustomerPerson, CustomField, Person, PersonField
+from scrm.people.models import CustomField, PersonField
 from scrm.staff.models import Department, StaffDepartment
 from tags.models import AssignmentState, TagAssignment, TagSource
-from tests.tags.conftest import numbers
-
-
-def add(row):
-    session().add(row)
-    session().flush()
-    return row
+from tests.tags import cases_of_people
+from tests.tags.cases_of_people import person_of
+from tests.tags.conftest import add, numbers
 
 
 def code(state="c1"):
@@ -164,12 +159,6 @@ def fixed(begin, end):
 def day(offset=0):
     """The day it is in the corp's zone, and so many days later."""
     return (utcnow().astimezone(ZoneInfo("Asia/Shanghai")).date() + timedelta(days=offset)).isoformat()
-
-
-def person_of(customer):
-    person = add(Person())
-    add(CustomerPerson(customer_id=customer.id, person_id=person.id))
-    return person.id
 
 
 def known(**values):
@@ -442,3 +431,6 @@ WRONG = {
               (f("person.birthday", "contains", "19"), "op"), (f("person.company.city", "equals", "x"), "field"),
               (f("person.name", "gt", 3), "op"), (f("person.gender", "any_of", values=["female", "f"]), "values.1")],
 }  # fmt: skip
+
+CASES |= cases_of_people.CASES
+WRONG |= cases_of_people.WRONG

@@ -7,6 +7,7 @@ from scrm.customers.models import Customer
 from scrm.kernel.errors import InvalidInput
 from tags.rules.compiler import compile_condition, condition_reads, explain, validate_condition, words
 from tags.rules.leaves import leaves
+from tags.rules.measures import COUNTS
 from tests.tags.cases import CASES, HOLDS_OF_NOBODY, WRONG
 
 ALL = [(kind, *case) for kind, cases in CASES.items() for case in cases]
@@ -17,7 +18,12 @@ NAMED_VIP = {"kind": "field", "field": "customer.name", "op": "equals", "value":
 
 def holds_of_nobody(leaf):
     """Whether it holds for a customer of whom nothing is known."""
-    return bool({leaf.get("match"), leaf.get("op")} & HOLDS_OF_NOBODY)
+    if leaf["kind"] in ("event", "order") and leaf.get("measure", "count") in COUNTS:
+        values = leaf.get("values") or [leaf.get("value", 1)]
+        return leaf.get("op") in ("lte", "lt") or (leaf.get("op", "gte") != "gt" and values[0] == 0)
+    return leaf["kind"] not in ("event", "order") and bool(
+        {leaf.get("match"), leaf.get("op")} & HOLDS_OF_NOBODY
+    )
 
 
 def customers(session, condition):
