@@ -135,9 +135,9 @@ def _json(lines: list[tuple[int, int]]) -> str:
 def _fate(draw: Callable[[], float], day: date, placed: str, until: date) -> tuple[str, ...]:
     """When an order was paid, shipped, completed, cancelled, refunded: days after each other, or not yet, or never."""
     end = draw()
-    if end < 0.06:  # never paid
-        return NULL, NULL, NULL, placed, NULL
     later = [f"{at} 03:00:00" if (at := day + timedelta(days=n)) <= until else NULL for n in (1, 5, 8)]
+    if end < 0.06:  # never paid
+        return NULL, NULL, NULL, later[0], NULL
     return placed, later[0], later[1], NULL, later[2] if end > 0.95 else NULL
 
 
