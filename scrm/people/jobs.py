@@ -13,6 +13,7 @@ from scrm.people.queries import work
 from scrm.people.service.linking import link_customers
 from scrm.people.service.matching import merge_wanted
 from scrm.people.service.merging import lock_people
+from scrm.people.service.suggesting import FIRST_KEY, make_keys, suggest
 from scrm.people.service.surviving import recompute_fields
 
 log = structlog.get_logger(__name__)
@@ -20,6 +21,7 @@ RUN_SECONDS = 20.0
 MERGES = 200  # pairs of one transaction
 CUSTOMERS = 1_000  # linked in one transaction
 PEOPLE = 2_000  # recomputed in one transaction
+KEYS = 500  # whose persons are compared in one transaction
 
 
 @job(Queue.EVENTS, due=work.merging_due)
@@ -68,4 +70,25 @@ def recompute_field(field: str, after: int = 0) -> None:
         after = ids[-1]
         if time.monotonic() > until:
             recompute_field.wake(field, after)
+            return
+
+
+@job(Queue.BACKGROUND)
+def suggest_duplicates(after: int = FIRST_KEY) -> None:
+    """Look for persons who are likely one, once a night.
+
+    :param after: the keys (hashes) up to this one were done by the run before
+    """
+    until, last = time.monotonic() + RUN_SECONDS, after
+    if after == FIRST_KEY:
+        with transaction():
+            make_keys()
+    while True:
+        with transaction():
+            done = suggest(last, KEYS)
+        if done is None:
+            return
+        last = done
+        if time.monotonic() > until:
+            suggest_duplicates.wake(last)
             return

@@ -253,3 +253,12 @@ class PersonRecord(Model):
     person_id: Mapped[int] = mapped_column(ForeignKey("people.id"), index=True)
     fingerprint: Mapped[bytes]
     at: Mapped[datetime]
+
+
+class AlikeKey(Model):
+    """What persons who may be one have in common (a phone's tail, a name ...), as a hash; made anew every night."""
+
+    __tablename__ = "alike_keys"
+
+    key: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    person_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

@@ -76,10 +76,15 @@ class Identity:
         """
         if self.kind == IdentityKind.EXTERNAL_USERID:
             return True  # WeCom's own, nobody types it
-        if is_placeholder(self.kind, self.value):
-            return False
-        name = f"{self.kind}:{self.value}".casefold()
-        return not any(fnmatchcase(name, pattern.casefold()) for pattern in settings().people.blocked)
+        return _identifies(self.kind, self.value, settings().people.blocked)
+
+
+@lru_cache(maxsize=20_000)
+def _identifies(kind: str, value: str, blocked: tuple[str, ...]) -> bool:
+    name = f"{kind}:{value}".casefold()
+    return not is_placeholder(kind, value) and not any(
+        fnmatchcase(name, pattern.casefold()) for pattern in blocked
+    )
 
 
 def is_kind(kind: str) -> bool:
