@@ -8,13 +8,21 @@ import orjson
 from flask import Response, request
 from sqlalchemy import select
 
+from scrm.behaviour import queries
 from scrm.behaviour.models import EventType
-from scrm.behaviour.schemas import EventBatchIn, EventTypeChange, EventTypeIn, EventTypeOut
+from scrm.behaviour.schemas import (
+    EventBatchIn,
+    EventOut,
+    EventQuery,
+    EventTypeChange,
+    EventTypeIn,
+    EventTypeOut,
+)
 from scrm.behaviour.service import storing, types
 from scrm.kernel.batch import read_batch
 from scrm.kernel.db import transaction
 from scrm.kernel.http import PageQuery, api_blueprint, idempotent, page_schema, paginate
-from scrm.kernel.permissions import Permission, needs
+from scrm.kernel.permissions import Permission, current_actor, needs
 from scrm.kernel.schemas import BatchOut
 
 blueprint = api_blueprint("behaviour", "行为事件 what people did elsewhere: event types and events")
@@ -41,6 +49,15 @@ def take_in(body: bytes) -> dict[str, Any]:
     with transaction():
         storing.store_events(batch, checked)
     return batch.answer()
+
+
+@blueprint.route("/people/<int:person_id>/events")
+@needs(Permission.EVENTS_READ)
+@blueprint.arguments(EventQuery, location="query")
+@blueprint.response(200, page_schema(EventOut))
+def list_events(query: dict[str, Any], person_id: int) -> dict[str, Any]:
+    """What a person did, newest first."""
+    return queries.event_page(current_actor().scope, person_id, query)
 
 
 @blueprint.route("/event-types")
