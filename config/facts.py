@@ -9,6 +9,15 @@ from pydantic import Field, StringConstraints
 from config.section import Section
 
 
+class Rules(Section):
+    """How far tag rules may reach before a person is asked, and how long a look may take."""
+
+    storm_share: float = Field(gt=0, le=1)
+    storm_min: int = Field(ge=1)
+    look_seconds: float = Field(gt=0)
+    preview_seconds: float = Field(gt=0)
+
+
 class People(Section):
     """Who is one person, and which of several values is shown."""
 

@@ -43,6 +43,9 @@ class SourceOut(Schema):
 
     source = fields.String(metadata={"description": "wecom, manual:<actor>, rule:<id>, channel:<id>"})
     since = time_field()
+    spent_at = time_field(
+        allow_none=True, metadata={"description": "since when it no longer wants the tag: its days are over"}
+    )
 
 
 class AssignmentOut(Schema):
@@ -63,6 +66,14 @@ class AssignmentOut(Schema):
             "description": "rules want it, and a person took it away; it stays away until they want it anew"
         }
     )
+    outranked = fields.Boolean(
+        metadata={
+            "description": "another tag of its exclusive group goes before it; it returns when that one goes"
+        }
+    )
+    expired = fields.Boolean(
+        metadata={"description": "the rule's days are over; it stays away until its condition holds anew"}
+    )
     changed_at = time_field()
 
 
@@ -72,7 +83,9 @@ class HistoryOut(Schema):
     at = time_field()
     tag_id = fields.Integer()
     staff_id = fields.Integer()
-    change = fields.String(metadata={"description": "added | removed | confirmed | refused"})
+    change = fields.String(
+        metadata={"description": "added | removed | confirmed | refused | outranked | returned | expired"}
+    )
     source = fields.String()
     by = fields.String(allow_none=True, metadata={"description": "who did it, when not the source itself"})
     error = fields.String(allow_none=True)

@@ -9,7 +9,7 @@ from scrm.kernel.http import api_blueprint
 from scrm.kernel.permissions import Permission, current_actor, needs
 from tags import queries
 from tags.schemas import CustomerTagsIn, CustomerTagsOut
-from tags.tagging.service import TaggingRequest, tag_customer
+from tags.tagging.service.tagging import TaggingRequest, tag_customer
 
 blueprint = api_blueprint("customer-tags", "客户标签 tags of customers, with their reasons")
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    ColumnElement,
     Select,
     Text,
     and_,
@@ -29,7 +30,7 @@ from scrm.kernel.db import session
 from scrm.kernel.errors import ScrmError
 from scrm.kernel.locks import hold_in_transaction, share_in_transaction
 from tags.arrays import row_table
-from tags.models import Rule, RuleDue, RuleState, RuleVersion
+from tags.models import Rule, RuleDue, RuleState, RuleVersion, Schedule
 from tags.rules.compiler import TIME, condition_expires
 from tags.rules.leaves import EVERYTHING
 from tags.rules.service.evaluating import pause
@@ -51,6 +52,11 @@ class Fact:
     by_rule: int = 0
 
 
+def woken() -> tuple[ColumnElement[bool], ...]:
+    """Rules that look as soon as something happens; the others look once a day."""
+    return Rule.state == RuleState.ACTIVE, Rule.deleted_at.is_(None), Rule.schedule != Schedule.DAILY
+
+
 def mark(facts: Iterable[Fact]) -> bool:
     """Put customers on the to-do list of the active rules that read these facts; says whether there were any.
 
@@ -65,7 +71,7 @@ def mark(facts: Iterable[Fact]) -> bool:
     readers = (
         select(Rule.id, func.unnest(RuleVersion.reads).label("fact"))
         .join(RuleVersion, and_(RuleVersion.rule_id == Rule.id, RuleVersion.version == Rule.version))
-        .where(Rule.state == RuleState.ACTIVE, Rule.deleted_at.is_(None))
+        .where(*woken())
         .subquery("readers")
     )
     due = (
@@ -85,7 +91,7 @@ def mark_selected(customer_ids: Select[Any]) -> bool:
     """
     share_in_transaction(ACTIVATION)
     rows = customer_ids.subquery("changed")
-    active = select(Rule.id).where(Rule.state == RuleState.ACTIVE, Rule.deleted_at.is_(None))
+    active = select(Rule.id).where(*woken())
     rule_ids = list(session().scalars(active.order_by(Rule.id)))
     if not rule_ids:
         return False
@@ -145,8 +151,7 @@ def _timed_rules(before: datetime) -> Select[Any]:
         .join(RuleVersion, and_(RuleVersion.rule_id == Rule.id, RuleVersion.version == Rule.version))
         .where(
             literal(TIME) == func.any(RuleVersion.reads),
-            Rule.state == RuleState.ACTIVE,
-            Rule.deleted_at.is_(None),
+            *woken(),
             or_(Rule.swept_until.is_(None), Rule.swept_until <= before),
         )
         .order_by(Rule.id)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from scrm.customers.queries import customer_by_id
 from scrm.kernel.errors import InvalidInput
 from scrm.kernel.permissions import Scope
-from tags.queries import live_follow_ids, tagged_follow_ids, unknown_tags
+from tags.queries import exclusive_rivals, live_follow_ids, tagged_follow_ids, unknown_tags
 from tags.service import Wish, assign, overrule
 
 
@@ -31,11 +31,13 @@ def tag_customer(scope: Scope, request: TaggingRequest) -> None:
     """Set and take away tags by hand; WeCom is told afterwards.
 
     :raises NotFound: the customer does not exist inside the scope
-    :raises InvalidInput: a tag does not exist, or nobody in the scope follows the customer now
+    :raises InvalidInput: a tag does not exist, two of them exclude each other, or nobody in the scope follows the
+        customer now
     """
     customer_by_id(scope, request.customer_id)
     _refuse_unknown("add", request.add)
     _refuse_unknown("remove", request.remove)
+    _refuse_rivals(request.add)
     if request.add:
         _add(scope, request)
     if request.remove:
@@ -57,4 +59,12 @@ def _refuse_unknown(field: str, tag_ids: Sequence[int]) -> None:
     if missing := unknown_tags(tag_ids):
         raise InvalidInput.field(
             f"{field}.{list(tag_ids).index(missing[0])}", f"there is no tag {missing[0]}"
+        )
+
+
+def _refuse_rivals(tag_ids: Sequence[int]) -> None:
+    for group in exclusive_rivals(tag_ids):
+        raise InvalidInput.field(
+            "add",
+            f"the tags {group.tag_ids} exclude each other: a relation has one tag of {group.name} at most",
         )
