@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, SecretStr, StringConstraints
 
 from config.section import Section
 
@@ -26,3 +26,9 @@ class People(Section):
     shared_by: int = Field(ge=1)
     most_values: int = Field(ge=1)
     trusted_sources: tuple[str, ...]
+
+
+class Source(Section):
+    """A system that sends signed batches instead of using an API key."""
+
+    secrets: tuple[SecretStr, ...] = Field(min_length=1, max_length=5)

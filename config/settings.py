@@ -27,7 +27,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from config.facts import People, Rules
+from config.facts import People, Rules, Source
 from config.section import Section
 
 DEFAULT_FILE = Path(__file__).with_name("default.toml")
@@ -289,6 +289,7 @@ class Settings(BaseSettings):
     transfers: Transfers
     sync: Sync
     people: People
+    sources: dict[str, Source] = Field(default_factory=dict)
     rules: Rules
     clock: Clock
     log: Log

@@ -21,34 +21,44 @@ from scrm.behaviour.schemas import (
 from scrm.behaviour.service import storing, types
 from scrm.kernel.batch import read_batch
 from scrm.kernel.db import transaction
+from scrm.kernel.hooks import signed
 from scrm.kernel.http import PageQuery, api_blueprint, idempotent, page_schema, paginate
 from scrm.kernel.permissions import Permission, current_actor, needs
 from scrm.kernel.schemas import BatchOut
 
 blueprint = api_blueprint("behaviour", "行为事件 what people did elsewhere: event types and events")
+BODY = {"required": True, "content": {"application/json": {"schema": EventBatchIn}}}
 
 
 @blueprint.route("/events:batch", methods=["POST"])
 @needs(Permission.EVENTS_WRITE)
-@blueprint.doc(requestBody={"required": True, "content": {"application/json": {"schema": EventBatchIn}}})
+@blueprint.doc(requestBody=BODY)
 @blueprint.response(200, BatchOut)
 def store_events() -> Response:
     """Store up to 1,000 events of one source; each row gets its own result.
 
     A row is known by (source, source_id): the same again changes nothing, another content replaces what stands.
     """
-    return Response(orjson.dumps(take_in(request.get_data())), mimetype="application/json")
+    return _take_in(request.get_data())
 
 
-def take_in(body: bytes) -> dict[str, Any]:
-    """Store a batch and give its answer."""
-    batch = read_batch(body, "events")
+@blueprint.route("/hooks/<string:source>/events", methods=["POST"])
+@signed
+@blueprint.doc(requestBody=BODY, security=[])
+@blueprint.response(200, BatchOut)
+def receive_events(source: str, body: bytes) -> Response:
+    """The same for a source that signs its requests (Standard Webhooks) instead of using an API key."""
+    return _take_in(body, source)
+
+
+def _take_in(body: bytes, source: str | None = None) -> Response:
+    batch = read_batch(body, "events", source)
     checked = storing.check_events(batch)
     with transaction():
         storing.make_room(checked)
     with transaction():
         storing.store_events(batch, checked)
-    return batch.answer()
+    return Response(orjson.dumps(batch.answer()), mimetype="application/json")
 
 
 @blueprint.route("/people/<int:person_id>/events")

@@ -21,6 +21,7 @@ from scrm.commerce.schemas import (
 from scrm.commerce.service import orders, products
 from scrm.kernel.batch import read_batch
 from scrm.kernel.db import transaction
+from scrm.kernel.hooks import signed
 from scrm.kernel.http import api_blueprint, page_schema, paginate
 from scrm.kernel.permissions import Permission, current_actor, needs
 from scrm.kernel.schemas import BatchOut
@@ -28,45 +29,57 @@ from scrm.kernel.schemas import BatchOut
 blueprint = api_blueprint("commerce", "商品与订单 products and orders of other systems")
 
 
+PRODUCTS = {"required": True, "content": {"application/json": {"schema": ProductBatchIn}}}
+ORDERS = {"required": True, "content": {"application/json": {"schema": OrderBatchIn}}}
+
+
 @blueprint.route("/products:batch", methods=["POST"])
 @needs(Permission.PRODUCTS_WRITE)
-@blueprint.doc(requestBody={"required": True, "content": {"application/json": {"schema": ProductBatchIn}}})
+@blueprint.doc(requestBody=PRODUCTS)
 @blueprint.response(200, BatchOut)
 def store_products() -> Response:
     """Store up to 1,000 products of one source; each row gets its own result. The newest ``updated_at`` stands."""
-    return _answer(take_in_products(request.get_data()))
+    return _take_in(request.get_data(), "products")
+
+
+@blueprint.route("/hooks/<string:source>/products", methods=["POST"])
+@signed
+@blueprint.doc(requestBody=PRODUCTS, security=[])
+@blueprint.response(200, BatchOut)
+def receive_products(source: str, body: bytes) -> Response:
+    """The same for a source that signs its requests (Standard Webhooks) instead of using an API key."""
+    return _take_in(body, "products", source)
 
 
 @blueprint.route("/orders:batch", methods=["POST"])
 @needs(Permission.ORDERS_WRITE)
-@blueprint.doc(requestBody={"required": True, "content": {"application/json": {"schema": OrderBatchIn}}})
+@blueprint.doc(requestBody=ORDERS)
 @blueprint.response(200, BatchOut)
 def store_orders() -> Response:
     """Store up to 1,000 orders or status changes of one source; each row gets its own result.
 
     Rows may come in any order and again: the newest version stands, and the newest status by its own time.
     """
-    return _answer(take_in_orders(request.get_data()))
+    return _take_in(request.get_data(), "orders")
 
 
-def take_in_products(body: bytes) -> dict[str, Any]:
-    """Store a batch of products and give its answer."""
-    batch = read_batch(body, "products")
+@blueprint.route("/hooks/<string:source>/orders", methods=["POST"])
+@signed
+@blueprint.doc(requestBody=ORDERS, security=[])
+@blueprint.response(200, BatchOut)
+def receive_orders(source: str, body: bytes) -> Response:
+    """The same for a source that signs its requests (Standard Webhooks) instead of using an API key."""
+    return _take_in(body, "orders", source)
+
+
+STORES = {"products": products.store_products, "orders": orders.store_orders}
+
+
+def _take_in(body: bytes, kind: str, source: str | None = None) -> Response:
+    batch = read_batch(body, kind, source)
     with transaction():
-        products.store_products(batch)
-    return batch.answer()
-
-
-def take_in_orders(body: bytes) -> dict[str, Any]:
-    """Store a batch of orders and give its answer."""
-    batch = read_batch(body, "orders")
-    with transaction():
-        orders.store_orders(batch)
-    return batch.answer()
-
-
-def _answer(answer: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(answer), mimetype="application/json")
+        STORES[kind](batch)
+    return Response(orjson.dumps(batch.answer()), mimetype="application/json")
 
 
 @blueprint.route("/products")

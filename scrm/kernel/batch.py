@@ -85,8 +85,10 @@ class Batch:
         return {**counts, "results": self.results}
 
 
-def read_batch(body: bytes, name: str) -> Batch:
+def read_batch(body: bytes, name: str, source: str | None = None) -> Batch:
     """``{"source": "mall", "<name>": [rows]}``.
+
+    :param source: who signed the body; it may then leave the source out, and name no other
 
     :raises InvalidInput: no JSON, more than MOST_ROWS rows, a source that is no name, or unknown fields
     """
@@ -101,7 +103,10 @@ def read_batch(body: bytes, name: str) -> Batch:
     rows = given.get(name)
     if not isinstance(rows, list) or not 1 <= len(rows) <= MOST_ROWS:
         raise InvalidInput.field(name, f"must be a list of 1 to {MOST_ROWS} rows")
-    return Batch(source_name(given.get("source")), rows)
+    named = source_name(given.get("source", source))
+    if source not in (None, named):
+        raise InvalidInput.field("source", f"must be {source}, whose signature this is")
+    return Batch(named, rows)
 
 
 def source_name(given: Any) -> str:
