@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
-from pydantic import Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
 from config.section import Section
+
+STANDARD_SECRET = re.compile(r"whsec_[A-Za-z0-9+/]{32,86}={0,2}")  # 24 to 64 bytes in base64
+
+
+def _standard_secret(value: SecretStr) -> SecretStr:
+    if not STANDARD_SECRET.fullmatch(value.get_secret_value()):
+        raise ValueError("must be whsec_ and 24 to 64 bytes in base64 (Standard Webhooks)")
+    return value
 
 
 class Rules(Section):
@@ -31,4 +40,6 @@ class People(Section):
 class Source(Section):
     """A system that sends signed batches instead of using an API key."""
 
-    secrets: tuple[SecretStr, ...] = Field(min_length=1, max_length=5)
+    secrets: tuple[Annotated[SecretStr, AfterValidator(_standard_secret)], ...] = Field(
+        min_length=1, max_length=5
+    )

@@ -97,3 +97,47 @@ class CustomerTagsOut(Schema):
 
     tags = fields.List(fields.Nested(AssignmentOut))
     history = fields.List(fields.Nested(HistoryOut), metadata={"description": "the newest 200 lines"})
+
+
+class Sentence(Schema):
+    """The same in both languages."""
+
+    zh = fields.String()
+    en = fields.String()
+
+
+class LeafThen(Schema):
+    """One leaf of the rule's condition as it was answered when the tag was set."""
+
+    path = fields.String()
+    words = fields.Nested(Sentence)
+    holds = fields.Boolean()
+    value = fields.String(allow_none=True, metadata={"description": "what it looked at, where there is such"})
+
+
+class ReasonOut(Schema):
+    """One source of the tag on one relation."""
+
+    staff_id = fields.Integer()
+    state = fields.String()
+    outranked = fields.Boolean()
+    source = fields.String()
+    since = time_field()
+    spent_at = time_field(allow_none=True)
+    rule_id = fields.Integer(allow_none=True)
+    rule = fields.String(allow_none=True, metadata={"description": "its name"})
+    version = fields.Integer(allow_none=True, metadata={"description": "of the rule, when it set the tag"})
+    run_id = fields.Integer(allow_none=True, metadata={"description": "the backfill that did it, if one did"})
+    at = time_field(allow_none=True, metadata={"description": "when it was set"})
+    by = fields.String(allow_none=True)
+    condition = fields.Nested(Sentence, allow_none=True, metadata={"description": "what that version said"})
+    leaves = fields.List(fields.Nested(LeafThen))
+
+
+class WhyOut(Schema):
+    """Why a customer has a tag."""
+
+    customer_id = fields.Integer()
+    tag_id = fields.Integer()
+    tag = fields.String()
+    reasons = fields.List(fields.Nested(ReasonOut))

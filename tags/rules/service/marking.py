@@ -29,6 +29,7 @@ from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.errors import ScrmError
 from scrm.kernel.locks import hold_in_transaction, share_in_transaction
+from scrm.people.models import CustomerPerson
 from tags.arrays import row_table
 from tags.models import Rule, RuleDue, RuleState, RuleVersion, Schedule
 from tags.rules.compiler import TIME, condition_expires
@@ -65,9 +66,27 @@ def mark(facts: Iterable[Fact]) -> bool:
     changed = sorted(set(facts))
     if not changed:
         return False
-    share_in_transaction(ACTIVATION)
     types = {"customer_id": BigInteger, "fact": Text, "by_rule": BigInteger}
-    rows = row_table("changed", types, [(f.customer_id, f.fact, f.by_rule) for f in changed])
+    return _mark(row_table("changed", types, [(f.customer_id, f.fact, f.by_rule) for f in changed]))
+
+
+def mark_people(facts: Iterable[tuple[int, str]]) -> bool:
+    """The same for facts about persons, (person id, fact): all customers they are, found in the same statement."""
+    changed = sorted(set(facts))
+    if not changed:
+        return False
+    told = row_table("told", {"person_id": BigInteger, "fact": Text}, changed)
+    customers = (
+        select(CustomerPerson.customer_id, told.c.fact, literal(0, BigInteger).label("by_rule"))
+        .join(told, told.c.person_id == CustomerPerson.person_id)
+        .subquery("changed")
+    )
+    return _mark(customers)
+
+
+def _mark(rows: Any) -> bool:
+    """``rows``: a table of customer_id, fact, by_rule."""
+    share_in_transaction(ACTIVATION)
     readers = (
         select(Rule.id, func.unnest(RuleVersion.reads).label("fact"))
         .join(RuleVersion, and_(RuleVersion.rule_id == Rule.id, RuleVersion.version == Rule.version))
