@@ -48,3 +48,10 @@ class FieldRulesChanged:
     """Another value may stand by the new rule of this field."""
 
     field: str
+
+
+@dataclass(frozen=True)
+class CleaningWanted:
+    """A cleaning run has something to do."""
+
+    run_id: int

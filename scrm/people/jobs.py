@@ -10,9 +10,11 @@ from config.queues import Queue
 from scrm.kernel.db import session, transaction
 from scrm.kernel.jobs import job, others_wait
 from scrm.people.queries import work
+from scrm.people.service.cleaning import work_on
 from scrm.people.service.linking import link_customers
 from scrm.people.service.matching import merge_wanted
 from scrm.people.service.merging import lock_people
+from scrm.people.service.quality import measure
 from scrm.people.service.suggesting import FIRST_KEY, make_keys, suggest
 from scrm.people.service.surviving import recompute_fields
 
@@ -92,3 +94,24 @@ def suggest_duplicates(after: int = FIRST_KEY) -> None:
         if time.monotonic() > until:
             suggest_duplicates.wake(last)
             return
+
+
+@job(Queue.BACKGROUND, due=work.cleaning_due)
+def clean_values() -> None:
+    """Carry the open cleaning run on."""
+    until = time.monotonic() + RUN_SECONDS
+    while True:
+        with transaction():
+            worked = work_on(PEOPLE)
+        if not worked:
+            return
+        if time.monotonic() > until:
+            clean_values.wake()
+            return
+
+
+@job(Queue.BACKGROUND)
+def measure_quality() -> None:
+    """The report of the night."""
+    with transaction():
+        measure()

@@ -262,3 +262,63 @@ class AlikeKey(Model):
 
     key: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     person_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+
+
+class QualityReport(Model):
+    """How good what is known of people was on one day."""
+
+    __tablename__ = "quality_reports"
+
+    id: Mapped[Id]
+    at: Mapped[CreatedAt]
+    figures: Mapped[dict[str, Any]]
+
+
+class CleaningState(StrEnum):
+    """Where a cleaning run stands."""
+
+    SCANNING = "scanning"
+    READY = "ready"  # the preview is complete
+    APPLYING = "applying"
+    DONE = "done"
+    UNDOING = "undoing"
+    UNDONE = "undone"
+    CANCELLED = "cancelled"
+
+
+class CleaningRun(Model):
+    """One look at every value that was ever said, and the repair of those that are not right by today's rules."""
+
+    __tablename__ = "cleaning_runs"
+    __table_args__ = (
+        Index(
+            "uq_cleaning_runs_open",
+            text("(true)"),
+            unique=True,
+            postgresql_where=text("state IN ('scanning', 'ready', 'applying', 'undoing')"),
+        ),
+    )
+
+    id: Mapped[Id]
+    state: Mapped[CleaningState] = mapped_column(enum_text(CleaningState))
+    reached: Mapped[int] = mapped_column(server_default=text("0"))  # values (by id) up to this one are done
+    looked_at: Mapped[int] = mapped_column(server_default=text("0"))
+    by: Mapped[str]
+    created_at: Mapped[CreatedAt]
+    finished_at: Mapped[datetime | None]
+
+
+class CleaningItem(Model):
+    """One value that is not right: ``after`` is what it would become, null: it is taken away."""
+
+    __tablename__ = "cleaning_items"
+    __table_args__ = (Index("ix_cleaning_items_person_id", "person_id"),)
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("cleaning_runs.id", ondelete="CASCADE"), primary_key=True)
+    value_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # of person_values
+    person_id: Mapped[int]
+    field: Mapped[str]
+    row: Mapped[dict[str, Any]]  # the whole row of person_values as it was
+    after: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    problem: Mapped[str]
+    applied: Mapped[bool] = mapped_column(server_default=text("false"))

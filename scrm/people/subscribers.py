@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from scrm.customers.events import CustomerChanged, CustomersFound, CustomersWritten
 from scrm.kernel.events import subscribe
 from scrm.people import jobs
-from scrm.people.events import FieldRulesChanged, PeopleMatched
+from scrm.people.events import CleaningWanted, FieldRulesChanged, PeopleMatched
 from scrm.people.service.linking import link_customers
 
 
@@ -42,3 +42,9 @@ def choose_again(events: Sequence[FieldRulesChanged]) -> None:
     """Other values may stand now."""
     for event in events:
         jobs.recompute_field.wake(event.field)
+
+
+@subscribe(CleaningWanted)
+def clean_soon(events: Sequence[CleaningWanted]) -> None:
+    """A run was started, or shall be applied or undone."""
+    jobs.clean_values.wake()

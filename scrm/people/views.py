@@ -6,16 +6,18 @@ from typing import Any
 
 import orjson
 from flask import Response, request
+from sqlalchemy import select
 
+from scrm.customers.models import Customer
 from scrm.kernel.batch import read_batch
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import transaction
-from scrm.kernel.errors import NotFound
-from scrm.kernel.http import api_blueprint, idempotent, page_schema, paginate
-from scrm.kernel.permissions import Permission, current_actor, needs
-from scrm.people.models import Merge, PersonMatch
+from scrm.kernel.errors import Forbidden, NotFound
+from scrm.kernel.http import PageQuery, api_blueprint, idempotent, page_schema, paginate
+from scrm.kernel.permissions import Actor, Permission, current_actor, needs
+from scrm.people.models import CleaningItem, CleaningRun, CleaningState, Merge, PersonMatch, QualityReport
 from scrm.people.queries import fields as field_queries
-from scrm.people.queries import people
+from scrm.people.queries import people, quality
 from scrm.people.schemas.fields import FieldChange, FieldIn, FieldListOut, FieldOut, FieldQuery
 from scrm.people.schemas.people import (
     AcceptIn,
@@ -35,7 +37,15 @@ from scrm.people.schemas.people import (
     UnmergeOut,
     ValuesIn,
 )
-from scrm.people.service import consents, defining, matching, merging, records, values
+from scrm.people.schemas.quality import (
+    CleaningItemOut,
+    CleaningRunOut,
+    NeglectedOut,
+    NeglectQuery,
+    PersonQualityOut,
+    QualityReportOut,
+)
+from scrm.people.service import cleaning, consents, defining, matching, merging, records, values
 from scrm.people.service.identity import Identity
 from scrm.people.service.resolving import person_with
 
@@ -226,3 +236,107 @@ def change_field(data: dict[str, Any], key: str) -> field_queries.FieldSpec:
     """Change or archive a field; its type and key stay."""
     with transaction():
         return defining.change_field(key, data)
+
+
+@blueprint.route("/people/<int:person_id>/quality")
+@needs(Permission.PEOPLE_READ)
+@blueprint.response(200, PersonQualityOut)
+def show_person_quality(person_id: int) -> dict[str, Any]:
+    """How complete one person is, and what to ask next."""
+    return quality.person_quality(current_actor(), person_id)
+
+
+@blueprint.route("/people/quality")
+@needs(Permission.PEOPLE_READ)
+@blueprint.arguments(PageQuery, location="query")
+@blueprint.response(200, page_schema(QualityReportOut))
+def list_quality_reports(query: dict[str, Any]) -> Any:
+    """Reports on the whole base, one a night, newest first; they hold figures only."""
+    return paginate(quality.report_list(), QualityReport.id, query)
+
+
+@blueprint.route("/people/quality/customers")
+@needs(Permission.PEOPLE_READ)
+@blueprint.arguments(NeglectQuery, location="query")
+@blueprint.response(200, page_schema(NeglectedOut))
+def list_neglected_customers(query: dict[str, Any]) -> Any:
+    """Customers who never wrote, whom nobody follows any more, or of whom nothing was heard for a year."""
+    statement = quality.neglected_list(current_actor().scope, query["problem"])
+    return paginate(statement, Customer.id, query)
+
+
+@blueprint.route("/people/cleaning-runs")
+@needs(Permission.PEOPLE_MERGE)
+@blueprint.arguments(PageQuery, location="query")
+@blueprint.response(200, page_schema(CleaningRunOut))
+def list_cleaning_runs(query: dict[str, Any]) -> Any:
+    """Cleaning runs, newest first."""
+    return paginate(select(CleaningRun), CleaningRun.id, query)
+
+
+@blueprint.route("/people/cleaning-runs", methods=["POST"])
+@needs(Permission.PEOPLE_MERGE)
+@idempotent
+@blueprint.response(201, CleaningRunOut)
+def start_cleaning_run() -> CleaningRun:
+    """Look for values that are not right by today's rules; nothing is changed before it is applied."""
+    actor = current_actor()
+    check_unlimited(actor)
+    return cleaning.start_cleaning(actor.name)
+
+
+@blueprint.route("/people/cleaning-runs/<int:run_id>")
+@needs(Permission.PEOPLE_MERGE)
+@blueprint.response(200, CleaningRunOut)
+def show_cleaning_run(run_id: int) -> dict[str, Any]:
+    """One run, with the number of values of each problem."""
+    run = quality.run_by_id(run_id)
+    names = ("id", "state", "looked_at", "by", "created_at", "finished_at")
+    return {**{name: getattr(run, name) for name in names}, "problems": quality.problem_counts(run_id)}
+
+
+@blueprint.route("/people/cleaning-runs/<int:run_id>/items")
+@needs(Permission.PEOPLE_MERGE)
+@blueprint.arguments(PageQuery, location="query")
+@blueprint.response(200, page_schema(CleaningItemOut))
+def list_cleaning_items(query: dict[str, Any], run_id: int) -> Any:
+    """The preview, value by value."""
+    check_unlimited(current_actor())
+    quality.run_by_id(run_id)
+    return paginate(quality.item_list(run_id), CleaningItem.value_id, query, descending=False)
+
+
+def _move(run_id: int, to: CleaningState) -> CleaningRun:
+    check_unlimited(current_actor())
+    with transaction():
+        return cleaning.move_run(run_id, to)
+
+
+@blueprint.route("/people/cleaning-runs/<int:run_id>/apply", methods=["POST"])
+@needs(Permission.PEOPLE_MERGE)
+@blueprint.response(202, CleaningRunOut)
+def apply_cleaning_run(run_id: int) -> CleaningRun:
+    """Repair what the preview shows."""
+    return _move(run_id, CleaningState.APPLYING)
+
+
+@blueprint.route("/people/cleaning-runs/<int:run_id>/cancel", methods=["POST"])
+@needs(Permission.PEOPLE_MERGE)
+@blueprint.response(200, CleaningRunOut)
+def cancel_cleaning_run(run_id: int) -> CleaningRun:
+    """Leave everything as it is."""
+    return _move(run_id, CleaningState.CANCELLED)
+
+
+@blueprint.route("/people/cleaning-runs/<int:run_id>/undo", methods=["POST"])
+@needs(Permission.PEOPLE_MERGE)
+@blueprint.response(202, CleaningRunOut)
+def undo_cleaning_run(run_id: int) -> CleaningRun:
+    """Put back every value as it was."""
+    return _move(run_id, CleaningState.UNDOING)
+
+
+def check_unlimited(actor: Actor) -> None:
+    """Raises Forbidden for a key that sees some customers only: a run looks at everybody."""
+    if not actor.scope.everyone:
+        raise Forbidden("a cleaning run looks at everybody; this key sees the customers of some staff only")

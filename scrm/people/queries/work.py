@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select, text
 
 from scrm.kernel.db import session
-from scrm.people.models import MatchState, PersonMatch
+from scrm.people.models import CleaningRun, MatchState, PersonMatch
 
 
 def merging_due() -> bool:
@@ -38,3 +38,9 @@ def people_with(field: str, after: int, limit: int) -> list[int]:
 _PEOPLE_WITH = text("""
 SELECT DISTINCT person_id FROM person_values WHERE field = :field AND person_id > :after ORDER BY person_id LIMIT :limit
 """)
+
+
+def cleaning_due() -> bool:
+    """Whether a cleaning run has something to do."""
+    working = ("scanning", "applying", "undoing")
+    return session().scalar(select(CleaningRun.id).where(CleaningRun.state.in_(working)).limit(1)) is not None

@@ -40,6 +40,17 @@ def upgrade():
     sa.Column('at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.PrimaryKeyConstraint('kind', 'value', name=op.f('pk_blocked_values'))
     )
+    op.create_table('cleaning_runs',
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
+    sa.Column('state', sa.Enum('scanning', 'ready', 'applying', 'done', 'undoing', 'undone', 'cancelled', name='cleaningstate', native_enum=False, length=32), nullable=False),
+    sa.Column('reached', sa.BigInteger(), server_default=sa.text('0'), nullable=False),
+    sa.Column('looked_at', sa.BigInteger(), server_default=sa.text('0'), nullable=False),
+    sa.Column('by', sa.Text(), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_cleaning_runs'))
+    )
+    op.create_index('uq_cleaning_runs_open', 'cleaning_runs', [sa.literal_column('(true)')], unique=True, postgresql_where=sa.text("state IN ('scanning', 'ready', 'applying', 'undoing')"))
     op.create_table('event_days',
     sa.Column('type_id', sa.BigInteger(), nullable=False),
     sa.Column('person_id', sa.BigInteger(), nullable=False),
@@ -90,6 +101,22 @@ def upgrade():
     sa.PrimaryKeyConstraint('id', name=op.f('pk_fields')),
     sa.UniqueConstraint('key', name=op.f('uq_fields_key'))
     )
+    op.create_table('lifecycle',
+    sa.Column('person_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('stage', sa.Text(), nullable=False),
+    sa.Column('since', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('person_id', name=op.f('pk_lifecycle'))
+    )
+    op.create_index('ix_lifecycle_stage_person_id', 'lifecycle', ['stage', 'person_id'], unique=False)
+    op.create_table('lifecycle_history',
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
+    sa.Column('person_id', sa.BigInteger(), nullable=False),
+    sa.Column('from_stage', sa.Text(), nullable=True),
+    sa.Column('stage', sa.Text(), nullable=False),
+    sa.Column('at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_lifecycle_history'))
+    )
+    op.create_index('ix_lifecycle_history_person_id_id', 'lifecycle_history', ['person_id', 'id'], unique=False)
     op.create_table('orders',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('person_id', sa.BigInteger(), nullable=True),
@@ -144,6 +171,52 @@ def upgrade():
     sa.PrimaryKeyConstraint('id', name=op.f('pk_products')),
     sa.UniqueConstraint('source', 'source_id', name=op.f('uq_products_source_source_id'))
     )
+    op.create_table('quality_reports',
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
+    sa.Column('at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.Column('figures', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_quality_reports'))
+    )
+    op.create_table('rfm_scores',
+    sa.Column('person_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('recency_days', sa.BigInteger(), nullable=False),
+    sa.Column('frequency', sa.BigInteger(), nullable=False),
+    sa.Column('monetary', sa.Numeric(precision=24, scale=4), nullable=False),
+    sa.Column('r', sa.SmallInteger(), nullable=False),
+    sa.Column('f', sa.SmallInteger(), nullable=False),
+    sa.Column('m', sa.SmallInteger(), nullable=False),
+    sa.Column('computed_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('person_id', name=op.f('pk_rfm_scores'))
+    )
+    op.create_index('ix_rfm_scores_r_f_m_person_id', 'rfm_scores', ['r', 'f', 'm', 'person_id'], unique=False)
+    op.create_table('value_settings',
+    sa.Column('id', sa.SmallInteger(), autoincrement=False, nullable=False),
+    sa.Column('rfm', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+    sa.Column('stages', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+    sa.Column('changed_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('applied_at', sa.DateTime(timezone=True), nullable=True),
+    sa.CheckConstraint('id = 1', name=op.f('ck_value_settings_one')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_value_settings'))
+    )
+    op.create_table('value_wanted',
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
+    sa.Column('person_id', sa.BigInteger(), nullable=False),
+    sa.Column('since', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_value_wanted'))
+    )
+    op.create_table('cleaning_items',
+    sa.Column('run_id', sa.BigInteger(), nullable=False),
+    sa.Column('value_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('person_id', sa.BigInteger(), nullable=False),
+    sa.Column('field', sa.Text(), nullable=False),
+    sa.Column('row', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+    sa.Column('after', postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
+    sa.Column('problem', sa.Text(), nullable=False),
+    sa.Column('applied', sa.Boolean(), server_default=sa.text('false'), nullable=False),
+    sa.ForeignKeyConstraint(['run_id'], ['cleaning_runs.id'], name=op.f('fk_cleaning_items_run_id_cleaning_runs'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('run_id', 'value_id', name=op.f('pk_cleaning_items'))
+    )
+    op.create_index('ix_cleaning_items_person_id', 'cleaning_items', ['person_id'], unique=False)
     op.create_table('customer_people',
     sa.Column('customer_id', sa.BigInteger(), nullable=False),
     sa.Column('person_id', sa.BigInteger(), nullable=False),
@@ -361,17 +434,30 @@ def downgrade():
     op.drop_table('identities')
     op.drop_index(op.f('ix_customer_people_person_id'), table_name='customer_people')
     op.drop_table('customer_people')
+    op.drop_index('ix_cleaning_items_person_id', table_name='cleaning_items')
+    op.drop_table('cleaning_items')
+    op.drop_table('value_wanted')
+    op.drop_table('value_settings')
+    op.drop_index('ix_rfm_scores_r_f_m_person_id', table_name='rfm_scores')
+    op.drop_table('rfm_scores')
+    op.drop_table('quality_reports')
     op.drop_table('products')
     op.drop_index('ix_people_merged_into', table_name='people', postgresql_where=sa.text('merged_into IS NOT NULL'))
     op.drop_table('people')
     op.drop_index('ix_orders_person_id_placed_at', table_name='orders')
     op.drop_index('ix_orders_person_id_paid_at', table_name='orders', postgresql_where=sa.text('paid_at IS NOT NULL'))
     op.drop_table('orders')
+    op.drop_index('ix_lifecycle_history_person_id_id', table_name='lifecycle_history')
+    op.drop_table('lifecycle_history')
+    op.drop_index('ix_lifecycle_stage_person_id', table_name='lifecycle')
+    op.drop_table('lifecycle')
     op.drop_table('fields')
     op.drop_table('event_types')
     op.drop_table('event_keys')
     op.drop_index(op.f('ix_event_days_person_id'), table_name='event_days')
     op.drop_table('event_days')
+    op.drop_index('uq_cleaning_runs_open', table_name='cleaning_runs', postgresql_where=sa.text("state IN ('scanning', 'ready', 'applying', 'undoing')"))
+    op.drop_table('cleaning_runs')
     op.drop_table('blocked_values')
     op.drop_index('ix_behaviour_events_type_id_person_id_at', table_name='behaviour_events')
     op.drop_table('behaviour_events')
