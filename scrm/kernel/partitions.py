@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import Base
+from scrm.kernel.locks import lock_key
 
 MONTHS_BACK = 3
 MONTHS_AHEAD = 3
@@ -22,6 +23,7 @@ MONTHS_ON_DEMAND = (
     120  # rows of older months stay in the default partition: each partition costs planning time
 )
 LOCK_PATIENCE = "2s"
+LOCK = lock_key("partitions")  # one maker at a time
 
 
 def partitioned_tables() -> list[str]:
@@ -55,11 +57,17 @@ def make_months(connection: Connection, table: str, days: Iterable[date]) -> lis
     oldest, newest = _month(today, -MONTHS_ON_DEMAND), _month(today, MONTHS_AHEAD)
     months = {_month(day, 0) for day in days}
     names = {f"{table}_{first:%Y_%m}": first for first in sorted(months) if oldest <= first <= newest}
-    there = connection.scalars(
-        text("SELECT name FROM unnest(CAST(:names AS text[])) name WHERE to_regclass(name) IS NOT NULL"),
-        {"names": list(names)},
-    ).all()
-    return [name for name in names.keys() - set(there) if _attach(connection, table, name, names[name])]
+    if missing := _missing(connection, names):
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        missing = _missing(connection, missing)
+    return [name for name in missing if _attach(connection, table, name, names[name])]
+
+
+def _missing(connection: Connection, names: Iterable[str]) -> list[str]:
+    question = (
+        "SELECT name FROM unnest(CAST(:names AS text[])) name WHERE to_regclass(name) IS NULL ORDER BY 1"
+    )
+    return list(connection.scalars(text(question), {"names": list(names)}))
 
 
 def _attach(connection: Connection, table: str, name: str, first: date) -> bool:

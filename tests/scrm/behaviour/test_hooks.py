@@ -100,3 +100,5 @@ def test_a_source_signs_for_itself_only(hooks, viewed, event, session):
 def test_a_secret_of_another_shape_is_refused(secret):
     with pytest.raises(ValueError, match="24 to 64 bytes"):
         secret_bytes(secret)
+    with pytest.raises(ValueError, match="24 to 64 bytes"):
+        Source(secrets=(SecretStr(secret),))
