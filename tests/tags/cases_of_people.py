@@ -7,6 +7,7 @@ from scrm.behaviour.models import BehaviourEvent, EventType
 from scrm.commerce.models import Order, OrderLine, Product
 from scrm.kernel.clock import utcnow
 from scrm.people.models import CustomerPerson, Person
+from scrm.value.models import Lifecycle, RfmScore
 from tests.tags.conftest import add, numbers
 
 PROPERTIES = [
@@ -126,6 +127,22 @@ def many(measure, op, *values, **more):
     return {"measure": measure, "op": op, **given, **more}
 
 
+def scored(**figures):
+    def make(world, customer, staff):
+        told = {"recency_days": 3, "frequency": 4, "monetary": 99.5, "r": 5, "f": 3, "m": 2, **figures}
+        add(RfmScore(person_id=person_of(customer), computed_at=utcnow(), **told))
+
+    return make
+
+
+def staged(stage, days_ago=0):
+    def make(world, customer, staff):
+        since = utcnow() - timedelta(days=days_ago, seconds=1)
+        add(Lifecycle(person_id=person_of(customer), stage=stage, since=since))
+
+    return make
+
+
 TWICE = did((1, {"price": 10, "page": "a"}), (2, {"price": 5.5, "page": "b"}))
 FULL = {
     "price": 19.99,
@@ -211,6 +228,20 @@ CASES = {
         ("time is over", {"within_hours": 23, "happens": False}, then(("a", 1)), True),
         ("no first", {"within_hours": 23, "happens": False}, then(("b", 1)), False),
     ],
+    "rfm": [
+        ("best", {"figure": "r", "op": "equals", "value": 5}, scored(), True),
+        ("not the best", {"figure": "m", "op": "gte", "value": 4}, scored(), False),
+        ("figure", {"figure": "monetary", "op": "between", "values": [99, 100]}, scored(), True),
+        ("other", {"figure": "f", "op": "not_equals", "value": 1}, scored(), True),
+        ("never bought", {"figure": "f", "op": "not_equals", "value": 1}, no_order, False),
+        ("nothing known", {"figure": "f", "op": "is_missing"}, scored(), False),
+    ],
+    "stage": [
+        ("in it", {"stages": ["loyal", "lost"]}, staged("loyal"), True),
+        ("in another", {"stages": ["lost"]}, staged("loyal"), False),
+        ("entered lately", {"stages": ["loyal"], "entered": {"last_days": 2}}, staged("loyal", 1), True),
+        ("entered long ago", {"stages": ["loyal"], "entered": {"last_days": 2}}, staged("loyal", 3), False),
+    ],
     "sample": [("inside", {}, drawn(True), True), ("just outside", {}, drawn(False), False)],
 }  # fmt: skip
 STEP = {"event_type_id": 1}
@@ -227,6 +258,9 @@ WRONG = {
               ({"time": "made"}, "time"), ({"op": "equals"}, "value")],
     "sequence": [({"first": STEP, "then": STEP}, "within_hours"), ({"first": {}, "then": STEP, "within_hours": 1}, "first.event_type_id"),
                  ({"first": STEP, "then": STEP, "within_hours": 1, "happens": 1}, "happens")],
+    "rfm": [({"figure": "x", "op": "equals", "value": 5}, "figure"), ({"figure": "r", "op": "contains", "value": 5}, "op"),
+            ({"figure": "r", "op": "equals", "value": "5"}, "value")],
+    "stage": [({}, "stages"), ({"stages": []}, "stages"), ({"stages": ["a"], "entered": {"from": "2026-01-01"}}, "entered")],
     "sample": [({"percent": 0, "salt": "a"}, "percent"), ({"percent": 60, "offset": 41, "salt": "a"}, "percent"),
                ({"percent": "10", "salt": "a"}, "percent"), ({"percent": 5}, "salt"), ({"percent": 5, "salt": ""}, "salt")],
 }  # fmt: skip

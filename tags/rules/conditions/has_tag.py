@@ -106,12 +106,12 @@ def _words(args: Args, language: Language, names: Names) -> str:
     how = _how(args, language)
     if zh:
         told = {
-            "any": "有标签{}（任一）",
-            "all": "有标签{}（全部）",
-            "none": "没有标签{}（一个也没有）",
-            "not_all": "没有标签{}（至少缺一个）",
+            "any": "有{}（任一）",
+            "all": "有{}（全部）",
+            "none": "没有{}（一个也没有）",
+            "not_all": "没有{}（至少缺一个）",
         }
-        return told[args["match"]].format(tags + how)
+        return told[args["match"]].format(f"标签{tags}{how}" if args["tag_ids"] else f"{tags}{how}")
     told = {
         "any": "has any of {}",
         "all": "has all of {}",
