@@ -69,7 +69,7 @@ def impact(scope: Scope, rule: RuleText) -> Impact:
     statement = (
         select(
             select(func.count()).select_from(Customer).where(population.where).scalar_subquery(),
-            select(func.count()).select_from(truth).where(truth.c.holds).scalar_subquery(),
+            select(func.count()).select_from(truth).scalar_subquery(),
             func.count(case((adds | removes, changes.c.customer_id)).distinct()),
             func.count(case((adds, 1))),
             func.count(case((removes, 1))),

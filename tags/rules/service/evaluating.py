@@ -21,6 +21,7 @@ from sqlalchemy import (
     Select,
     Text,
     and_,
+    cast,
     exists,
     func,
     literal,
@@ -47,6 +48,7 @@ from tags.rules.service.bounds import FAULTS, bounded, told
 from tags.rules.service.reasons import reasons
 from tags.rules.service.texts import RuleText
 from tags.service import Wish
+from tags.tagging.service.contests import RULE
 
 SHARDS = 8
 log = structlog.get_logger(__name__)
@@ -198,37 +200,38 @@ def difference_table(truth: CTE, rules: Sequence[Compiled], population: Populati
 
 def held_sources(rules: Sequence[Compiled], population: Population) -> CTE:
     """What these rules set on these customers and did not take away: (customer_id, follow_id, tag_id, rule_id, spent)."""
-    named = row_table(
-        "named", {"rule_id": BigInteger, "source": Text}, [(rule.id, rule.source) for rule, _ in rules]
-    )
+    # An array and not a join with a list: the planner knows how many rows each source has, and takes its index.
+    sources = literal([rule.source for rule, _ in rules], ARRAY(Text))
+    rule_id = cast(func.substr(TagSource.source, len(RULE) + 1), BigInteger).label("rule_id")
     a = TagAssignment
     return (
-        select(
-            a.customer_id,
-            a.follow_id,
-            a.tag_id,
-            named.c.rule_id,
-            TagSource.spent_at.is_not(None).label("spent"),
-        )
+        select(a.customer_id, a.follow_id, a.tag_id, rule_id, TagSource.spent_at.is_not(None).label("spent"))
         .join(TagSource, TagSource.assignment_id == a.id)
-        .join(named, named.c.source == TagSource.source)
-        .where(population.assignments)
+        .where(TagSource.source == func.any(sources), population.assignments)
         .cte("held")
         .prefix_with("MATERIALIZED")
     )
 
 
 def truth_table(rules: Sequence[Compiled], population: ColumnElement[bool]) -> CTE:
-    """(customer_id, rule_id, holds): every rule a boolean column of one look, then turned into rows."""
+    """(customer_id, rule_id) of every rule that holds: several rules are boolean columns of one look, turned into rows;
+    one alone is a WHERE, so that its own indexes say whom to look at.
+    """
+    if len(rules) == 1:
+        (rule, clause), *_ = rules
+        only = select(Customer.id.label("customer_id"), literal(rule.id, BigInteger).label("rule_id"))
+        return only.where(population, clause).cte("truth").prefix_with("MATERIALIZED")
     columns = [clause.label(f"holds_{i}") for i, (_, clause) in enumerate(rules)]
     wide = select(Customer.id.label("customer_id"), *columns).where(population).cte("wide")
     ids = array([literal(rule.id, BigInteger) for rule, _ in rules])
     holds = array([wide.c[f"holds_{i}"] for i in range(len(rules))])
     long = func.unnest(ids, holds).table_valued("rule_id", "holds").render_derived(name="long")
     return (
-        select(wide.c.customer_id, long.c.rule_id, long.c.holds)
+        select(wide.c.customer_id, long.c.rule_id)
         .select_from(wide.join(long, true()))
+        .where(long.c.holds)
         .cte("truth")
+        .prefix_with("MATERIALIZED")
     )
 
 
@@ -254,7 +257,7 @@ def missing(truth: CTE, rules: Sequence[Compiled], held: CTE) -> Select[Any]:
         .join(wanted, wanted.c.rule_id == truth.c.rule_id)
         .join(Tag, and_(Tag.id == wanted.c.tag_id, Tag.deleted_at.is_(None)))
         .join(Follow, and_(Follow.customer_id == truth.c.customer_id, Follow.status.in_(LIVE)))
-        .where(truth.c.holds, ~has_source)
+        .where(~has_source)
     )  # fmt: skip
 
 
@@ -263,22 +266,24 @@ def surplus(truth: CTE, rules: Sequence[Compiled], held: CTE) -> Select[Any]:
     named = _tags_of([(rule.id, tag_id) for rule, _ in rules for tag_id in rule.add_tag_ids], "named")
     taken = _tags_of([(rule.id, tag_id) for rule, _ in rules for tag_id in rule.remove_tag_ids], "taken")
     keeping = [rule.id for rule, _ in rules if rule.keep]
-    names = exists().where(named.c.rule_id == truth.c.rule_id, named.c.tag_id == held.c.tag_id)
-    takes = exists().where(taken.c.rule_id == truth.c.rule_id, taken.c.tag_id == held.c.tag_id)
-    keeps = truth.c.rule_id == func.any(literal(keeping, ARRAY(BigInteger)))
+    names = exists().where(named.c.rule_id == held.c.rule_id, named.c.tag_id == held.c.tag_id)
+    takes = exists().where(taken.c.rule_id == held.c.rule_id, taken.c.tag_id == held.c.tag_id)
+    keeps = held.c.rule_id == func.any(literal(keeping, ARRAY(BigInteger)))
+    holds = truth.c.customer_id.is_not(None)
     over = or_(
         Follow.status == FollowStatus.DELETED_BY_STAFF,
-        and_(truth.c.holds, takes),
-        and_(held.c.spent, not_(truth.c.holds)),
-        and_(not_(keeps), or_(not_(truth.c.holds), not_(names))),
+        and_(holds, takes),
+        and_(held.c.spent, not_(holds)),
+        and_(not_(keeps), or_(not_(holds), not_(names))),
     )
+    same = and_(truth.c.customer_id == held.c.customer_id, truth.c.rule_id == held.c.rule_id)
     return (
         select(
             held.c.customer_id, held.c.follow_id, held.c.tag_id, held.c.rule_id, literal(False).label("adds")
         )
-        .select_from(truth)
-        .join(held, and_(held.c.customer_id == truth.c.customer_id, held.c.rule_id == truth.c.rule_id))
+        .select_from(held)
         .join(Follow, Follow.id == held.c.follow_id)
+        .outerjoin(truth, same)
         .where(over)
     )
 
