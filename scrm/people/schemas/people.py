@@ -8,6 +8,7 @@ from marshmallow.validate import Length, OneOf
 from scrm.kernel.batch import MOST_ROWS
 from scrm.kernel.schemas import BatchOut, PageQuery, RowResultSchema, Schema, time_field
 from scrm.people.models import MatchKind, MatchState
+from scrm.people.queries.reasons import reason_words
 
 
 class IdentityOut(Schema):
@@ -142,6 +143,14 @@ class MatchOut(Schema):
     state = fields.String(required=True)
     score = fields.Float(allow_none=True, metadata={"description": "0 to 1, of those that are alike"})
     reasons = fields.List(fields.Dict(), required=True)
+    words = fields.Function(
+        lambda match: [reason_words(reason) for reason in match.reasons],
+        metadata={
+            "description": "the reasons in words, zh and en",
+            "type": "array",
+            "items": {"type": "object"},
+        },
+    )
     decided_by = fields.String(allow_none=True)
     decided_at = time_field(allow_none=True)
     created_at = time_field(required=True)

@@ -1,5 +1,6 @@
 """Two become one and two again, exactly."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -29,10 +30,13 @@ from scrm.kernel.errors import Conflict, InvalidInput, NotFound
 from scrm.people import jobs, registry
 from scrm.people.queries.survivors import survivors
 from scrm.people.service.consents import Consent, set_contactable
+from scrm.people.service.identity import Identity as Key
 from scrm.people.service.journal import shape_of
 from scrm.people.service.matching import accept_match, reject_match
 from scrm.people.service.merging import merge, unmerge
+from scrm.people.service.resolving import resolve
 from scrm.people.service.surviving import recompute_fields
+from scrm.people.service.values import Said, write_values
 
 MOMENT = datetime(2026, 3, 2, 4, tzinfo=UTC)
 LONG_AGO = MOMENT - timedelta(days=365)
@@ -260,3 +264,28 @@ def test_customers_of_before_get_their_persons_by_a_job_that_may_run_twice(sessi
     assert rows("SELECT count(*), count(DISTINCT person_id) FROM customer_people") == first
     assert first[0][0] == 1500
     assert first[0][1] == 750 + 376  # half have a unionid, and two of those share one
+
+
+def test_a_merge_waits_for_a_batch_that_still_writes_for_the_person(app, committed, rows):
+    with transaction():
+        a, b = resolve([[Key("unionid", "a")], [Key("unionid", "b")]], "mall")
+    merged = threading.Event()
+
+    def merge_them():
+        with app.app_context():
+            with transaction():
+                merge(a, b, "test")
+            merged.set()
+            db.session.remove()
+
+    thread = threading.Thread(target=merge_them)
+    with transaction():
+        assert resolve([[Key("unionid", "b")]], "till") == [b]
+        thread.start()
+        assert not merged.wait(0.3)
+        write_values([Said(b, "name", "late", "till", MOMENT)])
+    thread.join(20)
+    assert merged.is_set()
+    assert rows("SELECT person_id, value FROM person_fields") == [(a, "late")]
+    with transaction():
+        assert resolve([[Key("unionid", "b")]], "till") == [a]

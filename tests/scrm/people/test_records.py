@@ -102,6 +102,10 @@ def test_reviews_are_listed_and_decided_through_the_api(api, found):
     found({"member_no": "C", "phone": "13912345670"})
     listed = api.get("/api/v1/people/matches", query_string={"state": "open"}).json["items"]
     assert [match["kind"] for match in listed] == ["conflict", "conflict"]
+    assert listed[0]["words"] == [
+        {"zh": "mall 的一条记录同时使用了双方的标识（手机号）", "en": "a record of mall names both (phone)"},
+        {"zh": "双方的会员号不同", "en": "they have different member numbers"},
+    ]
     second, first = (match["id"] for match in listed)
     assert api.post(f"/api/v1/people/matches/{first}/accept", json={"keep_id": a}).json["merge_id"]
     assert api.post(f"/api/v1/people/matches/{second}/reject").status_code == 204
