@@ -62,7 +62,7 @@ def test_a_preview_that_takes_too_long_says_so(api, world, monkeypatch):
     from scrm.kernel.db import session
 
     monkeypatch.setattr(previews, "impact", lambda *_: session().execute(text("SELECT pg_sleep(5)")))
-    answer = send(api, "post", "/rules/preview", {"condition": VIP, "add_tag_ids": [world.tag().id]}, 503)
-    assert answer["code"] == "preview-too-slow"
+    answer = send(api, "post", "/rules/preview", {"condition": VIP, "add_tag_ids": [world.tag().id]}, 504)
+    assert (answer["code"], list(answer["fields"])) == ("condition-too-slow", ["condition"])
     assert "0.05 seconds" in answer["detail"]
     assert send(api, "get", "/rules")["items"] == [], "the connection goes on"

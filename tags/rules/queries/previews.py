@@ -12,11 +12,11 @@ from scrm.customers.models import Customer
 from scrm.customers.queries import visible
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
-from scrm.kernel.errors import Unavailable
 from scrm.kernel.permissions import Scope
 from scrm.kernel.settings import settings
 from tags.arrays import is_one_of
 from tags.rules.compiler import compile_condition, words
+from tags.rules.costs import too_slow
 from tags.rules.queries.impact import calls_take, impact
 from tags.rules.references import reference_names
 from tags.rules.service.bounds import TooSlow, bounded
@@ -33,7 +33,7 @@ def preview(scope: Scope, rule: Mapping[str, Any]) -> dict[str, Any]:
     :param rule: ``condition``, ``add_tag_ids``, ``remove_tag_ids``, ``keep``, ``sample``, and ``rule_id`` when it is a
         changed text of a rule that exists
     :raises InvalidInput: the condition is malformed
-    :raises Unavailable: it takes longer than ``[rules] preview_seconds``
+    :raises ConditionTooSlow: it takes longer than ``[rules] preview_seconds``; names the leaf that costs most
     """
     seconds = settings().rules.preview_seconds
     try:
@@ -42,11 +42,7 @@ def preview(scope: Scope, rule: Mapping[str, Any]) -> dict[str, Any]:
             sample = _sample(scope, rule)
             samples = _samples(rule["condition"], sample)
     except TooSlow:
-        raise Unavailable(
-            f"the preview took longer than {seconds:g} seconds and was stopped; nothing was changed. Ask for a shorter "
-            "window or fewer events, or ask again when the database has less to do",
-            code="preview-too-slow",
-        ) from None
+        raise too_slow(rule["condition"], seconds) from None
     return {
         **asdict(told),
         "share": told.share,
