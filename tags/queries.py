@@ -51,6 +51,12 @@ def staff_of_follows(follow_ids: Iterable[int]) -> dict[int, int]:
     return {row.id: row.staff_id for row in rows}
 
 
+def groups_of_tags(tag_ids: Iterable[int]) -> dict[int, int]:
+    """Tag → its group."""
+    rows = session().execute(select(Tag.id, Tag.group_id).where(Tag.id.in_(sorted(tag_ids))))
+    return {row.id: row.group_id for row in rows}
+
+
 def unknown_tags(tag_ids: Iterable[int]) -> list[int]:
     """Those of ``tag_ids`` that do not exist or were deleted, in order."""
     wanted = list(tag_ids)

@@ -13,6 +13,7 @@ from scrm.groups.events import GroupJoined, GroupLeft
 from scrm.kernel.events import subscribe
 from scrm.people.events import PeopleMerged, PeopleSplit, PersonChanged
 from tags.events import RuleRunWanted, TagsChanged
+from tags.queries import groups_of_tags
 from tags.rules import jobs
 from tags.rules.leaves import EVERYTHING
 from tags.rules.service.marking import Fact, mark, mark_people
@@ -97,10 +98,13 @@ def _note_messages(events: Sequence[MessageStored | MessageLinked]) -> None:
 @subscribe(TagsChanged)
 def on_tags_changed(events: Sequence[TagsChanged]) -> None:
     """A customer's tags changed; the rule that did it is not woken by it."""
+    changed = {tag_id for event in events for tag_id in (*event.added, *event.removed)}
+    groups = groups_of_tags(changed)
     _note(
-        Fact(event.customer_id, f"tag:{tag_id}", _rule_of(event.source))
+        Fact(event.customer_id, fact, _rule_of(event.source))
         for event in events
         for tag_id in (*event.added, *event.removed)
+        for fact in (f"tag:{tag_id}", f"tag_group:{groups.get(tag_id)}")
     )
 
 

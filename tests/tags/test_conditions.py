@@ -4,11 +4,16 @@ import pytest
 from sqlalchemy import not_, select
 
 from scrm.customers.models import Customer
+from scrm.kernel.db import transaction
 from scrm.kernel.errors import InvalidInput
+from tags.models import RuleDue
 from tags.rules.compiler import compile_condition, condition_reads, explain, validate_condition, words
 from tags.rules.leaves import leaves
 from tags.rules.measures import COUNTS
+from tags.service import Wish, assign
 from tests.tags.cases import CASES, HOLDS_OF_NOBODY, WRONG
+from tests.tags.conftest import make_world
+from tests.tags.test_rules import make_rule
 
 ALL = [(kind, *case) for kind, cases in CASES.items() for case in cases]
 ALL_WRONG = [(kind, *case) for kind, cases in WRONG.items() for case in cases]
@@ -144,3 +149,14 @@ def test_explain_tells_every_node(session, world):
         ("condition.all.0", True), ("condition.all.1", True), ("condition.all.2", False),
     ]  # fmt: skip
     assert told["all"][1]["not"]["holds"] is False
+
+
+def test_a_tag_that_joined_the_group_later_wakes_rules_about_the_group(session, world):
+    follow, first = world.followed(), world.tag()
+    leaf = {"kind": "has_tag", "tag_group_ids": [first.group_id]}
+    assert condition_reads(leaf) == [f"tag:{first.id}", f"tag_group:{first.group_id}"]
+    rule = make_rule(leaf, make_world().tag())
+    later = world.tag()
+    with transaction():
+        assign([Wish(follow.id, later.id, "manual:a", add=True)])
+    assert [rule.id] in session.scalars(select(RuleDue.rule_ids)).all()
