@@ -134,12 +134,7 @@ def on_people_split(events: Sequence[PeopleSplit]) -> None:
 @subscribe(BehaviourStored)
 def on_behaviour_stored(events: Sequence[BehaviourStored]) -> None:
     """Persons did something, or it was taken back."""
-    _note_people(
-        (person_id, f"event:{type_id}")
-        for event in events
-        for person_id in event.person_ids
-        for type_id in event.type_ids
-    )
+    _note_people((id_, f"event:{type_}") for event in events for id_, type_ in event.pairs())
 
 
 @subscribe(OrdersChanged)

@@ -36,6 +36,9 @@ def bounded(seconds: float) -> Iterator[None]:
     try:
         with session().begin_nested():
             session().execute(text("SET LOCAL jit = off"))
+            session().execute(
+                text("SET LOCAL work_mem = '64MB'")
+            )  # sets of a million ids are hashed, not searched
             session().execute(text(f"SET LOCAL statement_timeout = {int(seconds * 1000)}"))
             yield
             session().execute(text("SET LOCAL statement_timeout TO DEFAULT"))

@@ -29,6 +29,7 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import array
@@ -195,7 +196,7 @@ def difference_statement(rules: Sequence[Compiled], population: Population) -> S
 def difference_table(truth: CTE, rules: Sequence[Compiled], population: Population) -> CTE:
     """The same from a truth table, to count or to join."""
     held = held_sources(rules, population)
-    return missing(truth, rules, held).union_all(surplus(truth, rules, held)).cte("differences")
+    return missing(truth, rules).union_all(surplus(truth, rules, held)).cte("differences")
 
 
 def held_sources(rules: Sequence[Compiled], population: Population) -> CTE:
@@ -235,16 +236,17 @@ def truth_table(rules: Sequence[Compiled], population: ColumnElement[bool]) -> C
     )
 
 
-def missing(truth: CTE, rules: Sequence[Compiled], held: CTE) -> Select[Any]:
+def missing(truth: CTE, rules: Sequence[Compiled]) -> Select[Any]:
     """Tags that a rule wants on present relations and that do not have the rule as a source."""
     wanted = _tags_of([(rule.id, tag_id) for rule, _ in rules for tag_id in rule.add_tag_ids], "wanted")
+    # By index for each, and not by the list of what is held: how long that is, the planner cannot know of a new rule.
     has_source = (
         exists()
         .where(
-            held.c.customer_id == truth.c.customer_id,
-            held.c.follow_id == Follow.id,
-            held.c.tag_id == wanted.c.tag_id,
-            held.c.rule_id == truth.c.rule_id,
+            TagAssignment.follow_id == Follow.id,
+            TagAssignment.tag_id == wanted.c.tag_id,
+            TagSource.assignment_id == TagAssignment.id,
+            TagSource.source == literal(RULE, Text) + cast(truth.c.rule_id, Text),
         )
         .correlate(Follow, wanted, truth)
     )
@@ -269,21 +271,20 @@ def surplus(truth: CTE, rules: Sequence[Compiled], held: CTE) -> Select[Any]:
     names = exists().where(named.c.rule_id == held.c.rule_id, named.c.tag_id == held.c.tag_id)
     takes = exists().where(taken.c.rule_id == held.c.rule_id, taken.c.tag_id == held.c.tag_id)
     keeps = held.c.rule_id == func.any(literal(keeping, ARRAY(BigInteger)))
-    holds = truth.c.customer_id.is_not(None)
+    # A hashed set, whatever the planner believes of its size.
+    holds = tuple_(held.c.customer_id, held.c.rule_id).in_(select(truth.c.customer_id, truth.c.rule_id))
     over = or_(
         Follow.status == FollowStatus.DELETED_BY_STAFF,
         and_(holds, takes),
         and_(held.c.spent, not_(holds)),
         and_(not_(keeps), or_(not_(holds), not_(names))),
     )
-    same = and_(truth.c.customer_id == held.c.customer_id, truth.c.rule_id == held.c.rule_id)
     return (
         select(
             held.c.customer_id, held.c.follow_id, held.c.tag_id, held.c.rule_id, literal(False).label("adds")
         )
         .select_from(held)
         .join(Follow, Follow.id == held.c.follow_id)
-        .outerjoin(truth, same)
         .where(over)
     )
 

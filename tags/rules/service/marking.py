@@ -58,6 +58,10 @@ def woken() -> tuple[ColumnElement[bool], ...]:
     return Rule.state == RuleState.ACTIVE, Rule.deleted_at.is_(None), Rule.schedule != Schedule.DAILY
 
 
+def _current() -> ColumnElement[bool]:
+    return and_(RuleVersion.rule_id == Rule.id, RuleVersion.version == Rule.version)
+
+
 def mark(facts: Iterable[Fact]) -> bool:
     """Put customers on the to-do list of the active rules that read these facts; says whether there were any.
 
@@ -71,14 +75,26 @@ def mark(facts: Iterable[Fact]) -> bool:
 
 
 def mark_people(facts: Iterable[tuple[int, str]]) -> bool:
-    """The same for facts about persons, (person id, fact): all customers they are, found in the same statement."""
-    changed = sorted(set(facts))
+    """The same for facts about persons, (person id, fact): all customers they are, found in the same statement.
+
+    Batches of events bring thousands; those that no rule reads are left out before they are sent.
+    """
+    told = set(facts)
+    if not told:
+        return False
+    share_in_transaction(ACTIVATION)
+    read = set(
+        session().scalars(
+            select(distinct(func.unnest(RuleVersion.reads))).join(Rule, _current()).where(*woken())
+        )
+    )
+    changed = sorted((person, fact) for person, fact in told if fact in read or fact == EVERYTHING)
     if not changed:
         return False
-    told = row_table("told", {"person_id": BigInteger, "fact": Text}, changed)
+    table = row_table("told", {"person_id": BigInteger, "fact": Text}, changed)
     customers = (
-        select(CustomerPerson.customer_id, told.c.fact, literal(0, BigInteger).label("by_rule"))
-        .join(told, told.c.person_id == CustomerPerson.person_id)
+        select(CustomerPerson.customer_id, table.c.fact, literal(0, BigInteger).label("by_rule"))
+        .join(table, table.c.person_id == CustomerPerson.person_id)
         .subquery("changed")
     )
     return _mark(customers)
@@ -89,7 +105,7 @@ def _mark(rows: Any) -> bool:
     share_in_transaction(ACTIVATION)
     readers = (
         select(Rule.id, func.unnest(RuleVersion.reads).label("fact"))
-        .join(RuleVersion, and_(RuleVersion.rule_id == Rule.id, RuleVersion.version == Rule.version))
+        .join(RuleVersion, _current())
         .where(*woken())
         .subquery("readers")
     )
