@@ -83,11 +83,8 @@ def mark_people(facts: Iterable[tuple[int, str]]) -> bool:
     if not told:
         return False
     share_in_transaction(ACTIVATION)
-    read = set(
-        session().scalars(
-            select(distinct(func.unnest(RuleVersion.reads))).join(Rule, _current()).where(*woken())
-        )
-    )
+    reads = select(func.unnest(RuleVersion.reads)).join(Rule, _current()).where(*woken())
+    read = set(session().scalars(reads))
     changed = sorted((person, fact) for person, fact in told if fact in read or fact == EVERYTHING)
     if not changed:
         return False
