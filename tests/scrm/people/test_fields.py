@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from scrm.customers.models import Customer, Follow
@@ -94,7 +94,7 @@ def stands(rule, said):
     return max(enumerate(distinct), key=rank)[1][1]
 
 
-@settings(max_examples=25, deadline=None, database=None,
+@settings(max_examples=12, phases=[Phase.explicit, Phase.generate], deadline=None, database=None,
           suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
 @given(said=SAID)
 def test_the_standing_value_follows_the_rule_whatever_comes_in_which_order(found, rows, said):

@@ -4,7 +4,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import (
     BigInteger,
@@ -101,7 +101,11 @@ CONSENTS = st.lists(
 MARKS = st.dictionaries(st.sampled_from(["vip", "new", "old"]), st.decimals(-9, 9, places=6), max_size=3)
 SIDE = st.tuples(FIELDS, CONSENTS, MARKS)
 LOOSE = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
+    max_examples=12,
+    phases=[Phase.explicit, Phase.generate],
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    database=None,
 )
 
 
