@@ -32,3 +32,9 @@ class BehaviourStored:
     new: tuple[Stored, ...] = ()
     timeline: tuple[Stored, ...] = ()
     recount: bool = False
+
+    def pairs(self) -> set[tuple[int, int]]:
+        """(person, type) whose events changed; after a recount more than need be."""
+        if self.recount or not self.new:
+            return {(person, type_) for person in self.person_ids for type_ in self.type_ids}
+        return {(one.person_id, one.type_id) for one in self.new}
