@@ -101,26 +101,14 @@ def assign(wishes: Sequence[Wish]) -> Changes:
     if groups:
         contests.hold_relations({wish.follow_id for wish in wanted})
     ensure_rows({wish.key for wish in wanted if wish.add})
-    rows = _locked_rows({wish.key for wish in wanted}, groups)
+    rows = locked_rows({wish.key for wish in wanted}, groups)
     known = [wish for wish in wanted if wish.key in rows and not (wish.add and rows[wish.key].deleted_at)]
     gained = _add_sources([wish for wish in known if wish.add], rows)
     lost = _drop_sources([wish for wish in known if not wish.add], rows)
     write_history([(rows[wish.key], wish) for wish in gained + lost])
     moves = _moves(known, gained, lost, rows)
-    move(_keep_one(rows.values(), moves, groups, wanted[0].run_id) if groups else moves)
+    move(keep_one(rows.values(), moves, groups, wanted[0].run_id) if groups else moves)
     return Changes(len(gained), len(lost))
-
-
-def settle_contests(follow_ids: Iterable[int]) -> None:
-    """Where these relations hold several tags of an exclusive group, one stays; for who writes states without wishes."""
-    groups = contests.every_exclusive_group()
-    ids = set(follow_ids)
-    if not groups or not ids:
-        return
-    contests.hold_relations(ids)
-    wanted = is_one_of(TagAssignment.follow_id, ids), is_one_of(Tag.group_id, groups)
-    rows = session().execute(locked_columns().where(*wanted).order_by(TagAssignment.id)).all()
-    move(_keep_one(rows, [], groups, None))
 
 
 def overrule(keys: Iterable[tuple[int, int]], actor: str) -> Changes:
@@ -135,7 +123,7 @@ def overrule(keys: Iterable[tuple[int, int]], actor: str) -> Changes:
     groups = contests.exclusive_groups({tag_id for _, tag_id in named})
     if groups:
         contests.hold_relations({follow_id for follow_id, _ in named})
-    rows = _locked_rows(named, groups)
+    rows = locked_rows(named, groups)
     by_id = {row.id: row for row in rows.values() if _key(row) in named}
     others = (
         delete(TagSource)
@@ -152,53 +140,11 @@ def overrule(keys: Iterable[tuple[int, int]], actor: str) -> Changes:
     told = {row.id for row, _ in dropped}
     lines += [(m.row, Wish(*_key(m.row), actor, add=False)) for m in going if m.row.id not in told]
     write_history(lines)
-    move(_keep_one(rows.values(), going, groups, None) if groups else going)
+    move(keep_one(rows.values(), going, groups, None) if groups else going)
     return Changes(0, len(lines))
 
 
-def spend_sources(assignment_ids: Sequence[int], source: str, by: str) -> None:
-    """A rule no longer wants these tags and remembers that it set them; those that nobody else wants go.
-
-    :param by: why, for the history
-    """
-    if not assignment_ids:
-        return
-    rows, groups = _lock_assignments(assignment_ids)
-    spending = (
-        update(TagSource)
-        .where(
-            is_one_of(TagSource.assignment_id, rows), TagSource.source == source, TagSource.spent_at.is_(None)
-        )
-        .values(spent_at=utcnow())
-        .returning(TagSource.assignment_id)
-        .execution_options(synchronize_session=False)
-    )
-    spent = sorted(session().scalars(spending))
-    write_history(
-        [
-            (rows[id_], Wish(*_key(rows[id_]), source, add=False, by=by, told=TagChange.EXPIRED))
-            for id_ in spent
-        ]
-    )
-    kept = _with_sources(spent)
-    going = [Move(rows[id_], after_wish(rows[id_], wanted=False), source) for id_ in spent if id_ not in kept]
-    going = [each for each in going if each.row.state != S.REMOVED or each.row.outranked]
-    move(_keep_one(rows.values(), going, groups, None) if groups else going)
-
-
-def _lock_assignments(assignment_ids: Sequence[int]) -> tuple[dict[int, Any], Mapping[int, Preference]]:
-    """Assignments by id with their rivals in exclusive groups, locked; and those groups."""
-    found = select(TagAssignment.follow_id, TagAssignment.tag_id).where(
-        is_one_of(TagAssignment.id, assignment_ids)
-    )
-    keys = {(row.follow_id, row.tag_id) for row in session().execute(found)}
-    groups = contests.exclusive_groups({tag_id for _, tag_id in keys})
-    if groups:
-        contests.hold_relations({follow_id for follow_id, _ in keys})
-    return {row.id: row for row in _locked_rows(keys, groups).values()}, groups
-
-
-def _keep_one(
+def keep_one(
     rows: Iterable[Any], moves: Sequence[Move], groups: Mapping[int, Preference], run_id: int | None
 ) -> list[Move]:
     """Add to moves of locked rows what exclusive groups make of them: one tag stays, the others step back."""
@@ -361,7 +307,7 @@ def ensure_rows(keys: set[tuple[int, int]], changed_at: datetime | None = None) 
     session().execute(upsert(TagAssignment).from_select(columns, fresh).on_conflict_do_nothing())
 
 
-def _locked_rows(keys: set[tuple[int, int]], groups: Mapping[int, Preference]) -> dict[tuple[int, int], Any]:
+def locked_rows(keys: set[tuple[int, int]], groups: Mapping[int, Preference]) -> dict[tuple[int, int], Any]:
     """The assignments of ``keys`` as they are now, and their rivals in exclusive groups; locked in the order of their
     ids until the transaction ends.
     """
@@ -430,7 +376,7 @@ def _moves(
     again = [w for w in known if w.add and w.of_person and rows[w.key].state in {S.FAILED, S.REMOVED}]
     wanted = {wish.key: wish for wish in [*gained, *again]}
     unwanted = {wish.key: wish for wish in lost if wish.key not in wanted}
-    kept = _with_sources(rows[key].id for key in unwanted)
+    kept = with_sources(rows[key].id for key in unwanted)
     moves = [Move(rows[key], after_wish(rows[key], wanted=True), wish.source) for key, wish in wanted.items()]
     moves += [
         Move(rows[key], after_wish(rows[key], wanted=False), wish.source)
@@ -440,7 +386,8 @@ def _moves(
     return moves
 
 
-def _with_sources(assignment_ids: Iterable[int]) -> set[int]:
+def with_sources(assignment_ids: Iterable[int]) -> set[int]:
+    """Those of the assignments that somebody still wants."""
     statement = (
         select(TagSource.assignment_id)
         .where(is_one_of(TagSource.assignment_id, assignment_ids), TagSource.spent_at.is_(None))

@@ -34,7 +34,7 @@ def twice(world, session):
         lambda person: PersonChanged(person, ("city",)),
         lambda person: PeopleMerged(person, 0),
         lambda person: PeopleSplit(0, person),
-        lambda person: BehaviourStored((person,), (3, 7)),
+        lambda person: BehaviourStored((person,), (3, 7), recount=True),
         lambda person: OrdersChanged((person,)),
     ],
 )
@@ -49,6 +49,8 @@ def test_facts_no_rule_reads_and_other_people_wake_nobody(session, twice):
     person, _ = twice
     with transaction():
         events.publish(
-            PersonChanged(person, ("gender",)), BehaviourStored((person,), (8,)), OrdersChanged((0,))
+            PersonChanged(person, ("gender",)),
+            BehaviourStored((person,), (8,), recount=True),
+            OrdersChanged((0,)),
         )
     assert session.query(RuleDue).count() == 0

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, exists, literal_column, or_, select,
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from tags.models import Rule, RuleVersion, TagAssignment, TagSource
-from tags.service import spend_sources
+from tags.tagging.service.spending import spend_sources
 
 SWEEP_EVERY = timedelta(hours=1)
 SLICE = 2000

@@ -19,9 +19,9 @@ from scrm.kernel.events import publish
 from tags.catalog.service.refreshing import want_refresh
 from tags.events import AssignmentsPending
 from tags.models import RefreshKind
-from tags.service import settle_contests
 from tags.sync.service.sightings import LAG, LONG_AGO, WECOM
 from tags.tagging.service.contests import every_exclusive_group
+from tags.tagging.service.settling import settle_contests
 
 
 @dataclass(frozen=True)

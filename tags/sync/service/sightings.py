@@ -23,8 +23,9 @@ from tags.arrays import is_one_of, row_table
 from tags.catalog.service.refreshing import want_refresh
 from tags.events import AssignmentsPending
 from tags.models import AssignmentState, RefreshKind, Tag, TagAssignment, TagSighting, TagSource
-from tags.service import Move, Wish, ensure_rows, locked_columns, move, settle_contests, write_history
+from tags.service import Move, Wish, ensure_rows, locked_columns, move, write_history
 from tags.tagging.service.contests import exclusive_groups, hold_relations
+from tags.tagging.service.settling import settle_contests
 
 S = AssignmentState
 WECOM = "wecom"

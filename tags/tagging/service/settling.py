@@ -13,8 +13,8 @@ from scrm.kernel.events import publish
 from tags.arrays import is_one_of
 from tags.events import ExclusiveGroupsChanged
 from tags.models import Tag, TagAssignment, TagGroup, TagSource
-from tags.service import STANDING, Move, after_wish, locked_columns, move, settle_contests
-from tags.tagging.service.contests import hold_relations
+from tags.service import STANDING, Move, after_wish, keep_one, locked_columns, move
+from tags.tagging.service.contests import every_exclusive_group, hold_relations
 
 WINDOW = 20_000  # ids of relations looked at in one transaction
 
@@ -22,6 +22,18 @@ WINDOW = 20_000  # ids of relations looked at in one transaction
 def settling_wanted() -> ColumnElement[bool]:
     """Whether a group waits."""
     return exists().where(TagGroup.settled_until.is_not(None))
+
+
+def settle_contests(follow_ids: Iterable[int]) -> None:
+    """Where these relations hold several tags of an exclusive group, one stays; for who writes states without wishes."""
+    groups = every_exclusive_group()
+    ids = set(follow_ids)
+    if not groups or not ids:
+        return
+    hold_relations(ids)
+    wanted = is_one_of(TagAssignment.follow_id, ids), is_one_of(Tag.group_id, groups)
+    rows = session().execute(locked_columns().where(*wanted).order_by(TagAssignment.id)).all()
+    move(keep_one(rows, [], groups, None))
 
 
 def want_settling(group_ids: Iterable[int]) -> None:
