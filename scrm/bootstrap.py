@@ -32,6 +32,7 @@ PACKAGES = (
     "scrm.behaviour",
     "scrm.commerce",
     "scrm.portraits",
+    "scrm.portraits.traits",
     "scrm.value",
     "tags",
     "tags.catalog",

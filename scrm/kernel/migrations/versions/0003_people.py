@@ -189,6 +189,26 @@ def upgrade():
     sa.PrimaryKeyConstraint('person_id', name=op.f('pk_rfm_scores'))
     )
     op.create_index('ix_rfm_scores_r_f_m_person_id', 'rfm_scores', ['r', 'f', 'm', 'person_id'], unique=False)
+    op.create_table('trait_wanted',
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
+    sa.Column('person_id', sa.BigInteger(), nullable=False),
+    sa.Column('type_id', sa.BigInteger(), nullable=True),
+    sa.Column('since', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_trait_wanted'))
+    )
+    op.create_table('traits',
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
+    sa.Column('key', sa.Text(), nullable=False),
+    sa.Column('name_zh', sa.Text(), nullable=False),
+    sa.Column('name_en', sa.Text(), nullable=False),
+    sa.Column('definition', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+    sa.Column('changed_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('applied_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('problem', sa.Text(), nullable=True),
+    sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_traits')),
+    sa.UniqueConstraint('key', name=op.f('uq_traits_key'))
+    )
     op.create_table('value_settings',
     sa.Column('id', sa.SmallInteger(), autoincrement=False, nullable=False),
     sa.Column('rfm', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
@@ -359,6 +379,19 @@ def upgrade():
     sa.PrimaryKeyConstraint('id', name=op.f('pk_rule_changes'))
     )
     op.create_index(op.f('ix_rule_changes_rule_id'), 'rule_changes', ['rule_id'], unique=False)
+    op.create_table('trait_values',
+    sa.Column('trait_id', sa.BigInteger(), nullable=False),
+    sa.Column('person_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('value_num', sa.Numeric(), nullable=True),
+    sa.Column('value_text', sa.Text(), nullable=True),
+    sa.Column('value_time', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('value_list', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+    sa.Column('computed_at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['trait_id'], ['traits.id'], name=op.f('fk_trait_values_trait_id_traits'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('trait_id', 'person_id', name=op.f('pk_trait_values'))
+    )
+    op.create_index('ix_trait_values_person_id', 'trait_values', ['person_id'], unique=False)
+    op.create_index('ix_trait_values_trait_id_value_num', 'trait_values', ['trait_id', 'value_num', 'person_id'], unique=False)
     op.create_table('merge_moves',
     sa.Column('merge_id', sa.BigInteger(), nullable=False),
     sa.Column('table', sa.Text(), nullable=False),
@@ -407,6 +440,9 @@ def downgrade():
     op.drop_column('rule_runs', 'paused_at')
     op.drop_column('rule_runs', 'worked_seconds')
     op.drop_table('merge_moves')
+    op.drop_index('ix_trait_values_trait_id_value_num', table_name='trait_values')
+    op.drop_index('ix_trait_values_person_id', table_name='trait_values')
+    op.drop_table('trait_values')
     op.drop_index(op.f('ix_rule_changes_rule_id'), table_name='rule_changes')
     op.drop_table('rule_changes')
     op.drop_index('ix_person_values_person_id_field', table_name='person_values')
@@ -438,6 +474,8 @@ def downgrade():
     op.drop_table('cleaning_items')
     op.drop_table('value_wanted')
     op.drop_table('value_settings')
+    op.drop_table('traits')
+    op.drop_table('trait_wanted')
     op.drop_index('ix_rfm_scores_r_f_m_person_id', table_name='rfm_scores')
     op.drop_table('rfm_scores')
     op.drop_table('quality_reports')
