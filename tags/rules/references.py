@@ -44,6 +44,7 @@ CALLED = {
     "group_codes": Called("group code"),
     "event_types": Called("event type", "name_zh", "name_en"),
     "products": Called("product"),
+    "traits": Called("trait", "name_zh", "name_en"),
 }
 
 

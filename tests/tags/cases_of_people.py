@@ -7,6 +7,7 @@ from scrm.behaviour.models import BehaviourEvent, EventType
 from scrm.commerce.models import Order, OrderLine, Product
 from scrm.kernel.clock import utcnow
 from scrm.people.models import CustomerPerson, Person
+from scrm.portraits.models import Trait, TraitValue
 from scrm.value.models import Lifecycle, RfmScore
 from tests.tags.conftest import add, numbers
 
@@ -135,6 +136,17 @@ def scored(**figures):
     return make
 
 
+def traited(**value):
+    def make(world, customer, staff):
+        key, person_id = f"t{next(numbers)}", person_of(customer)
+        trait = add(Trait(key=key, name_zh=key, name_en=key, definition={}, changed_at=utcnow()))
+        if value:
+            add(TraitValue(trait_id=trait.id, person_id=person_id, computed_at=utcnow(), **value))
+        return {"trait_id": trait.id}
+
+    return make
+
+
 def staged(stage, days_ago=0):
     def make(world, customer, staff):
         since = utcnow() - timedelta(days=days_ago, seconds=1)
@@ -236,6 +248,17 @@ CASES = {
         ("never bought", {"figure": "f", "op": "not_equals", "value": 1}, no_order, False),
         ("nothing known", {"figure": "f", "op": "is_missing"}, scored(), False),
     ],
+    "trait": [
+        ("number", {"op": "gte", "value": 3}, traited(value_num=3), True),
+        ("smaller", {"op": "gte", "value": 3}, traited(value_num=2), False),
+        ("none", {"op": "lt", "value": 3}, traited(), False),
+        ("there", {"op": "is_present"}, traited(value_text="a"), True),
+        ("text", {"op": "none_of", "values": ["b"]}, traited(value_text="a"), True),
+        ("time", {"op": "last_days", "days": 2}, traited(value_time=utcnow()), True),
+        ("long ago", {"op": "before", "value": "2020-01-01"}, traited(value_time=utcnow()), False),
+        ("list", {"op": "all_of", "values": ["a", "b"], "list": True}, traited(value_list=["b", "a"]), True),
+        ("not in the list", {"op": "any_of", "values": ["c"], "list": True}, traited(value_list=["b"]), False),
+    ],
     "stage": [
         ("in it", {"stages": ["loyal", "lost"]}, staged("loyal"), True),
         ("in another", {"stages": ["lost"]}, staged("loyal"), False),
@@ -260,6 +283,8 @@ WRONG = {
                  ({"first": STEP, "then": STEP, "within_hours": 1, "happens": 1}, "happens")],
     "rfm": [({"figure": "x", "op": "equals", "value": 5}, "figure"), ({"figure": "r", "op": "contains", "value": 5}, "op"),
             ({"figure": "r", "op": "equals", "value": "5"}, "value")],
+    "trait": [({"trait_id": 1, "op": "anniversary", "days": 3}, "op"), ({"trait_id": 1, "op": "equals"}, "value"),
+              ({"trait_id": 1, "op": "last_days", "days": 0}, "days"), ({"op": "equals", "value": 1}, "trait_id")],
     "stage": [({}, "stages"), ({"stages": []}, "stages"), ({"stages": ["a"], "entered": {"from": "2026-01-01"}}, "entered")],
     "sample": [({"percent": 0, "salt": "a"}, "percent"), ({"percent": 60, "offset": 41, "salt": "a"}, "percent"),
                ({"percent": "10", "salt": "a"}, "percent"), ({"percent": 5}, "salt"), ({"percent": 5, "salt": ""}, "salt")],
