@@ -21,7 +21,7 @@ from tags.rules.service import saving
 from tags.rules.service.evaluating import SHARDS
 from tags.rules.service.working import evaluate_due
 from tags.service import Wish, assign
-from tests.scrm.wecom.conftest import process_env  # noqa: F401  # a fixture
+from tests.scrm.wecom.conftest import process_env, process_environment  # noqa: F401  # fixtures
 from tests.tags.conftest import make_world
 from tests.tags.test_rules import VIP, make_rule
 
