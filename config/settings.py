@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     StringConstraints,
@@ -28,6 +26,9 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from config.facts import People, Rules, Source
+from config.section import Section
 
 DEFAULT_FILE = Path(__file__).with_name("default.toml")
 PROJECT = Path(__file__).resolve().parent.parent
@@ -43,12 +44,6 @@ DayTime = Annotated[str, StringConstraints(pattern=r"^(([01]\d|2[0-3]):[0-5]\d)?
 
 class SettingsError(Exception):
     """The configuration cannot be used; the message names the key and what would be right."""
-
-
-class Section(BaseModel):
-    """A table of the configuration file; unknown keys are refused so that a typing error is seen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Corp(Section):
@@ -293,6 +288,9 @@ class Settings(BaseSettings):
     losses: Losses
     transfers: Transfers
     sync: Sync
+    people: People
+    sources: dict[str, Source] = Field(default_factory=dict)
+    rules: Rules
     clock: Clock
     log: Log
 

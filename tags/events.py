@@ -41,6 +41,11 @@ class AssignmentsPending:
 
 
 @dataclass(frozen=True)
+class ExclusiveGroupsChanged:
+    """Relations may hold several tags of a group that allows one."""
+
+
+@dataclass(frozen=True)
 class TagsAccepted:
     """WeCom accepted new tags, so that assignments of them can be told."""
 

@@ -23,6 +23,7 @@ from tags.models import PullState, RefreshKind, Tag, TagAssignment, TagPull, Tag
 from tags.sync.service.pushes import plan_pushes, sendable
 from tags.sync.service.retiring import drop_orphans, orphans_left
 from tags.sync.service.sightings import reconcile_sightings
+from tags.tagging.service.settling import settle_slice, settling_wanted
 
 RUN_SECONDS = 20.0
 PULL_PAUSE = timedelta(seconds=30)  # after a fetch that failed
@@ -107,6 +108,12 @@ def _pull(wanted: Sequence[Any]) -> None:
         changed=pull.changed,
         gone=pull.gone,
     )
+
+
+@job(Queue.BACKGROUND, due=lambda: bool(session().scalar(select(settling_wanted()))))
+def settle_exclusive_groups() -> None:
+    """Leave one tag of exclusive groups where relations hold several."""
+    _until_empty(settle_slice, settle_exclusive_groups)
 
 
 def _listing(wanted: Sequence[Any], started: datetime, whole: bool) -> Listing:

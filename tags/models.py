@@ -25,8 +25,19 @@ class Catalogued:
     deleted_at: Mapped[datetime | None]
 
 
+class Preference(StrEnum):
+    """Whose tag stays where an exclusive group would hold two on one relation."""
+
+    PEOPLE = "people"  # what a person, WeCom or a code set goes before what rules set
+    RULES = "rules"
+
+
 class TagGroup(Catalogued, Model):
-    """A group of enterprise tags."""
+    """A group of enterprise tags.
+
+    Of an exclusive group (level, stage) a relation carries one tag at most; ``settled_until`` is the last relation that
+    was looked at since the group became exclusive or the order of its rules changed, empty when all were.
+    """
 
     __tablename__ = "tag_groups"
     __table_args__ = (
@@ -34,6 +45,11 @@ class TagGroup(Catalogued, Model):
     )
 
     id: Mapped[Id]
+    exclusive: Mapped[bool] = mapped_column(default=False, server_default="false")
+    prefers: Mapped[Preference] = mapped_column(
+        enum_text(Preference), default=Preference.PEOPLE, server_default=Preference.PEOPLE
+    )
+    settled_until: Mapped[int | None]
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
 
@@ -114,7 +130,8 @@ class TagAssignment(Model):
     """A follow relation carries a tag (WeCom keeps tags per member and customer).
 
     It stays as long as one source (``tag_sources``) wants it; a person may overrule a rule, whose source then remains
-    on a removed row so that the rule does not set the tag again. A customer *has* a tag when one of their assignments
+    on a removed row so that the rule does not set the tag again. The same happens to a tag that is ``outranked`` by another
+    of its exclusive group; it comes back when the other goes. A customer *has* a tag when one of their assignments
     is ``pending_add`` or ``active``. While ``effect_id`` is set, a call is on its way; ``effect_adds`` says which way,
     and after a refusal what was refused.
     """
@@ -148,22 +165,36 @@ class TagAssignment(Model):
     version: Mapped[int] = mapped_column(
         default=0, server_default="0"
     )  # raised by each change: one call per intent
+    outranked: Mapped[bool] = mapped_column(default=False, server_default="false")
     error: Mapped[str | None]
     changed_at: Mapped[datetime]  # an older look at WeCom says nothing about this row
     created_at: Mapped[CreatedAt]
 
 
 class TagSource(Model):
-    """Why an assignment is there: ``wecom``, ``manual:<actor>``, ``rule:<id>``, ``channel:<id>``."""
+    """Why an assignment is there: ``wecom``, ``manual:<actor>``, ``rule:<id>``, ``channel:<id>``.
+
+    A ``spent`` one no longer wants the tag (the rule's days are over); it stays so that the rule does not set it again
+    before its condition held anew.
+    """
 
     __tablename__ = "tag_sources"
-    __table_args__ = (Index("ix_tag_sources_source", "source", "assignment_id"),)
+    __table_args__ = (
+        Index("ix_tag_sources_source", "source", "assignment_id"),
+        Index(
+            "ix_tag_sources_rule_since",
+            "source",
+            "since",
+            postgresql_where=text("source LIKE 'rule:%' AND spent_at IS NULL"),
+        ),
+    )
 
     assignment_id: Mapped[int] = mapped_column(
         ForeignKey("tag_assignments.id", ondelete="CASCADE"), primary_key=True
     )
     source: Mapped[str] = mapped_column(primary_key=True)
     since: Mapped[datetime]
+    spent_at: Mapped[datetime | None]
 
 
 class TagSighting(Model):
@@ -183,10 +214,16 @@ class TagChange(StrEnum):
     REMOVED = "removed"  # a source no longer wants it
     CONFIRMED = "confirmed"  # WeCom accepted
     REFUSED = "refused"  # WeCom did not
+    OUTRANKED = "outranked"  # another tag of the exclusive group goes before this one
+    RETURNED = "returned"  # the other one went
+    EXPIRED = "expired"  # the rule's days are over
 
 
 class TagHistory(Model):
-    """Every change of an assignment: what, why, when."""
+    """Every change of an assignment: what, why, when.
+
+    ``reason`` of a line in which a rule adds a tag: ``{"version", "leaves": {path: [holds, value?]}}`` as it was then.
+    """
 
     __tablename__ = "tag_history"
     __table_args__ = (
@@ -203,6 +240,7 @@ class TagHistory(Model):
     by: Mapped[str | None]  # who did it, when that was not the source itself
     error: Mapped[str | None]
     run_id: Mapped[int | None]
+    reason: Mapped[dict[str, Any] | None]
     at: Mapped[datetime]
 
 
@@ -214,8 +252,20 @@ class RuleState(StrEnum):
     PAUSED = "paused"
 
 
+class Schedule(StrEnum):
+    """When a rule looks at customers."""
+
+    EVENTS = "events"  # as soon as a fact it reads changes
+    DAILY = "daily"  # at everybody, once a day
+    BOTH = "both"
+
+
 class Rule(Model):
-    """A tag rule; its condition tree and tags are those of its newest version."""
+    """A tag rule; its condition tree and tags are those of its newest version.
+
+    ``priority`` decides between tags of an exclusive group, the larger first. ``daily_at`` is HH:MM in the corp's zone,
+    ``daily_next`` the moment of the next daily look.
+    """
 
     __tablename__ = "rules"
 
@@ -225,8 +275,15 @@ class Rule(Model):
         enum_text(RuleState), default=RuleState.DRAFT, server_default=RuleState.DRAFT
     )
     version: Mapped[int] = mapped_column(default=1, server_default="1")
+    priority: Mapped[int] = mapped_column(default=0, server_default="0")
+    schedule: Mapped[Schedule] = mapped_column(
+        enum_text(Schedule), default=Schedule.EVENTS, server_default=Schedule.EVENTS
+    )
+    daily_at: Mapped[str | None]
+    daily_next: Mapped[datetime | None]
     error: Mapped[str | None]  # why it was paused
     swept_until: Mapped[datetime | None]  # conditions on time were looked at again up to here
+    expired_until: Mapped[datetime | None]  # tags whose days are over were taken away up to here
     deleted_at: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
@@ -246,8 +303,22 @@ class RuleVersion(Model):
     keep: Mapped[bool] = mapped_column(
         default=False, server_default="false"
     )  # keep tags when it no longer holds
+    expire_after_days: Mapped[int | None]  # the rule no longer wants a tag so long after setting it
+    restored_from: Mapped[int | None]  # the older version whose text this is
     made_by: Mapped[str]
     created_at: Mapped[CreatedAt]
+
+
+class RuleChange(Model):
+    """Who changed what of a rule, its versions apart: name, state, priority, schedule."""
+
+    __tablename__ = "rule_changes"
+
+    id: Mapped[Id]
+    rule_id: Mapped[int] = mapped_column(ForeignKey("rules.id", ondelete="CASCADE"), index=True)
+    by: Mapped[str]
+    changes: Mapped[dict[str, Any]]  # field → [before, after]
+    at: Mapped[datetime]
 
 
 class RunState(StrEnum):
@@ -257,6 +328,7 @@ class RunState(StrEnum):
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
+    CANCELLED = "cancelled"  # what it did until then stays
     UNDOING = "undoing"
     UNDONE = "undone"
 
@@ -265,13 +337,15 @@ class RunKind(StrEnum):
     """What a run does."""
 
     BACKFILL = "backfill"  # apply the rule to all customers
+    DAILY = "daily"  # the same, because the rule says so once a day
     RETIRE = "retire"  # the rule was deleted: take its tags away
 
 
 class RuleRun(Model):
     """One pass of one rule version over all customers; ``cursor`` is the last customer id done.
 
-    While it is undone, ``cursor`` is the last line of history taken back.
+    While it is undone, ``cursor`` is the last line of history taken back. A paused run keeps its state.
+    ``worked_seconds`` is the time spent on ``seen`` customers, which gives the rate.
     """
 
     __tablename__ = "rule_runs"
@@ -293,6 +367,9 @@ class RuleRun(Model):
     seen: Mapped[int] = mapped_column(default=0, server_default="0")
     added: Mapped[int] = mapped_column(default=0, server_default="0")
     removed: Mapped[int] = mapped_column(default=0, server_default="0")
+    worked_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    paused_at: Mapped[datetime | None]
+    started_by: Mapped[str | None]
     error: Mapped[str | None]
     created_at: Mapped[CreatedAt]
     finished_at: Mapped[datetime | None]

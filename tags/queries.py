@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, literal_column, or_, select, true
+from sqlalchemy import ColumnElement, exists, func, literal_column, or_, select, true
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from scrm.customers.models import Follow, FollowStatus
 from scrm.customers.queries import customer_by_id
@@ -49,6 +51,12 @@ def staff_of_follows(follow_ids: Iterable[int]) -> dict[int, int]:
     return {row.id: row.staff_id for row in rows}
 
 
+def groups_of_tags(tag_ids: Iterable[int]) -> dict[int, int]:
+    """Tag → its group."""
+    rows = session().execute(select(Tag.id, Tag.group_id).where(Tag.id.in_(sorted(tag_ids))))
+    return {row.id: row.group_id for row in rows}
+
+
 def unknown_tags(tag_ids: Iterable[int]) -> list[int]:
     """Those of ``tag_ids`` that do not exist or were deleted, in order."""
     wanted = list(tag_ids)
@@ -57,17 +65,40 @@ def unknown_tags(tag_ids: Iterable[int]) -> list[int]:
     return [tag_id for tag_id in wanted if tag_id not in found]
 
 
+@dataclass(frozen=True)
+class Rivals:
+    """Several tags of one exclusive group."""
+
+    group_id: int
+    name: str
+    tag_ids: list[int]
+
+
+def exclusive_rivals(tag_ids: Iterable[int]) -> list[Rivals]:
+    """The exclusive groups that more than one of the tags belong to."""
+    rows = session().execute(
+        select(TagGroup.id, TagGroup.name, func.array_agg(aggregate_order_by(Tag.id, Tag.id)))
+        .join(Tag, Tag.group_id == TagGroup.id)
+        .where(TagGroup.exclusive, is_one_of(Tag.id, set(tag_ids)))
+        .group_by(TagGroup.id)
+        .having(func.count() > 1)
+        .order_by(TagGroup.id)
+    )
+    return [Rivals(group_id, name, list(tag_ids)) for group_id, name, tag_ids in rows]
+
+
 def customer_tags(scope: Scope, customer_id: int) -> dict[str, Any]:
     """Every tag of a customer with state and sources, and the newest history; raises NotFound.
 
-    Removed assignments are shown when a rule still wants them (somebody overruled it).
+    Removed assignments are shown when a rule still wants them: somebody overruled it, another tag of an exclusive group
+    goes before it, or its days are over.
     """
     customer_by_id(scope, customer_id)
     sourced = exists().where(TagSource.assignment_id == TagAssignment.id)
     a = TagAssignment
     rows = session().execute(
         select(
-            a.id, a.tag_id, a.state, a.error, a.effect_id, a.changed_at,
+            a.id, a.tag_id, a.state, a.outranked, a.error, a.effect_id, a.changed_at,
             Tag.name.label("tag"), TagGroup.name.label("group"), Follow.staff_id,
         )
         .join(Tag, Tag.id == a.tag_id)
@@ -81,7 +112,10 @@ def customer_tags(scope: Scope, customer_id: int) -> dict[str, Any]:
         {
             **row._mapping,
             "sources": sources[row.id],
-            "overruled": row.state == AssignmentState.REMOVED and bool(sources[row.id]),
+            "overruled": row.state == AssignmentState.REMOVED
+            and not row.outranked
+            and any(source.spent_at is None for source in sources[row.id]),
+            "expired": row.state == AssignmentState.REMOVED and all(s.spent_at for s in sources[row.id]),
         }
         for row in rows
     ]

@@ -43,6 +43,9 @@ class SourceOut(Schema):
 
     source = fields.String(metadata={"description": "wecom, manual:<actor>, rule:<id>, channel:<id>"})
     since = time_field()
+    spent_at = time_field(
+        allow_none=True, metadata={"description": "since when it no longer wants the tag: its days are over"}
+    )
 
 
 class AssignmentOut(Schema):
@@ -63,6 +66,14 @@ class AssignmentOut(Schema):
             "description": "rules want it, and a person took it away; it stays away until they want it anew"
         }
     )
+    outranked = fields.Boolean(
+        metadata={
+            "description": "another tag of its exclusive group goes before it; it returns when that one goes"
+        }
+    )
+    expired = fields.Boolean(
+        metadata={"description": "the rule's days are over; it stays away until its condition holds anew"}
+    )
     changed_at = time_field()
 
 
@@ -72,7 +83,9 @@ class HistoryOut(Schema):
     at = time_field()
     tag_id = fields.Integer()
     staff_id = fields.Integer()
-    change = fields.String(metadata={"description": "added | removed | confirmed | refused"})
+    change = fields.String(
+        metadata={"description": "added | removed | confirmed | refused | outranked | returned | expired"}
+    )
     source = fields.String()
     by = fields.String(allow_none=True, metadata={"description": "who did it, when not the source itself"})
     error = fields.String(allow_none=True)
@@ -84,3 +97,47 @@ class CustomerTagsOut(Schema):
 
     tags = fields.List(fields.Nested(AssignmentOut))
     history = fields.List(fields.Nested(HistoryOut), metadata={"description": "the newest 200 lines"})
+
+
+class Sentence(Schema):
+    """The same in both languages."""
+
+    zh = fields.String()
+    en = fields.String()
+
+
+class LeafThen(Schema):
+    """One leaf of the rule's condition as it was answered when the tag was set."""
+
+    path = fields.String()
+    words = fields.Nested(Sentence)
+    holds = fields.Boolean()
+    value = fields.String(allow_none=True, metadata={"description": "what it looked at, where there is such"})
+
+
+class ReasonOut(Schema):
+    """One source of the tag on one relation."""
+
+    staff_id = fields.Integer()
+    state = fields.String()
+    outranked = fields.Boolean()
+    source = fields.String()
+    since = time_field()
+    spent_at = time_field(allow_none=True)
+    rule_id = fields.Integer(allow_none=True)
+    rule = fields.String(allow_none=True, metadata={"description": "its name"})
+    version = fields.Integer(allow_none=True, metadata={"description": "of the rule, when it set the tag"})
+    run_id = fields.Integer(allow_none=True, metadata={"description": "the backfill that did it, if one did"})
+    at = time_field(allow_none=True, metadata={"description": "when it was set"})
+    by = fields.String(allow_none=True)
+    condition = fields.Nested(Sentence, allow_none=True, metadata={"description": "what that version said"})
+    leaves = fields.List(fields.Nested(LeafThen))
+
+
+class WhyOut(Schema):
+    """Why a customer has a tag."""
+
+    customer_id = fields.Integer()
+    tag_id = fields.Integer()
+    tag = fields.String()
+    reasons = fields.List(fields.Nested(ReasonOut))

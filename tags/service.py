@@ -8,13 +8,15 @@ this).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Text, delete, exists, insert, literal, select, update
+from sqlalchemy import BigInteger, Boolean, Text, delete, exists, insert, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import aliased
 from sqlalchemy.types import TypeEngine
 
 from scrm.customers.models import Follow
@@ -23,11 +25,13 @@ from scrm.kernel.db import session
 from scrm.kernel.events import publish
 from tags.arrays import is_one_of, row_table
 from tags.events import AssignmentMoved, AssignmentsPending, TagsChanged
-from tags.models import AssignmentState, Tag, TagAssignment, TagChange, TagHistory, TagSource
+from tags.models import AssignmentState, Preference, Tag, TagAssignment, TagChange, TagHistory, TagSource
+from tags.tagging.service import contests
 
 S = AssignmentState
 HELD = {S.PENDING_ADD, S.ACTIVE}
 PENDING = {S.PENDING_ADD, S.PENDING_REMOVE}
+STANDING = {*HELD, S.FAILED}  # in the running for the one place of an exclusive group
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class Wish:
     :param add: False takes only this source away; the tag goes with the last source
     :param run_id: the backfill this belongs to, so that it can be undone
     :param by: who did it, when that is not the source itself
+    :param reason: why a rule wants it: ``{"version", "leaves"}``; kept in the history
+    :param told: what history calls it, when that is neither added nor removed
     """
 
     follow_id: int
@@ -46,6 +52,8 @@ class Wish:
     add: bool
     run_id: int | None = None
     by: str | None = None
+    reason: Mapping[str, Any] | None = None
+    told: TagChange | None = None
 
     @property
     def key(self) -> tuple[int, int]:
@@ -68,11 +76,17 @@ class Changes:
 
 @dataclass(frozen=True)
 class Move:
-    """An assignment goes to another state because of a source."""
+    """An assignment goes to another state because of a source; ``outranked``: another of its group goes before it."""
 
     row: Any
     state: AssignmentState
     source: str
+    outranked: bool = False
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything changes."""
+        return bool(self.state != self.row.state or self.outranked != self.row.outranked)
 
 
 def assign(wishes: Sequence[Wish]) -> Changes:
@@ -83,13 +97,17 @@ def assign(wishes: Sequence[Wish]) -> Changes:
     wanted = list({(*wish.key, wish.source): wish for wish in wishes}.values())
     if not wanted:
         return Changes()
+    groups = contests.exclusive_groups({wish.tag_id for wish in wanted})
+    if groups:
+        contests.hold_relations({wish.follow_id for wish in wanted})
     ensure_rows({wish.key for wish in wanted if wish.add})
-    rows = _locked_rows({wish.key for wish in wanted})
+    rows = locked_rows({wish.key for wish in wanted}, groups)
     known = [wish for wish in wanted if wish.key in rows and not (wish.add and rows[wish.key].deleted_at)]
     gained = _add_sources([wish for wish in known if wish.add], rows)
     lost = _drop_sources([wish for wish in known if not wish.add], rows)
     write_history([(rows[wish.key], wish) for wish in gained + lost])
-    move(_moves(known, gained, lost, rows))
+    moves = _moves(known, gained, lost, rows)
+    move(keep_one(rows.values(), moves, groups, wanted[0].run_id) if groups else moves)
     return Changes(len(gained), len(lost))
 
 
@@ -101,8 +119,12 @@ def overrule(keys: Iterable[tuple[int, int]], actor: str) -> Changes:
 
     :param keys: (follow id, tag id)
     """
-    rows = _locked_rows(set(keys))
-    by_id = {row.id: row for row in rows.values()}
+    named = set(keys)
+    groups = contests.exclusive_groups({tag_id for _, tag_id in named})
+    if groups:
+        contests.hold_relations({follow_id for follow_id, _ in named})
+    rows = locked_rows(named, groups)
+    by_id = {row.id: row for row in rows.values() if _key(row) in named}
     others = (
         delete(TagSource)
         .where(is_one_of(TagSource.assignment_id, by_id), TagSource.source.not_like("rule:%"))
@@ -110,14 +132,53 @@ def overrule(keys: Iterable[tuple[int, int]], actor: str) -> Changes:
     )
     dropped = [(by_id[row.assignment_id], row.source) for row in session().execute(others)]
     going = [
-        Move(row, after_wish(row, wanted=False), actor) for row in rows.values() if row.state != S.REMOVED
+        Move(row, after_wish(row, wanted=False), actor)
+        for row in by_id.values()
+        if row.state != S.REMOVED or row.outranked
     ]
     lines = [(row, Wish(*_key(row), source, add=False, by=actor)) for row, source in dropped]
     told = {row.id for row, _ in dropped}
     lines += [(m.row, Wish(*_key(m.row), actor, add=False)) for m in going if m.row.id not in told]
     write_history(lines)
-    move(going)
+    move(keep_one(rows.values(), going, groups, None) if groups else going)
     return Changes(0, len(lines))
+
+
+def keep_one(
+    rows: Iterable[Any], moves: Sequence[Move], groups: Mapping[int, Preference], run_id: int | None
+) -> list[Move]:
+    """Add to moves of locked rows what exclusive groups make of them: one tag stays, the others step back."""
+    after = {each.row.id: each for each in moves}
+    standing = [
+        row
+        for row in rows
+        if row.group_id in groups and (after[row.id].state in STANDING if row.id in after else _stands(row))
+    ]
+    lines: list[tuple[Any, Wish]] = []
+    for outcome in (found := contests.outcomes(standing, groups)):
+        winner = outcome.winner
+        if winner.id not in after and winner.outranked:
+            after[winner.id] = Move(winner, after_wish(winner, wanted=True), outcome.source)
+            lines.append((winner, Wish(*_key(winner), outcome.source, add=True, told=TagChange.RETURNED)))
+        for row, reasons in outcome.losers:
+            of_rules = any(reason.of_rule for reason in reasons)
+            after[row.id] = Move(row, after_wish(row, wanted=False), outcome.source, outranked=of_rules)
+            if of_rules and not row.outranked:
+                best = max(reasons, key=lambda reason: reason.rank).source
+                told = Wish(*_key(row), best, add=False, by=f"tag:{winner.tag_id}", told=TagChange.OUTRANKED)
+                lines.append((row, told))
+    dropped = contests.forget_once(loser for outcome in found for loser in outcome.losers)
+    by_tag = {row.id: f"tag:{outcome.winner.tag_id}" for outcome in found for row, _ in outcome.losers}
+    lines += [
+        (row, Wish(*_key(row), source, add=False, run_id=run_id, by=by_tag[row.id]))
+        for row, source in dropped
+    ]
+    write_history(lines)
+    return list(after.values())
+
+
+def _stands(row: Any) -> bool:
+    return row.state in STANDING or bool(row.outranked)
 
 
 def after_wish(row: Any, *, wanted: bool) -> AssignmentState:
@@ -140,16 +201,22 @@ def after_wish(row: Any, *, wanted: bool) -> AssignmentState:
 
 def move(moves: Sequence[Move]) -> None:
     """Write new states of locked assignments, and tell who listens."""
-    moves = [each for each in moves if each.state != each.row.state]
+    moves = [each for each in moves if each.differs]
     if not moves:
         return
     now = utcnow()
-    types = {"id": BigInteger, "state": Text}
-    new = row_table("new", types, [(each.row.id, each.state.value) for each in moves])
+    types = {"id": BigInteger, "state": Text, "outranked": Boolean}
+    new = row_table("new", types, [(each.row.id, each.state.value, each.outranked) for each in moves])
     session().execute(
         update(TagAssignment)
         .where(TagAssignment.id == new.c.id)
-        .values(state=new.c.state, version=TagAssignment.version + 1, changed_at=now, error=None)
+        .values(
+            state=new.c.state,
+            outranked=new.c.outranked,
+            version=TagAssignment.version + 1,
+            changed_at=now,
+            error=None,
+        )
         .execution_options(synchronize_session=False)
     )
     announce(moves, now)
@@ -180,7 +247,7 @@ def write_history(lines: Sequence[tuple[Any, Wish]]) -> None:
     """A line of history for each (assignment, wish that was carried out)."""
     if not lines:
         return
-    types: dict[str, type[TypeEngine[Any]]] = {
+    types: dict[str, type[TypeEngine[Any]] | TypeEngine[Any]] = {
         "customer_id": BigInteger,
         "follow_id": BigInteger,
         "tag_id": BigInteger,
@@ -188,16 +255,18 @@ def write_history(lines: Sequence[tuple[Any, Wish]]) -> None:
         "source": Text,
         "by": Text,
         "run_id": BigInteger,
+        "reason": JSONB(none_as_null=True),
     }
     values = [
         (
             row.customer_id,
             row.follow_id,
             row.tag_id,
-            (TagChange.ADDED if wish.add else TagChange.REMOVED).value,
+            (wish.told or (TagChange.ADDED if wish.add else TagChange.REMOVED)).value,
             wish.source,
             wish.by,
             wish.run_id,
+            wish.reason,
         )
         for row, wish in lines
     ]
@@ -238,15 +307,22 @@ def ensure_rows(keys: set[tuple[int, int]], changed_at: datetime | None = None) 
     session().execute(upsert(TagAssignment).from_select(columns, fresh).on_conflict_do_nothing())
 
 
-def _locked_rows(keys: set[tuple[int, int]]) -> dict[tuple[int, int], Any]:
-    """The assignments of ``keys`` as they are now, locked in the order of their ids until the transaction ends."""
+def locked_rows(keys: set[tuple[int, int]], groups: Mapping[int, Preference]) -> dict[tuple[int, int], Any]:
+    """The assignments of ``keys`` as they are now, and their rivals in exclusive groups; locked in the order of their
+    ids until the transaction ends.
+    """
     wanted = row_table("wanted", {"follow_id": BigInteger, "tag_id": BigInteger}, sorted(keys))
+    same: Any = wanted.c.tag_id == TagAssignment.tag_id
+    if groups:
+        own = aliased(Tag)
+        rival = exists().where(
+            own.id == wanted.c.tag_id, own.group_id == Tag.group_id, is_one_of(own.group_id, groups)
+        )
+        same = or_(same, rival)
     statement = (
         locked_columns()
-        .join(
-            wanted,
-            (wanted.c.follow_id == TagAssignment.follow_id) & (wanted.c.tag_id == TagAssignment.tag_id),
-        )
+        .join(wanted, wanted.c.follow_id == TagAssignment.follow_id)
+        .where(same)
         .order_by(TagAssignment.id)
     )
     return {(row.follow_id, row.tag_id): row for row in session().execute(statement)}
@@ -257,7 +333,7 @@ def locked_columns() -> Any:
     a = TagAssignment
     columns = (
         a.id, a.customer_id, a.follow_id, a.tag_id, a.state, a.version, a.effect_id, a.effect_adds, a.changed_at,
-        Tag.deleted_at,
+        a.outranked, Tag.group_id, Tag.deleted_at,
     )  # fmt: skip
     return select(*columns).join(Tag, Tag.id == a.tag_id).with_for_update(of=a)
 
@@ -300,7 +376,7 @@ def _moves(
     again = [w for w in known if w.add and w.of_person and rows[w.key].state in {S.FAILED, S.REMOVED}]
     wanted = {wish.key: wish for wish in [*gained, *again]}
     unwanted = {wish.key: wish for wish in lost if wish.key not in wanted}
-    kept = _with_sources(rows[key].id for key in unwanted)
+    kept = with_sources(rows[key].id for key in unwanted)
     moves = [Move(rows[key], after_wish(rows[key], wanted=True), wish.source) for key, wish in wanted.items()]
     moves += [
         Move(rows[key], after_wish(rows[key], wanted=False), wish.source)
@@ -310,8 +386,11 @@ def _moves(
     return moves
 
 
-def _with_sources(assignment_ids: Iterable[int]) -> set[int]:
+def with_sources(assignment_ids: Iterable[int]) -> set[int]:
+    """Those of the assignments that somebody still wants."""
     statement = (
-        select(TagSource.assignment_id).where(is_one_of(TagSource.assignment_id, assignment_ids)).distinct()
+        select(TagSource.assignment_id)
+        .where(is_one_of(TagSource.assignment_id, assignment_ids), TagSource.spent_at.is_(None))
+        .distinct()
     )
     return set(session().scalars(statement))

@@ -11,7 +11,14 @@ from scrm.portraits.service import Entry, EntryKind, add_entries
 from scrm.wecom.events import EffectSettled
 from tags import jobs
 from tags.catalog.service.settling import settle_catalog
-from tags.events import AssignmentMoved, AssignmentsPending, TagRefreshWanted, TagsAccepted, TagsDeleted
+from tags.events import (
+    AssignmentMoved,
+    AssignmentsPending,
+    ExclusiveGroupsChanged,
+    TagRefreshWanted,
+    TagsAccepted,
+    TagsDeleted,
+)
 from tags.queries import staff_of_follows
 from tags.sync.service.outcomes import settle_assignments
 from tags.sync.service.sightings import drop_lost_relations, reconcile, try_refused_again
@@ -58,6 +65,12 @@ def on_tags_accepted(events: Sequence[TagsAccepted]) -> None:
     """Assignments may have waited for the tag itself."""
     if any(event.tag_ids for event in events):
         jobs.push_assignments.wake()
+
+
+@subscribe(ExclusiveGroupsChanged)
+def on_exclusive_groups_changed(events: Sequence[ExclusiveGroupsChanged]) -> None:
+    """Settle what relations hold, soon."""
+    jobs.settle_exclusive_groups.wake()
 
 
 @subscribe(TagsDeleted)

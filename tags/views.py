@@ -8,8 +8,9 @@ from scrm.kernel.db import transaction
 from scrm.kernel.http import api_blueprint
 from scrm.kernel.permissions import Permission, current_actor, needs
 from tags import queries
-from tags.schemas import CustomerTagsIn, CustomerTagsOut
-from tags.tagging.service import TaggingRequest, tag_customer
+from tags.rules.queries.why import why_tag
+from tags.schemas import CustomerTagsIn, CustomerTagsOut, WhyOut
+from tags.tagging.service.tagging import TaggingRequest, tag_customer
 
 blueprint = api_blueprint("customer-tags", "客户标签 tags of customers, with their reasons")
 
@@ -20,6 +21,16 @@ blueprint = api_blueprint("customer-tags", "客户标签 tags of customers, with
 def get_customer_tags(customer_id: int) -> dict[str, Any]:
     """Which tags a customer has, why, and what WeCom said to each."""
     return queries.customer_tags(current_actor().scope, customer_id)
+
+
+@blueprint.route("/customers/<int:customer_id>/tags/<int:tag_id>/why")
+@needs(Permission.CUSTOMERS_READ)
+@blueprint.response(200, WhyOut)
+def get_reasons(customer_id: int, tag_id: int) -> dict[str, Any]:
+    """Why a customer has a tag, or had it: every source on every relation; of a rule its version, run, leaves and their
+    values at the time.
+    """
+    return why_tag(current_actor().scope, customer_id, tag_id)
 
 
 @blueprint.route("/customers/<int:customer_id>/tags", methods=["POST"])

@@ -37,6 +37,10 @@ COMMANDS = {
         "Who hands over whom, and who is looked after by nobody.",
     ),
     "apikey": ("scrm.cli.apikey:apikey", "Create, list and revoke API keys."),
+    "generate": (
+        "scrm.cli.company_data.command:generate",
+        "A company's worth of data for trying out and measuring.",
+    ),
     "company": (
         "scrm.cli.company.command:company",
         "A gentle life of the simulated company (scrm up starts it).",

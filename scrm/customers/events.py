@@ -51,6 +51,13 @@ class CustomersFound:
 
 
 @dataclass(frozen=True)
+class CustomersWritten:
+    """A full sync wrote these customers: they are new, or fields differed. Not told one by one, and never an add."""
+
+    customer_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class DetailsWanted:
     """Somebody said that what we know of these customers is out of date."""
 

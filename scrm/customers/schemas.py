@@ -10,7 +10,8 @@ from marshmallow.validate import Length, OneOf
 from scrm.customers.models import FollowStatus
 from scrm.kernel.schemas import PageQuery, Schema, time_field
 
-REMARK_CHARS, DESCRIPTION_CHARS = 20, 150  # wecom-api.md section 4.2
+REMARK_CHARS, DESCRIPTION_CHARS, COMPANY_CHARS = 20, 150, 20  # wecom-api.md section 4.2
+MOST_MOBILES, MOBILE_CHARS = 20, 32  # ours: WeCom names no limit
 
 
 class CustomerQuery(PageQuery):
@@ -59,15 +60,23 @@ class CustomerOut(Schema):
 
 
 class RemarkIn(Schema):
-    """Fields of the relation to overwrite at WeCom; an empty text clears."""
+    """Fields of the relation to overwrite at WeCom; an empty text or list clears."""
 
     remark = fields.String(validate=Length(max=REMARK_CHARS))
     description = fields.String(validate=Length(max=DESCRIPTION_CHARS))
+    remark_company = fields.String(
+        validate=Length(max=COMPANY_CHARS), metadata={"description": "of WeChat users (type 1) only"}
+    )
+    remark_mobiles = fields.List(
+        fields.String(validate=Length(1, MOBILE_CHARS)),
+        validate=Length(max=MOST_MOBILES),
+        metadata={"description": "replaces all that are there"},
+    )
 
     @validates_schema
     def _something(self, data: dict[str, Any], **kwargs: Any) -> None:
         if not data:
-            raise ValidationError("give remark or description", "remark")
+            raise ValidationError("give remark, description, remark_company or remark_mobiles", "remark")
 
 
 class RemarkOut(Schema):

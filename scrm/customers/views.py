@@ -27,7 +27,7 @@ def list_customers(query: dict[str, Any]) -> dict[str, Any]:
 @needs(Permission.CUSTOMERS_WRITE)
 @blueprint.arguments(RemarkIn)
 @blueprint.response(202, RemarkOut)
-def change_remark(data: dict[str, str], customer_id: int, staff_id: int) -> dict[str, int]:
-    """Change remark or description of a relation at WeCom."""
+def change_remark(data: dict[str, Any], customer_id: int, staff_id: int) -> dict[str, int]:
+    """Change remark, description, company or phones of a relation at WeCom."""
     with transaction():
         return {"effect_id": plan_remark(current_actor().scope, customer_id, staff_id, data)}

@@ -6,15 +6,24 @@ partition takes rows of months that nobody foresaw, so that no row is ever refus
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 
+from psycopg.errors import CheckViolation, DuplicateTable, LockNotAvailable
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import Base
+from scrm.kernel.locks import lock_key
 
 MONTHS_BACK = 3
 MONTHS_AHEAD = 3
+MONTHS_ON_DEMAND = (
+    120  # rows of older months stay in the default partition: each partition costs planning time
+)
+LOCK_PATIENCE = "2s"
+LOCK = lock_key("partitions")  # one maker at a time
 
 
 def partitioned_tables() -> list[str]:
@@ -35,6 +44,47 @@ def ensure_partitions(connection: Connection) -> list[str]:
             bounds = f"FOR VALUES FROM ('{first} 00:00:00+00') TO ('{after} 00:00:00+00')"
             made += _create(connection, table, f"{table}_{first:%Y_%m}", bounds)
     return made
+
+
+def make_months(connection: Connection, table: str, days: Iterable[date]) -> list[str]:
+    """Make the missing partitions of the months of ``days``; returns the names made.
+
+    For rows that come late, in a transaction of its own before the one that writes them. Where it cannot be done
+    (another transaction holds the table, or the default partition has rows of that month already), and for months more
+    than MONTHS_ON_DEMAND ago, the default partition serves.
+    """
+    today = utcnow().date()
+    oldest, newest = _month(today, -MONTHS_ON_DEMAND), _month(today, MONTHS_AHEAD)
+    months = {_month(day, 0) for day in days}
+    names = {f"{table}_{first:%Y_%m}": first for first in sorted(months) if oldest <= first <= newest}
+    if missing := _missing(connection, names):
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        missing = _missing(connection, missing)
+    return [name for name in missing if _attach(connection, table, name, names[name])]
+
+
+def _missing(connection: Connection, names: Iterable[str]) -> list[str]:
+    question = (
+        "SELECT name FROM unnest(CAST(:names AS text[])) name WHERE to_regclass(name) IS NULL ORDER BY 1"
+    )
+    return list(connection.scalars(text(question), {"names": list(names)}))
+
+
+def _attach(connection: Connection, table: str, name: str, first: date) -> bool:
+    """Make a table and attach it: unlike CREATE … PARTITION OF that lets others go on writing."""
+    bounds = f"FOR VALUES FROM ('{first} 00:00:00+00') TO ('{_month(first, 1)} 00:00:00+00')"
+    try:
+        with connection.begin_nested():
+            connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_PATIENCE}'"))
+            connection.execute(
+                text(f'CREATE TABLE "{name}" (LIKE "{table}" INCLUDING ALL EXCLUDING IDENTITY)')
+            )
+            connection.execute(text(f'ALTER TABLE "{table}" ATTACH PARTITION "{name}" {bounds}'))
+    except DBAPIError as error:
+        if isinstance(error.orig, CheckViolation | DuplicateTable | LockNotAvailable):
+            return False
+        raise
+    return True
 
 
 def _month(day: date, offset: int) -> date:

@@ -69,3 +69,25 @@ class ProblemSchema(Schema):
     detail = fields.String(required=True)
     code = fields.String(required=True)
     fields_ = fields.Dict(data_key="fields", keys=fields.String(), values=fields.String())
+
+
+class RowResultSchema(Schema):
+    """What became of one row of a batch."""
+
+    index = fields.Integer(required=True, metadata={"description": "place of the row, from 0"})
+    status = fields.String(required=True, metadata={"enum": ["created", "updated", "unchanged", "refused"]})
+    problem = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        metadata={"description": "of a refused row: what would be right, by field"},
+    )
+
+
+class BatchOut(Schema):
+    """A batch is answered row by row; a refused row does not keep the others out."""
+
+    created = fields.Integer(required=True)
+    updated = fields.Integer(required=True)
+    unchanged = fields.Integer(required=True)
+    refused = fields.Integer(required=True)
+    results = fields.List(fields.Nested(RowResultSchema), required=True)

@@ -1,14 +1,15 @@
-"""The timeline of a customer and the counters that a portrait shows."""
+"""The timeline of a customer, the counters that a portrait shows, and computed traits of persons."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ForeignKey, Identity, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, Identity, Index, Numeric, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from scrm.kernel.db import Model
+from scrm.kernel.db import CreatedAt, Id, Model
 
 
 class TimelineEntry(Model):
@@ -42,3 +43,51 @@ class CustomerCounters(Model):
     last_out_at: Mapped[datetime | None]
     entries: Mapped[int] = mapped_column(default=0, server_default="0")
     last_entry_at: Mapped[datetime | None]
+
+
+class Trait(Model):
+    """A figure of every person, worked out of events or order lines by its definition."""
+
+    __tablename__ = "traits"
+
+    id: Mapped[Id]
+    key: Mapped[str] = mapped_column(unique=True)
+    name_zh: Mapped[str]
+    name_en: Mapped[str]
+    definition: Mapped[dict[str, Any]]
+    changed_at: Mapped[datetime]
+    applied_at: Mapped[datetime | None]  # the definition of this moment is worked out for everybody
+    problem: Mapped[str | None]  # why it cannot be worked out any more; its values stay as they were
+    created_at: Mapped[CreatedAt]
+
+
+class TraitValue(Model):
+    """What a trait is of a person; none where nothing fits its definition. One of the values is there.
+
+    Worked out of rows that merges move, so merges do not move these.
+    """
+
+    __tablename__ = "trait_values"
+    __table_args__ = (
+        Index("ix_trait_values_person_id", "person_id"),
+        Index("ix_trait_values_trait_id_value_num", "trait_id", "value_num", "person_id"),
+    )
+
+    trait_id: Mapped[int] = mapped_column(ForeignKey("traits.id", ondelete="CASCADE"), primary_key=True)
+    person_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    value_num: Mapped[Decimal | None] = mapped_column(Numeric)
+    value_text: Mapped[str | None]
+    value_time: Mapped[datetime | None]
+    value_list: Mapped[list[Any] | None]
+    computed_at: Mapped[datetime]
+
+
+class TraitWanted(Model):
+    """To do: something that traits are worked out of changed. Only added and taken, so that nobody waits for anybody."""
+
+    __tablename__ = "trait_wanted"
+
+    id: Mapped[Id]
+    person_id: Mapped[int]
+    type_id: Mapped[int | None]  # of events; 0: orders; None: anything
+    since: Mapped[CreatedAt]

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, bindparam, cast, func, literal_column, select, tuple_
+from sqlalchemy import ColumnElement, Select, Text, bindparam, cast, func, literal_column, or_, select, tuple_
 
 from scrm.customers.models import Customer
 from scrm.customers.queries import customer_by_id, visible
@@ -18,6 +18,7 @@ from scrm.kernel.db import session
 from scrm.kernel.errors import InvalidInput, NotFound
 from scrm.kernel.permissions import Scope
 from scrm.kernel.schemas import LIMIT_DEFAULT
+from scrm.people.queries.portrait import person_section
 from scrm.portraits.models import TimelineEntry
 
 FIRST_PAGE = 20
@@ -102,6 +103,9 @@ def counters_section() -> ColumnElement[Any]:
     FROM customer_counters c WHERE c.customer_id = customers.id)""")
 
 
+portrait_section("person")(person_section)
+
+
 @portrait_section("timeline")
 def timeline_section() -> ColumnElement[Any]:
     """The newest entries, and the cursor of the next page."""
@@ -117,23 +121,37 @@ def timeline_section() -> ColumnElement[Any]:
 
 
 def timeline_page(scope: Scope, customer_id: int, filters: dict[str, Any]) -> dict[str, Any]:
-    """A page of a customer's timeline, newest first; ``kind`` limits it, a trailing ``.`` means the whole family.
+    """A page of a customer's timeline, newest first.
 
+    :param filters: ``kind`` or ``kinds`` (a trailing ``.`` means the whole family), ``staff_id``, ``from_`` and ``to``
     :raises NotFound: no such customer, or outside the scope
     :raises InvalidInput: a cursor that is not ours
     """
     customer_by_id(scope, customer_id)
     limit = filters.get("limit", LIMIT_DEFAULT)
     entry = TimelineEntry
-    statement = select(entry).where(entry.customer_id == customer_id)
-    if kind := filters.get("kind"):
-        family = entry.kind.startswith(kind, autoescape=True) if kind.endswith(".") else entry.kind == kind
-        statement = statement.where(family)
+    statement = select(entry).where(entry.customer_id == customer_id, *_wanted_entries(filters))
     if cursor := filters.get("cursor"):
         statement = statement.where(tuple_(entry.at, entry.id) < tuple_(*_position(cursor)))
     rows = list(session().scalars(statement.order_by(entry.at.desc(), entry.id.desc()).limit(limit + 1)))
     last = rows[limit - 1] if len(rows) > limit else None
     return {"items": rows[:limit], "next_cursor": last and f"{(last.at - EPOCH) // MICROSECOND}.{last.id}"}
+
+
+def _wanted_entries(filters: dict[str, Any]) -> list[ColumnElement[bool]]:
+    kind = TimelineEntry.kind
+    kinds = [*filters.get("kinds", ()), *([filters["kind"]] if "kind" in filters else ())]
+    clauses = [
+        kind.startswith(each, autoescape=True) if each.endswith(".") else kind == each for each in kinds
+    ]
+    found = [or_(*clauses)] if clauses else []
+    if "staff_id" in filters:
+        found.append(TimelineEntry.staff_id == filters["staff_id"])
+    if "from_" in filters:
+        found.append(TimelineEntry.at >= filters["from_"])
+    if "to" in filters:
+        found.append(TimelineEntry.at < filters["to"])
+    return found
 
 
 def _position(cursor: str) -> tuple[datetime, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from marshmallow import INCLUDE, fields
 from marshmallow.validate import Length
+from webargs.fields import DelimitedList
 
 from scrm.kernel.schemas import PageQuery, Schema, time_field
 
@@ -15,6 +16,14 @@ class TimelineQuery(PageQuery):
         validate=Length(1, 64),
         metadata={"description": "one kind such as message.in, or a family with its dot such as message."},
     )
+    kinds = DelimitedList(
+        fields.String(validate=Length(1, 64)),
+        validate=Length(1, 40),
+        metadata={"description": "several of them, separated by commas: message.,order.paid"},
+    )
+    staff_id = fields.Integer(metadata={"description": "only what this member took part in"})
+    from_ = time_field(data_key="from", metadata={"description": "not before"})
+    to = time_field(metadata={"description": "before"})
 
 
 class EntryOut(Schema):
@@ -70,4 +79,5 @@ class PortraitOut(Schema):
     follows = fields.List(fields.Dict(), required=True)
     groups = fields.List(fields.Dict(), required=True)
     counters = fields.Nested(CountersOut, allow_none=True)
+    person = fields.Dict(allow_none=True, required=True)
     timeline = fields.Nested(TimelineOut, required=True)

@@ -32,6 +32,13 @@ class EntryKind(StrEnum):
     WELCOME_SENT = "welcome.sent"  # {welcome_id}
     WELCOME_MISSED = "welcome.missed"  # {reason}
     BROADCAST_SENT = "broadcast.sent"  # {broadcast_id}
+    EVENT_DONE = "event.done"  # {event_id, type_id}
+    ORDER_PLACED = "order.placed"  # {order_id}, as all of this family
+    ORDER_PAID = "order.paid"
+    ORDER_SHIPPED = "order.shipped"
+    ORDER_COMPLETED = "order.completed"
+    ORDER_CANCELLED = "order.cancelled"
+    ORDER_REFUNDED = "order.refunded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +70,9 @@ def add_entries(entries: Sequence[Entry]) -> None:
         session().execute(_ADD, {"rows": orjson.dumps(rows).decode()})
 
 
-_ADD = text(f"""
-WITH fresh AS (
+_INTO = f"""
   INSERT INTO timeline (at, customer_id, kind, staff_id, details, source_key)
-  SELECT at, customer_id, kind, staff_id, details, source_key
-  FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(at timestamptz, customer_id bigint, kind text, staff_id bigint,
-    details jsonb, source_key text)
+  SELECT at, customer_id, kind, staff_id, details, source_key FROM {{given}}
   ON CONFLICT (customer_id, source_key, at) DO NOTHING
   RETURNING customer_id, at, kind),
 sums AS (
@@ -85,7 +89,82 @@ ON CONFLICT (customer_id) DO UPDATE SET entries = c.entries + excluded.entries,
   last_entry_at = GREATEST(c.last_entry_at, excluded.last_entry_at),
   messages_in = c.messages_in + excluded.messages_in, messages_out = c.messages_out + excluded.messages_out,
   last_in_at = GREATEST(c.last_in_at, excluded.last_in_at), last_out_at = GREATEST(c.last_out_at, excluded.last_out_at)
-""")  # noqa: S608  # names of this module's own constants
+"""  # noqa: S608  # names of this module's own constants
+_ROWS = """jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(at timestamptz, customer_id bigint, kind text, staff_id bigint,
+    details jsonb, source_key text)"""
+_ADD = text("WITH fresh AS (" + _INTO.format(given=_ROWS))
+
+
+def add_person_entries(events: Sequence[tuple[int, datetime, int, int]], steps: Sequence[Any]) -> None:
+    """Put what persons did on the timelines of all their customers; persons without any are passed over.
+
+    :param events: (event id, at, person, type)
+    :param steps: orders that reached a status: rows with order_id, person_id, status and at
+    """
+    persons = {person for _, _, person, _ in events} | {step.person_id for step in steps}
+    linked = session().execute(_CUSTOMERS, {"ids": sorted(persons)}).all() if persons else []
+    customers: dict[int, list[int]] = {}
+    for person_id, customer_id in linked:
+        customers.setdefault(person_id, []).append(customer_id)
+    done = [
+        Entry(customer, at, EntryKind.EVENT_DONE, {"event_id": id_, "type_id": type_id}, f"event:{id_}")
+        for id_, at, person, type_id in events
+        for customer in customers.get(person, ())
+    ]
+    ordered = [
+        Entry(customer, s.at, f"order.{s.status}", {"order_id": s.order_id}, f"order:{s.order_id}:{s.status}")
+        for s in steps
+        for customer in customers.get(s.person_id, ())
+    ]
+    add_entries(done + ordered)
+
+
+_CUSTOMERS = text("""
+SELECT person_id, customer_id FROM customer_people WHERE person_id = ANY(CAST(:ids AS bigint[])) ORDER BY customer_id
+""")
+
+
+def match_person_entries(person_ids: Sequence[int]) -> None:
+    """Make timelines show what these persons did, no more and no less.
+
+    For when more than additions happened: events changed or went, customers came to a person, persons were merged or
+    split.
+    """
+    session().execute(_DROP_FOREIGN, {"ids": sorted(person_ids)})
+    session().execute(_ADD_MISSING, {"ids": sorted(person_ids)})
+
+
+_DROP_FOREIGN = text(f"""
+WITH dropped AS (
+  DELETE FROM timeline t USING customer_people cp
+  WHERE cp.person_id = ANY(CAST(:ids AS bigint[])) AND t.customer_id = cp.customer_id AND (
+    t.kind = '{EntryKind.EVENT_DONE}' AND NOT EXISTS (
+      SELECT 1 FROM behaviour_events e JOIN event_types y ON y.id = e.type_id AND y.on_timeline
+      WHERE e.id = CAST(t.details->>'event_id' AS bigint) AND e.at = t.at AND e.person_id = cp.person_id)
+    OR t.kind LIKE 'order.%' AND NOT EXISTS (
+      SELECT 1 FROM order_statuses s JOIN orders o ON o.id = s.order_id
+      WHERE s.order_id = CAST(t.details->>'order_id' AS bigint) AND s.at = t.at AND 'order.' || s.status = t.kind
+        AND o.person_id = cp.person_id))
+  RETURNING t.customer_id, t.id),
+sums AS (SELECT customer_id, count(*) AS entries FROM dropped GROUP BY customer_id)
+UPDATE customer_counters c SET entries = c.entries - s.entries,
+  last_entry_at = (SELECT max(t.at) FROM timeline t WHERE t.customer_id = c.customer_id
+    AND t.id NOT IN (SELECT id FROM dropped))
+FROM sums s WHERE s.customer_id = c.customer_id
+""")  # noqa: S608  # constants
+_FACTS = f"""(
+    SELECT e.at, cp.customer_id, '{EntryKind.EVENT_DONE}' AS kind, CAST(NULL AS bigint) AS staff_id,
+      jsonb_build_object('event_id', e.id, 'type_id', e.type_id) AS details, 'event:' || e.id AS source_key
+    FROM customer_people cp CROSS JOIN event_types y
+    JOIN behaviour_events e ON e.type_id = y.id AND e.person_id = cp.person_id
+    WHERE cp.person_id = ANY(CAST(:ids AS bigint[])) AND y.on_timeline
+    UNION ALL
+    SELECT s.at, cp.customer_id, 'order.' || s.status, NULL, jsonb_build_object('order_id', o.id),
+      'order:' || o.id || ':' || s.status
+    FROM customer_people cp JOIN orders o ON o.person_id = cp.person_id JOIN order_statuses s ON s.order_id = o.id
+    WHERE cp.person_id = ANY(CAST(:ids AS bigint[]))
+    ORDER BY 2, 1, 6) facts"""  # noqa: S608  # constants
+_ADD_MISSING = text("WITH fresh AS (" + _INTO.format(given=_FACTS))
 
 
 def note_stays(joined: Sequence[Any], left: Sequence[Any]) -> None:

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from scrm.behaviour.events import BehaviourStored
+from scrm.commerce.events import OrdersChanged
 from scrm.conversations.events import MessageLinked, MessageStored
 from scrm.conversations.models import Direction
 from scrm.customers.events import ContactFact, ContactRecorded, CustomersFound
 from scrm.groups.events import GroupJoined, GroupLeft
 from scrm.groups.service.linking import link_customers
 from scrm.kernel.events import subscribe
-from scrm.portraits.service import Entry, EntryKind, add_entries, joined_entry, left_entry, note_stays
+from scrm.people.events import PeopleFound, PeopleMerged, PeopleSplit
+from scrm.portraits.service import (
+    Entry,
+    EntryKind,
+    add_entries,
+    add_person_entries,
+    joined_entry,
+    left_entry,
+    match_person_entries,
+    note_stays,
+)
 
 FACTS = {
     ContactFact.HALF_ADDED: (EntryKind.FOLLOW_HALF_ADDED, "state"),
@@ -93,3 +105,39 @@ def _write_messages(events: Sequence[MessageStored | MessageLinked]) -> None:
             if event.customer_id is not None
         ]
     )
+
+
+@subscribe(BehaviourStored)
+def write_behaviour(events: Sequence[BehaviourStored]) -> None:
+    """People do things; where some changed or went, their timelines are matched with what is left."""
+    add_person_entries([one for event in events if not event.recount for one in event.timeline], ())
+    if changed := {person_id for event in events if event.recount for person_id in event.person_ids}:
+        match_person_entries(sorted(changed))
+
+
+@subscribe(OrdersChanged)
+def write_orders(events: Sequence[OrdersChanged]) -> None:
+    """Orders reach statuses; who is named without any lost an order to somebody else."""
+    steps = [step for event in events for step in event.steps]
+    add_person_entries((), steps)
+    losers = {id_ for event in events for id_ in event.person_ids} - {step.person_id for step in steps}
+    if losers:
+        match_person_entries(sorted(losers))
+
+
+@subscribe(PeopleFound)
+def write_earlier_doings(events: Sequence[PeopleFound]) -> None:
+    """Who did something before becoming a customer gets it on the timeline."""
+    match_person_entries([id_ for event in events for id_ in event.person_ids])
+
+
+@subscribe(PeopleMerged)
+def write_merged(events: Sequence[PeopleMerged]) -> None:
+    """Customers of one person show what that person did."""
+    match_person_entries([event.kept for event in events])
+
+
+@subscribe(PeopleSplit)
+def write_split(events: Sequence[PeopleSplit]) -> None:
+    """Each shows its own again."""
+    match_person_entries([id_ for event in events for id_ in (event.person_id, event.restored)])

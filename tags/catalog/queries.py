@@ -73,7 +73,10 @@ def _with_tags(groups: list[TagGroup]) -> list[dict[str, Any]]:
         tags.order_by(Tag.position.desc(), Tag.id).execution_options(populate_existing=True)
     ):
         by_group[tag.group_id].append(_shown(tag))
-    return [{**_shown(group), "tags": by_group[group.id]} for group in groups]
+    return [
+        {**_shown(group), "settling": group.settled_until is not None, "tags": by_group[group.id]}
+        for group in groups
+    ]
 
 
 def _shown(row: Tag | TagGroup) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from marshmallow.validate import Length, Range
 
 from scrm.kernel.schemas import PageQuery, Schema, time_field
 from tags.catalog.service.editing import MAX_TAGS
+from tags.models import Preference
 
 NAME_LENGTH = 30
 ORDER_MAX = 2**32 - 1
@@ -48,11 +49,23 @@ class NewTags(Schema):
     )
 
 
+def _exclusive(**kwargs: Any) -> fields.Boolean:
+    told = {"description": "one of: a relation carries one tag of the group at most (level, stage)"}
+    return fields.Boolean(metadata=told, **kwargs)
+
+
+def _prefers(**kwargs: Any) -> fields.Enum[Any]:
+    told = {"description": "of an exclusive group: whose tag stays, that of people or that of rules"}
+    return fields.Enum(Preference, by_value=True, metadata=told, **kwargs)
+
+
 class NewTagGroup(NewTags):
     """A group to make; WeCom has no group without tags."""
 
     name = _name(required=True)
     order = _order(load_default=0)
+    exclusive = _exclusive(load_default=False)
+    prefers = _prefers(load_default=Preference.PEOPLE)
 
 
 class ChangeIn(Schema):
@@ -64,7 +77,14 @@ class ChangeIn(Schema):
     @validates_schema
     def _something(self, data: dict[str, Any], **kwargs: Any) -> None:
         if not data:
-            raise ValidationError("give name, order or both")
+            raise ValidationError(f"give {', '.join(self.fields)} or several of them")
+
+
+class GroupChangeIn(ChangeIn):
+    """Another name or order, and which of its tags go together."""
+
+    exclusive = _exclusive()
+    prefers = _prefers()
 
 
 class PendingChange(Schema):
@@ -103,6 +123,11 @@ class TagGroupOut(Schema):
     pending = fields.Nested(PendingChange, allow_none=True)
     failed = fields.String(allow_none=True)
     effect_id = fields.Integer(allow_none=True)
+    exclusive = _exclusive()
+    prefers = _prefers()
+    settling = fields.Boolean(
+        metadata={"description": "relations that hold several of its tags are still being looked at"}
+    )
     tags = fields.List(fields.Nested(TagOut))
     created_at = time_field()
     updated_at = time_field()

@@ -10,6 +10,7 @@ from scrm.kernel.permissions import Permission, needs
 from tags.catalog import queries
 from tags.catalog.schemas import (
     ChangeIn,
+    GroupChangeIn,
     NewTagGroup,
     NewTags,
     TagGroupOut,
@@ -18,7 +19,7 @@ from tags.catalog.schemas import (
     TagPullOut,
     TagQuery,
 )
-from tags.catalog.service import editing
+from tags.catalog.service import editing, exclusive
 
 blueprint = api_blueprint("tags", "标签 enterprise tags and their groups")
 
@@ -40,6 +41,7 @@ def list_tag_groups(query: dict[str, Any]) -> dict[str, Any]:
 def create_tag_group(data: dict[str, Any]) -> dict[str, Any]:
     """Make a group with its first tags; pending until WeCom accepts it."""
     group = editing.create_group(data["name"], data["position"], data["tags"])
+    exclusive.set_exclusive(group, data)
     return queries.tag_group_detail(group.id)
 
 
@@ -53,12 +55,14 @@ def get_tag_group(group_id: int) -> dict[str, Any]:
 
 @blueprint.route("/tag-groups/<int:group_id>", methods=["PATCH"])
 @needs(Permission.TAGS_WRITE)
-@blueprint.arguments(ChangeIn)
+@blueprint.arguments(GroupChangeIn)
 @blueprint.response(200, TagGroupOut)
 def change_tag_group(data: dict[str, Any], group_id: int) -> dict[str, Any]:
-    """Rename or reorder a group; on one that WeCom refused, this tries again."""
+    """Rename or reorder a group; on one that WeCom refused, this tries again. Or make it exclusive: what is there is
+    settled in the background, by the priority of rules and the newest wish of people.
+    """
     with transaction():
-        editing.edit_group(group_id, data)
+        exclusive.change_group(group_id, data)
     return queries.tag_group_detail(group_id)
 
 

@@ -6,25 +6,11 @@ explanation cannot disagree (docs/conditions.md).
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    ColumnElement,
-    Select,
-    and_,
-    column,
-    func,
-    literal,
-    not_,
-    or_,
-    select,
-    table,
-)
+from sqlalchemy import ColumnElement, Select, and_, not_, or_, select
 from sqlalchemy import union as sql_union
 
 from scrm.customers.models import Customer
@@ -32,17 +18,11 @@ from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.errors import InvalidInput, NotFound
 from tags.rules.leaves import Language, Names
-from tags.rules.tree import SCHEMA_VERSION, Node, parse_tree
+from tags.rules.migration import current_tree
+from tags.rules.references import CALLED, reference_names, references
+from tags.rules.tree import Node, parse_tree
 
-CALLED = {
-    "tags": "tag", "staff": "member of staff", "customer_groups": "customer group", "channel_codes": "channel code",
-}  # fmt: skip
 TIME = "time"
-# Where referenced rows live, and what they are called there. By name: some of them are packages further down.
-NAMED = {
-    table_name: table(table_name, column("id", BigInteger), column("name"), column("deleted_at"))
-    for table_name in CALLED
-}
 JOINTS = {
     "zh": {"all": " 且 ", "any": " 或 ", "not": "不是"},
     "en": {"all": " and ", "any": " or ", "not": "not "},
@@ -50,25 +30,32 @@ JOINTS = {
 
 
 def validate_condition(tree: Mapping[str, Any], path: str = "condition") -> None:
-    """Check structure, values and that every referenced row exists.
+    """Check structure, values, that every referenced row exists, and that what is compared fits its type.
 
     :raises InvalidInput: naming the place inside the tree, such as ``condition.all.1.within_days``
     """
     node = parse_tree(tree, path)
-    wanted = _references(node)
     known = reference_names(node)
-    for (table_name, id_), where in wanted.items():
+    for (table_name, id_), where in references(node).items():
         if (table_name, id_) not in known:
-            raise InvalidInput.field(where, f"there is no {CALLED[table_name]} with the id {id_}")
+            raise InvalidInput.field(where, f"there is no {CALLED[table_name].noun} with the id {id_}")
+    for leaf, each in node.leaves():
+        problems = leaf.check(each.args) if leaf.check else {}
+        for argument, problem in problems.items():
+            raise InvalidInput.field(f"{each.path}.{argument}", problem)
 
 
-def compile_condition(tree: Mapping[str, Any], *, now: datetime | None = None) -> ColumnElement[bool]:
+def compile_condition(
+    tree: Mapping[str, Any], *, now: datetime | None = None, everybody: bool = False
+) -> ColumnElement[bool]:
     """The tree as a predicate over :class:`Customer`: true or false, never NULL.
 
     :param now: the moment that conditions on time count from; the present by default
+    :param everybody: the question is about all customers, not about a few: leaves that count things are worked out
+        once as sets. The answer is the same
     :raises InvalidInput: when the tree is malformed
     """
-    return _clause(parse_tree(tree), now or utcnow())
+    return _clause(parse_tree(tree), now or utcnow(), everybody)
 
 
 def condition_reads(tree: Mapping[str, Any]) -> list[str]:
@@ -92,8 +79,8 @@ def condition_expires(tree: Mapping[str, Any], since: datetime, until: datetime)
 
 
 def versioned(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The tree as it is kept: with the version of the language it is written in."""
-    return {"schema_version": SCHEMA_VERSION, **tree}
+    """A valid tree as it is kept: in the words of the present version of the language, and with that version."""
+    return current_tree(tree)
 
 
 def explain(tree: Mapping[str, Any], customer_id: int, language: Language = "zh") -> dict[str, Any]:
@@ -123,37 +110,11 @@ def words(tree: Mapping[str, Any], language: Language = "zh") -> str:
     return _words(node, language, reference_names(node))
 
 
-def reference_names(node: Node) -> Names:
-    """(table, id) → name of every row that the tree refers to and that exists; one query a table."""
-    ids = defaultdict(set)
-    for table_name, id_ in _references(node):
-        ids[table_name].add(id_)
-    found: dict[tuple[str, int], str] = {}
-    for table_name, wanted in ids.items():
-        rows = NAMED[table_name]
-        statement = select(rows.c.id, rows.c.name).where(
-            rows.c.id == func.any(literal(sorted(wanted), ARRAY(BigInteger)))
-        )
-        if table_name == "tags":
-            statement = statement.where(rows.c.deleted_at.is_(None))
-        found |= {(table_name, row.id): row.name or f"#{row.id}" for row in session().execute(statement)}
-    return found
-
-
-def _references(node: Node) -> dict[tuple[str, int], str]:
-    """(table, id) → the place in the tree that refers to it first."""
-    found: dict[tuple[str, int], str] = {}
-    for leaf, each in node.leaves():
-        for argument, table_name in leaf.refers.items():
-            for i, id_ in enumerate(each.args[argument] or ()):
-                found.setdefault((table_name, id_), f"{each.path}.{argument}.{i}")
-    return found
-
-
-def _clause(node: Node, now: datetime) -> ColumnElement[bool]:
+def _clause(node: Node, now: datetime, everybody: bool = False) -> ColumnElement[bool]:
     if node.leaf is not None:
-        return node.leaf.clause(node.args, now)
-    below = [_clause(child, now) for child in node.children]
+        whole = node.leaf.over_all if everybody else None
+        return (whole or node.leaf.clause)(node.args, now)
+    below = [_clause(child, now, everybody) for child in node.children]
     if node.op == "not":
         return not_(below[0])
     return and_(*below).self_group() if node.op == "all" else or_(*below).self_group()

@@ -12,6 +12,8 @@ from scrm.kernel.crashpoints import reached
 from scrm.kernel.db import session, transaction
 from scrm.kernel.jobs import job
 from tags.models import RuleDue
+from tags.rules.service.days import daily_due, start_daily_runs
+from tags.rules.service.expiring import expire_slice, expiry_due
 from tags.rules.service.marking import sweep, sweep_due
 from tags.rules.service.working import advance_run, due_shards, evaluate_due, open_runs
 
@@ -38,6 +40,24 @@ def sweep_time_rules() -> None:
     with transaction():
         if sweep():
             evaluate_rules.wake()
+
+
+@job(Queue.BACKGROUND, due=lambda: bool(session().scalar(select(daily_due()))))
+def start_daily_rules() -> None:
+    """Start the runs of rules whose time of day has come."""
+    with transaction():
+        start_daily_runs()
+
+
+@job(Queue.BACKGROUND, due=lambda: bool(session().scalar(select(expiry_due()))))
+def expire_rule_tags() -> None:
+    """Take tags away whose days are over, in slices, until none is left or 20 s are over."""
+    stop = time.monotonic() + RUN_SECONDS
+    while time.monotonic() < stop:
+        with transaction():
+            if not expire_slice():
+                return
+    expire_rule_tags.wake()
 
 
 @job(Queue.BACKGROUND, due=lambda: bool(open_runs()))

@@ -20,7 +20,7 @@ from sqlalchemy import ColumnElement, Select
 from tags.rules import conditions
 
 Args = Mapping[str, Any]
-Names = Mapping[tuple[str, int], str]
+Names = Mapping[tuple[str, int | str], str]
 Language = Literal["zh", "en"]
 
 EVERYTHING = "*"  # the fact that wakes every rule: somebody new follows the customer
@@ -35,11 +35,16 @@ class Leaf:
     :param kind: its name in a tree, ``{"kind": kind, ...}``
     :param schema: its arguments (marshmallow; unknown fields refused)
     :param reads: arguments → facts whose change can change the answer (``follows``, ``tag:5``, ``group:2``, …)
-    :param clause: arguments, now → predicate correlated on ``customers``; never NULL
+    :param clause: arguments, now → predicate correlated on ``customers``; never NULL. Cheap for a few customers
     :param words: arguments, language, names of referenced rows → the condition as people say it
-    :param refers: argument that holds ids → table where they must exist
+    :param refers: path of an argument that holds ids, such as ``then.event_type_id`` → table where they must exist
     :param expires: for answers that change by time alone: arguments, from, to → ids of customers whose answer may
-        have changed in between
+        have changed in between; None: not with these arguments
+    :param over_all: the same predicate as a set that is worked out once, for questions about everybody; None: ``clause``
+        serves both
+    :param check: arguments → problems that only the database knows, path of the argument → what would be right
+    :param variants: the arguments as JSON Schema objects, one of which must fit, where the marshmallow schema alone
+        does not tell which arguments belong together
     """
 
     kind: str
@@ -49,6 +54,9 @@ class Leaf:
     words: Callable[[Args, Language, Names], str]
     refers: Mapping[str, str] = field(default_factory=dict)
     expires: Callable[[Args, datetime, datetime], Select[Any] | None] | None = None
+    over_all: Callable[[Args, datetime], ColumnElement[bool]] | None = None
+    check: Callable[[Args], Mapping[str, str]] | None = None
+    variants: Callable[[], list[dict[str, Any]]] | None = None
 
 
 @lru_cache(maxsize=1)
@@ -64,16 +72,48 @@ def reads_always(*facts: str) -> Callable[[Args], set[str]]:
     return lambda _args: set(facts)
 
 
+class FlagField(fields.Boolean):
+    """True or false, and nothing that only looks like them."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, bool):
+            raise ValidationError("must be true or false")
+        return value
+
+
+class NumberField(fields.Float):
+    """A number, and no text that could be read as one."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValidationError("must be a number")
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+def id_field(**kwargs: Any) -> fields.Integer:
+    """The id of a row."""
+    return fields.Integer(strict=True, validate=Range(1, MAX_ID), **kwargs)
+
+
 def ids_field(**kwargs: Any) -> fields.List[Any]:
     """A list of 1 to 200 ids of rows."""
-    return fields.List(
-        fields.Integer(strict=True, validate=Range(1, MAX_ID)), validate=Length(1, MAX_IDS), **kwargs
-    )
+    return fields.List(id_field(), validate=Length(1, MAX_IDS), **kwargs)
 
 
-def listed(ids: Sequence[int], table: str, names: Names) -> str:
+def texts_field(length: int = 200, **kwargs: Any) -> fields.List[Any]:
+    """A list of 1 to 200 texts."""
+    text = fields.String(validate=[Length(1, length), plain_text])
+    return fields.List(text, validate=Length(1, MAX_IDS), **kwargs)
+
+
+def called(table: str, id_: int | str, names: Names, language: Language = "zh") -> str:
+    """A row by its name in the language, where it has one, and by number where it has none: ``#7``."""
+    return names.get((f"{table}/{language}", id_)) or names.get((table, id_)) or f"#{id_}"
+
+
+def listed(ids: Sequence[int], table: str, names: Names, language: Language = "zh") -> str:
     """Rows by their names, and by number where they have none: ``VIP、#7``."""
-    return "、".join(names.get((table, id_), f"#{id_}") for id_ in ids)
+    return "、".join(called(table, id_, names, language) for id_ in ids)
 
 
 def quoted(texts: Sequence[str]) -> str:

@@ -1,15 +1,38 @@
-"""What conditions say about the relations of a customer: the present ones, active or half."""
+"""What conditions say about the relations of a customer: present ones (active or half), and those that ended."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, literal_column
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Select,
+    case,
+    exists,
+    func,
+    literal,
+    literal_column,
+    select,
+)
 
 from scrm.customers.models import Customer, Follow
+from scrm.staff.models import Department
 
 # Literals and not parameters: a partial or plain index must be usable in a prepared plan too.
 LIVE: list[ColumnElement[str]] = [literal_column("'active'"), literal_column("'half'")]
+BY_STAFF: ColumnElement[str] = literal_column("'deleted_by_staff'")
+BY_CUSTOMER: ColumnElement[str] = literal_column("'deleted_by_customer'")
+STATES: dict[str, list[ColumnElement[str]]] = {
+    "present": LIVE,
+    "active": LIVE[:1],
+    "half": LIVE[1:],
+    "lost": [BY_STAFF, BY_CUSTOMER],
+    "deleted_by_staff": [BY_STAFF],
+    "deleted_by_customer": [BY_CUSTOMER],
+}
 
 
 def live_follow(*clauses: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -24,3 +47,19 @@ def live_follow(*clauses: ColumnElement[bool]) -> ColumnElement[bool]:
 def added_at() -> ColumnElement[Any]:
     """When the relation began: the full add, otherwise the half one."""
     return func.coalesce(Follow.added_at, Follow.half_added_at)
+
+
+def ended_at() -> ColumnElement[Any]:
+    """When the relation ended, by whoever ended it; empty while it lasts."""
+    return case(
+        (Follow.status == BY_STAFF, Follow.deleted_by_staff_at),
+        (Follow.status == BY_CUSTOMER, Follow.deleted_by_customer_at),
+    )
+
+
+def departments_below(department_ids: Sequence[int]) -> Select[Any]:
+    """Ids of these departments and of all below them; a ring in the tree does no harm."""
+    wanted = func.unnest(literal(list(department_ids), ARRAY(BigInteger))).column_valued("wanted")
+    tree = select(wanted.label("id")).cte(recursive=True, nesting=True)
+    below = select(Department.id).join(tree, Department.parent_id == tree.c.id)
+    return select(tree.union(below).c.id)

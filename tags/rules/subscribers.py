@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from scrm.behaviour.events import BehaviourStored
+from scrm.commerce.events import OrdersChanged
 from scrm.conversations.events import MessageLinked, MessageStored
 from scrm.conversations.models import Direction
 from scrm.customers.events import CustomerChanged, CustomersFound, FollowAdded, FollowChanged, FollowLost
 from scrm.groups.events import GroupJoined, GroupLeft
 from scrm.kernel.events import subscribe
+from scrm.people.events import PeopleMerged, PeopleSplit, PersonChanged
 from tags.events import RuleRunWanted, TagsChanged
+from tags.queries import groups_of_tags
 from tags.rules import jobs
 from tags.rules.leaves import EVERYTHING
-from tags.rules.service.marking import Fact, mark
+from tags.rules.service.marking import Fact, mark, mark_people
 
 
 def _note(facts: Iterable[Fact]) -> None:
@@ -94,16 +98,54 @@ def _note_messages(events: Sequence[MessageStored | MessageLinked]) -> None:
 @subscribe(TagsChanged)
 def on_tags_changed(events: Sequence[TagsChanged]) -> None:
     """A customer's tags changed; the rule that did it is not woken by it."""
+    changed = {tag_id for event in events for tag_id in (*event.added, *event.removed)}
+    groups = groups_of_tags(changed)
     _note(
-        Fact(event.customer_id, f"tag:{tag_id}", _rule_of(event.source))
+        Fact(event.customer_id, fact, _rule_of(event.source))
         for event in events
         for tag_id in (*event.added, *event.removed)
+        for fact in (f"tag:{tag_id}", f"tag_group:{groups.get(tag_id)}")
     )
 
 
 def _rule_of(source: str) -> int:
     kind, _, number = source.partition(":")
     return int(number) if kind == "rule" else 0
+
+
+@subscribe(PersonChanged)
+def on_person_changed(events: Sequence[PersonChanged]) -> None:
+    """Current values of persons' fields changed."""
+    _note_people((event.person_id, f"field:{name}") for event in events for name in event.fields)
+
+
+@subscribe(PeopleMerged)
+def on_people_merged(events: Sequence[PeopleMerged]) -> None:
+    """Everything that is known of one is now known of the other."""
+    _note_people((event.kept, EVERYTHING) for event in events)
+
+
+@subscribe(PeopleSplit)
+def on_people_split(events: Sequence[PeopleSplit]) -> None:
+    """Both have again what was theirs."""
+    _note_people((id_, EVERYTHING) for event in events for id_ in (event.person_id, event.restored))
+
+
+@subscribe(BehaviourStored)
+def on_behaviour_stored(events: Sequence[BehaviourStored]) -> None:
+    """Persons did something, or it was taken back."""
+    _note_people((id_, f"event:{type_}") for event in events for id_, type_ in event.pairs())
+
+
+@subscribe(OrdersChanged)
+def on_orders_changed(events: Sequence[OrdersChanged]) -> None:
+    """Orders of persons are new, or changed."""
+    _note_people((person_id, "orders") for event in events for person_id in event.person_ids)
+
+
+def _note_people(facts: Iterable[tuple[int, str]]) -> None:
+    if mark_people(facts):
+        jobs.evaluate_rules.wake()
 
 
 @subscribe(RuleRunWanted)

@@ -11,8 +11,9 @@ from marshmallow import ValidationError
 from scrm.kernel.errors import InvalidInput
 from scrm.kernel.problems import flatten
 from tags.rules.leaves import Leaf, leaves
+from tags.rules.migration import SCHEMA_VERSION, current_leaf
 
-SCHEMA_VERSION = 1
+OLD_VERSION = 1  # its leaves are read as those of today (tags/rules/migration.py); so are those of a tree without version
 MAX_DEPTH = 10
 MAX_NODES = 100
 BRANCHES = ("all", "any", "not")
@@ -52,30 +53,31 @@ def parse_tree(tree: object, path: str = "condition") -> Node:
     """
     if not isinstance(tree, Mapping):
         raise InvalidInput.field(path, 'must be an object such as {"kind": "has_tag", "tag_ids": [1]}')
-    version = tree.get("schema_version", SCHEMA_VERSION)
-    if version != SCHEMA_VERSION:
+    version = tree.get("schema_version", OLD_VERSION)
+    if isinstance(version, bool) or version not in (OLD_VERSION, SCHEMA_VERSION):
         raise InvalidInput.field(f"{path}.schema_version", f"must be {SCHEMA_VERSION}")
-    node = _node({key: value for key, value in tree.items() if key != "schema_version"}, path, 1)
+    body = {key: value for key, value in tree.items() if key != "schema_version"}
+    node = _node(body, path, 1, old=version == OLD_VERSION)
     if (count := sum(1 for _ in node.walk())) > MAX_NODES:
         raise InvalidInput.field(path, f"has {count} nodes; at most {MAX_NODES} are allowed")
     return node
 
 
-def _node(raw: object, path: str, depth: int) -> Node:
+def _node(raw: object, path: str, depth: int, *, old: bool) -> Node:
     if depth > MAX_DEPTH:
         raise InvalidInput.field(path, f"is nested deeper than {MAX_DEPTH} levels")
     if not isinstance(raw, Mapping):
         raise InvalidInput.field(path, "must be an object")
     if "kind" in raw:
-        return _leaf(raw, path)
+        return _leaf(current_leaf(raw) if old else raw, path)
     if len(raw) != 1 or next(iter(raw)) not in BRANCHES:
         raise InvalidInput.field(path, "must hold exactly one of all, any, not, or be a leaf with a kind")
     op, below = next(iter(raw.items()))
     if op == "not":
-        return Node("not", path, (_node(below, f"{path}.not", depth + 1),))
+        return Node("not", path, (_node(below, f"{path}.not", depth + 1, old=old),))
     if not isinstance(below, list) or not 1 <= len(below) <= MAX_NODES:
         raise InvalidInput.field(f"{path}.{op}", f"must be a list of 1 to {MAX_NODES} conditions")
-    children = tuple(_node(child, f"{path}.{op}.{i}", depth + 1) for i, child in enumerate(below))
+    children = tuple(_node(child, f"{path}.{op}.{i}", depth + 1, old=old) for i, child in enumerate(below))
     return Node(op, path, children)
 
 

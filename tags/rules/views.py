@@ -10,22 +10,24 @@ from scrm.kernel.db import transaction
 from scrm.kernel.errors import InvalidInput
 from scrm.kernel.http import PageQuery, api_blueprint, idempotent, page_schema
 from scrm.kernel.permissions import Permission, current_actor, needs
-from tags.rules import queries
 from tags.rules.compiler import validate_condition
 from tags.rules.condition_schema import condition_schema
+from tags.rules.queries import previews, rules, runs
 from tags.rules.schemas import (
+    ConfirmIn,
     ExplainIn,
     ExplainOut,
     PreviewIn,
     PreviewOut,
     RuleChange,
+    RuleChangeOut,
     RuleIn,
     RuleOut,
     RuleQuery,
     RuleVersionList,
     RunOut,
 )
-from tags.rules.service import saving
+from tags.rules.service import controlling, saving
 
 blueprint = api_blueprint("rules", "标签规则 rules that set and take away tags")
 
@@ -36,7 +38,7 @@ blueprint = api_blueprint("rules", "标签规则 rules that set and take away ta
 @blueprint.response(200, page_schema(RuleOut))
 def list_rules(query: dict[str, Any]) -> dict[str, Any]:
     """Rules, newest first."""
-    return queries.rule_page(query)
+    return rules.rule_page(query)
 
 
 @blueprint.route("/rules", methods=["POST"])
@@ -45,8 +47,12 @@ def list_rules(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.arguments(RuleIn)
 @blueprint.response(201, RuleOut)
 def create_rule(data: dict[str, Any]) -> dict[str, Any]:
-    """Make a rule. Active, it follows every change from now on; a backfill applies it to customers there are."""
-    return queries.rule_detail(saving.create_rule(data, current_actor().name).id)
+    """Make a rule. Active, it follows every change from now on; a backfill applies it to customers there are.
+
+    An active one that would touch a large part of the base is refused with 409 ``rule-storm``, the numbers and a token
+    for ``confirm``; so are changes and backfills.
+    """
+    return rules.rule_detail(saving.create_rule(data, current_actor().name).id)
 
 
 @blueprint.route("/rules/condition-schema")
@@ -65,7 +71,7 @@ def preview_rule(data: dict[str, Any]) -> dict[str, Any]:
     """What a rule would do now to the customers this key may see, without doing it."""
     with transaction():
         validate_condition(data["condition"])
-        return queries.preview(current_actor().scope, data)
+        return previews.preview(current_actor().scope, data)
 
 
 @blueprint.route("/rules/<int:rule_id>")
@@ -73,7 +79,7 @@ def preview_rule(data: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(200, RuleOut)
 def get_rule(rule_id: int) -> dict[str, Any]:
     """One rule."""
-    return queries.rule_detail(rule_id)
+    return rules.rule_detail(rule_id)
 
 
 @blueprint.route("/rules/<int:rule_id>", methods=["PATCH"])
@@ -84,7 +90,7 @@ def change_rule(data: dict[str, Any], rule_id: int) -> dict[str, Any]:
     """Change a rule; another text is a new version. ``If-Match: <version>`` refuses what overtook you."""
     with transaction():
         saving.change_rule(rule_id, data, current_actor().name, _expected_version())
-    return queries.rule_detail(rule_id)
+    return rules.rule_detail(rule_id)
 
 
 @blueprint.route("/rules/<int:rule_id>", methods=["DELETE"])
@@ -101,7 +107,27 @@ def delete_rule(rule_id: int) -> None:
 @blueprint.response(200, RuleVersionList)
 def list_rule_versions(rule_id: int) -> dict[str, Any]:
     """What the rule said at each version."""
-    return {"items": queries.rule_versions(rule_id)}
+    return {"items": rules.rule_versions(rule_id)}
+
+
+@blueprint.route("/rules/<int:rule_id>/versions/<int:version>/activate", methods=["POST"])
+@needs(Permission.RULES_WRITE)
+@blueprint.arguments(ConfirmIn)
+@blueprint.response(200, RuleOut)
+def restore_rule_version(data: dict[str, Any], rule_id: int, version: int) -> dict[str, Any]:
+    """Say again what the rule said at an older version: a new version with the old text."""
+    with transaction():
+        saving.restore_version(rule_id, version, current_actor().name, data["confirm"])
+    return rules.rule_detail(rule_id)
+
+
+@blueprint.route("/rules/<int:rule_id>/changes")
+@needs(Permission.RULES_READ)
+@blueprint.arguments(PageQuery, location="query")
+@blueprint.response(200, page_schema(RuleChangeOut))
+def list_rule_changes(query: dict[str, Any], rule_id: int) -> dict[str, Any]:
+    """Who changed name, state, priority or schedule, newest first."""
+    return rules.rule_changes(rule_id, query)
 
 
 @blueprint.route("/rules/<int:rule_id>/explain", methods=["POST"])
@@ -110,16 +136,17 @@ def list_rule_versions(rule_id: int) -> dict[str, Any]:
 @blueprint.response(200, ExplainOut)
 def explain_rule(data: dict[str, Any], rule_id: int) -> dict[str, Any]:
     """Whether the rule holds for one customer, and which part of it does not."""
-    return queries.explanation(current_actor().scope, rule_id, data["customer_id"], data["language"])
+    return rules.explanation(current_actor().scope, rule_id, data["customer_id"], data["language"])
 
 
 @blueprint.route("/rules/<int:rule_id>/backfill", methods=["POST"])
 @needs(Permission.RULES_WRITE)
 @idempotent
+@blueprint.arguments(ConfirmIn)
 @blueprint.response(202, RunOut)
-def backfill_rule(rule_id: int) -> dict[str, Any]:
+def backfill_rule(data: dict[str, Any], rule_id: int) -> dict[str, Any]:
     """Apply an active rule to all customers, in the background; follow it under ``runs``."""
-    return queries.run_shown(saving.start_backfill(rule_id))
+    return runs.run_shown(saving.start_backfill(rule_id, data["confirm"], current_actor().name))
 
 
 @blueprint.route("/rules/<int:rule_id>/runs")
@@ -128,7 +155,7 @@ def backfill_rule(rule_id: int) -> dict[str, Any]:
 @blueprint.response(200, page_schema(RunOut))
 def list_rule_runs(query: dict[str, Any], rule_id: int) -> dict[str, Any]:
     """Backfills of a rule, newest first."""
-    return queries.run_page(rule_id, query)
+    return runs.run_page(rule_id, query)
 
 
 @blueprint.route("/rules/<int:rule_id>/runs/<int:run_id>")
@@ -136,7 +163,7 @@ def list_rule_runs(query: dict[str, Any], rule_id: int) -> dict[str, Any]:
 @blueprint.response(200, RunOut)
 def get_rule_run(rule_id: int, run_id: int) -> dict[str, Any]:
     """How far a backfill is and what it changed."""
-    return queries.run_detail(rule_id, run_id)
+    return runs.run_detail(rule_id, run_id)
 
 
 @blueprint.route("/rules/<int:rule_id>/runs/<int:run_id>/undo", methods=["POST"])
@@ -146,7 +173,37 @@ def undo_rule_run(rule_id: int, run_id: int) -> dict[str, Any]:
     """Restore what a backfill changed. The rule is paused, or it would do it again."""
     with transaction():
         run = saving.start_undo(rule_id, run_id)
-    return queries.run_shown(run)
+    return runs.run_shown(run)
+
+
+@blueprint.route("/rules/<int:rule_id>/runs/<int:run_id>/pause", methods=["POST"])
+@needs(Permission.RULES_WRITE)
+@blueprint.response(200, RunOut)
+def pause_rule_run(rule_id: int, run_id: int) -> dict[str, Any]:
+    """Let a run rest; ``resume`` goes on where it stopped."""
+    with transaction():
+        run = controlling.pause_run(rule_id, run_id)
+    return runs.run_shown(run)
+
+
+@blueprint.route("/rules/<int:rule_id>/runs/<int:run_id>/resume", methods=["POST"])
+@needs(Permission.RULES_WRITE)
+@blueprint.response(200, RunOut)
+def resume_rule_run(rule_id: int, run_id: int) -> dict[str, Any]:
+    """Let a paused run go on."""
+    with transaction():
+        run = controlling.resume_run(rule_id, run_id)
+    return runs.run_shown(run)
+
+
+@blueprint.route("/rules/<int:rule_id>/runs/<int:run_id>/cancel", methods=["POST"])
+@needs(Permission.RULES_WRITE)
+@blueprint.response(200, RunOut)
+def cancel_rule_run(rule_id: int, run_id: int) -> dict[str, Any]:
+    """End a backfill for good; what it did stays and can be undone."""
+    with transaction():
+        run = controlling.cancel_run(rule_id, run_id)
+    return runs.run_shown(run)
 
 
 def _expected_version() -> int | None:

@@ -16,10 +16,14 @@ ROOT = Path(__file__).parents[2]
 TOP_LEVEL = {"app.py", "pyproject.toml", "Makefile", "README.md", "CHANGELOG.md"} | {
     "config", "scrm", "wecom_callbacks", "tags", "tests", "docs",
 }  # fmt: skip
-ROLES = {"__init__", "models", "events", "queries", "service", "schemas", "views", "jobs", "subscribers"}
+ROLES = {"__init__", "models", "events", "queries", "service", "schemas", "views", "jobs", "subscribers"} | {
+    "registry",  # what other packages add to (tables of a person), a contract of its own
+    "traits",  # of portraits: a package with roles of its own, checked as one
+}
 DOMAIN = (
     "media", "staff", "alerts", "customers", "groups", "conversations", "portraits", "acquisition", "acquisition_links",
     "group_entry", "losses", "transfers", "broadcasts", "sync",
+    "people", "behaviour", "commerce", "value", "audiences", "webhooks", "portraits/traits",
 )  # fmt: skip
 FILE_LINES, TEST_LINES, FUNCTION_LINES = 400, 600, 60
 

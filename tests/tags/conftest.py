@@ -20,6 +20,13 @@ from tags.models import Tag, TagAssignment, TagGroup, TagSource
 numbers = itertools.count(1)
 
 
+def add(row):
+    """Write a row."""
+    current_session().add(row)
+    current_session().flush()
+    return row
+
+
 @dataclass
 class World:
     """Makes rows and reads the present state."""

@@ -4,16 +4,31 @@ import pytest
 from sqlalchemy import not_, select
 
 from scrm.customers.models import Customer
+from scrm.kernel.db import transaction
 from scrm.kernel.errors import InvalidInput
+from tags.models import RuleDue
 from tags.rules.compiler import compile_condition, condition_reads, explain, validate_condition, words
-from tags.rules.condition_schema import condition_schema
 from tags.rules.leaves import leaves
-from tests.tags.cases import CASES, WRONG
+from tags.rules.measures import COUNTS
+from tags.service import Wish, assign
+from tests.tags.cases import CASES, HOLDS_OF_NOBODY, WRONG
+from tests.tags.conftest import make_world
+from tests.tags.test_rules import make_rule
 
 ALL = [(kind, *case) for kind, cases in CASES.items() for case in cases]
 ALL_WRONG = [(kind, *case) for kind, cases in WRONG.items() for case in cases]
 IN_GROUP = {"kind": "in_group"}
-NAMED_VIP = {"kind": "field_equals", "field": "customer.name", "value": "vip"}
+NAMED_VIP = {"kind": "field", "field": "customer.name", "op": "equals", "value": "vip"}
+
+
+def holds_of_nobody(leaf):
+    """Whether it holds for a customer of whom nothing is known."""
+    if leaf["kind"] in ("event", "order") and leaf.get("measure", "count") in COUNTS:
+        values = leaf.get("values") or [leaf.get("value", 1)]
+        return leaf.get("op") in ("lte", "lt") or (leaf.get("op", "gte") != "gt" and values[0] == 0)
+    return leaf["kind"] not in ("event", "order") and bool(
+        {leaf.get("match"), leaf.get("op")} & HOLDS_OF_NOBODY
+    )
 
 
 def customers(session, condition):
@@ -34,7 +49,9 @@ def test_leaf(session, world, kind, name, args, make, holds):
     validate_condition(leaf)
     assert (customer.id in customers(session, leaf)) is holds
     assert (customer.id in customers(session, {"not": leaf})) is not holds, "true or false, never NULL"
-    assert (bystander.id in customers(session, leaf)) is (kind == "has_not_tag")
+    assert (bystander.id in customers(session, leaf)) is holds_of_nobody(leaf)
+    everybody = compile_condition(leaf, everybody=True)
+    assert (customer.id in set(session.scalars(select(Customer.id).where(everybody)))) is holds
     told = explain(leaf, customer.id)
     assert told["holds"] is holds
     assert told["words"] == words(leaf, "zh")
@@ -61,7 +78,7 @@ def test_a_wrong_leaf_is_refused_with_its_path_inside_the_tree(session, kind, ar
         ({"any": [IN_GROUP, "x"]}, "condition.any.1"),
         ({"not": {"kind": "nonsense"}}, "condition.not.kind"),
         ({"kind": []}, "condition.kind"),
-        ({"schema_version": 2, **IN_GROUP}, "condition.schema_version"),
+        ({"schema_version": 3, **IN_GROUP}, "condition.schema_version"),
         ({"all": [{"schema_version": 1, **IN_GROUP}]}, "condition.all.0.schema_version"),
         ({"all": [IN_GROUP] * 100}, "condition"),
     ],
@@ -84,9 +101,12 @@ def test_a_tree_of_any_depth_is_refused_without_falling_over():
     ("leaf", "path"),
     [
         ({"kind": "has_tag", "tag_ids": [987654]}, "condition.not.tag_ids.0"),
-        ({"kind": "added_by_staff", "staff_ids": [987654]}, "condition.not.staff_ids.0"),
+        ({"kind": "has_tag", "tag_group_ids": [987654]}, "condition.not.tag_group_ids.0"),
+        ({"kind": "follow", "staff_ids": [987654]}, "condition.not.staff_ids.0"),
+        ({"kind": "follow", "department_ids": [987654]}, "condition.not.department_ids.0"),
+        ({"kind": "follow", "acquisition_link_ids": [987654]}, "condition.not.acquisition_link_ids.0"),
         ({"kind": "in_group", "group_ids": [987654]}, "condition.not.group_ids.0"),
-        ({"kind": "added_through_channel", "channel_code_ids": [987654]}, "condition.not.channel_code_ids.0"),
+        ({"kind": "follow", "channel_code_ids": [987654]}, "condition.not.channel_code_ids.0"),
     ],
 )
 def test_rows_that_do_not_exist_are_named(session, leaf, path):
@@ -131,10 +151,12 @@ def test_explain_tells_every_node(session, world):
     assert told["all"][1]["not"]["holds"] is False
 
 
-def test_the_json_schema_knows_every_leaf():
-    schema = condition_schema()
-    assert set(leaves()) < set(schema["$defs"])
-    said = schema["$defs"]["said_keyword"]
-    assert said["properties"]["kind"] == {"const": "said_keyword"}
-    assert said["required"] == ["kind", "keywords"]
-    assert said["additionalProperties"] is False
+def test_a_tag_that_joined_the_group_later_wakes_rules_about_the_group(session, world):
+    follow, first = world.followed(), world.tag()
+    leaf = {"kind": "has_tag", "tag_group_ids": [first.group_id]}
+    assert condition_reads(leaf) == [f"tag:{first.id}", f"tag_group:{first.group_id}"]
+    rule = make_rule(leaf, make_world().tag())
+    later = world.tag()
+    with transaction():
+        assign([Wish(follow.id, later.id, "manual:a", add=True)])
+    assert [rule.id] in session.scalars(select(RuleDue.rule_ids)).all()

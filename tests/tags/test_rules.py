@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import select, update
 
+from scrm.alerts.models import AlertEntry
 from scrm.conversations.events import MessageLinked, MessageStored
 from scrm.conversations.models import Channel, Direction
 from scrm.customers.events import (
@@ -18,11 +19,12 @@ from scrm.groups.events import GroupJoined, GroupLeft
 from scrm.kernel import events
 from scrm.kernel.clock import shifted, utcnow
 from scrm.kernel.db import transaction
+from scrm.kernel.errors import InvalidInput
 from tags.events import TagsChanged
 from tags.models import AssignmentState as S
 from tags.models import RuleDue, RuleState, RuleVersion, TagHistory
 from tags.rules import jobs
-from tags.rules.conditions import field_equals
+from tags.rules.conditions import said_keyword
 from tags.rules.leaves import Leaf, leaves
 from tags.rules.service import saving
 from tags.service import Wish, assign
@@ -333,16 +335,17 @@ def broken_leaf():
         return cast(Customer.name, Integer) / literal(0) == 1
 
     leaf = Leaf(
-        "broken", field_equals.FieldEquals, lambda args: {"customer.name"}, clause, lambda *_: "broken"
+        "broken", said_keyword.SaidKeyword, lambda args: {"customer.name"}, clause, lambda *_: "broken"
     )
     leaves()["broken"] = leaf
-    yield {"kind": "broken", "field": "customer.name", "value": "x"}
+    yield {"kind": "broken", "keywords": ["x"]}
     del leaves()["broken"]
 
 
 def test_a_rule_that_fails_is_paused_with_the_reason_and_the_others_go_on(world, session, broken_leaf):
     follow, tag, other = world.followed(name="x"), world.tag(), world.tag()
-    bad = make_rule(broken_leaf, other)
+    bad = make_rule(broken_leaf, other, state=RuleState.DRAFT)
+    bad.state = RuleState.ACTIVE  # as if the data had been fine then
     good = make_rule(VIP, tag)
     unreadable = make_rule(VIP, other)
     session.execute(
@@ -356,8 +359,16 @@ def test_a_rule_that_fails_is_paused_with_the_reason_and_the_others_go_on(world,
     assert good.state == RuleState.ACTIVE
     assert (bad.state, unreadable.state) == (RuleState.PAUSED, RuleState.PAUSED)
     assert "invalid input syntax" in bad.error
+    told = session.scalars(
+        select(AlertEntry.key).where(AlertEntry.kind == "rule").order_by(AlertEntry.key)
+    ).all()
+    assert [key.rpartition(":paused:")[0] for key in told] == sorted(
+        [f"rule:{bad.id}", f"rule:{unreadable.id}"]
+    )
     assert "condition.kind" in unreadable.error
     assert due(session) == []
+    with pytest.raises(InvalidInput, match="cannot be evaluated: invalid input syntax"):
+        make_rule(broken_leaf, other)
 
 
 def test_the_history_says_which_run_did_it(world, session):

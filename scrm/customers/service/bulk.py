@@ -1,7 +1,7 @@
 """Writing what a full sync read, thousands of relations at a time, and only where they differ.
 
 Nothing here tells an add, a loss or a change as if it happened now: nobody is welcomed and no rule is woken. The caller
-learns whom it touched. Rows that anybody wrote after WeCom was asked are left alone: they know better.
+learns whom it touched, and so does whoever keeps rows for each customer (CustomersWritten). Rows that anybody wrote after WeCom was asked are left alone: they know better.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from typing import Any
 
 from sqlalchemy import Row, text
 
-from scrm.customers.events import ContactFact
+from scrm.customers.events import ContactFact, CustomersWritten
 from scrm.customers.models import FollowStatus
 from scrm.customers.service.details import CONTACT_TYPES, LAG, SHOWN_TYPES
 from scrm.customers.service.recording import tell_history
 from scrm.kernel.db import session
+from scrm.kernel.events import publish
 
 LIVING = "('active', 'deleted_by_customer')"
 """Relations that WeCom lists: full ones, and those that only the customer ended."""
@@ -56,7 +57,12 @@ class Written:
 
 def write_customers(source: Source) -> Written:
     """Write customers that are new or differ; what WeCom did not show of one is kept."""
-    return _written(session().execute(text(_CUSTOMERS.format(source=source.sql)), dict(source.values)).one())
+    written = _written(
+        session().execute(text(_CUSTOMERS.format(source=source.sql)), dict(source.values)).one()
+    )
+    if written.ids:
+        publish(CustomersWritten(tuple(written.ids)))
+    return written
 
 
 def write_follows(source: Source) -> Written:

@@ -29,52 +29,30 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    tuple_,
     update,
 )
-from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import array
-from sqlalchemy.exc import DataError, InternalError, NotSupportedError, ProgrammingError
 
+from scrm.alerts.service import Alert, alert
 from scrm.customers.models import Customer, Follow, FollowStatus
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.errors import ScrmError
 from scrm.kernel.locks import hold_in_transaction
+from scrm.kernel.settings import settings
 from tags.arrays import is_one_of, row_table
 from tags.models import Rule, RuleState, RuleVersion, Tag, TagAssignment, TagSource
 from tags.rules.compiler import compile_condition
 from tags.rules.relations import LIVE
+from tags.rules.service.bounds import FAULTS, bounded, told
+from tags.rules.service.reasons import reasons
+from tags.rules.service.texts import RuleText
 from tags.service import Wish
+from tags.tagging.service.contests import RULE
 
 SHARDS = 8
-FAULTS = (
-    DataError,
-    ProgrammingError,
-    InternalError,
-    NotSupportedError,
-)  # the rule's own; not a lost connection
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class RuleText:
-    """What a rule says at one version.
-
-    :param remove_tag_ids: tags this rule set at some time, taken away while the condition holds
-    :param keep: tags stay when the condition no longer holds
-    """
-
-    id: int
-    version: int
-    condition: dict[str, Any]
-    add_tag_ids: Sequence[int]
-    remove_tag_ids: Sequence[int] = ()
-    keep: bool = False
-
-    @property
-    def source(self) -> str:
-        """How assignments name this rule."""
-        return f"rule:{self.id}"
 
 
 def rule_texts(*where: ColumnElement[bool]) -> list[RuleText]:
@@ -105,136 +83,210 @@ def shard_of(customer_id: Any) -> Any:
     return customer_id % SHARDS
 
 
-def differences(
-    rules: Sequence[RuleText], customer_ids: Sequence[int], run_id: int | None = None
-) -> list[Wish]:
+@dataclass(frozen=True)
+class Population:
+    """Which customers are looked at.
+
+    :param where: over :class:`Customer`
+    :param assignments: the same over :class:`TagAssignment`
+    :param everybody: many at once, so that leaves are worked out as sets
+    """
+
+    where: ColumnElement[bool]
+    assignments: ColumnElement[bool]
+    everybody: bool = False
+
+    @classmethod
+    def of_ids(cls, customer_ids: Sequence[int]) -> Population:
+        """A few."""
+        return cls(is_one_of(Customer.id, customer_ids), is_one_of(TagAssignment.customer_id, customer_ids))
+
+    @classmethod
+    def between(cls, begin: int, end: int) -> Population:
+        """All whose id is greater than ``begin`` and at most ``end``."""
+        return cls(
+            and_(Customer.id > begin, Customer.id <= end),
+            and_(TagAssignment.customer_id > begin, TagAssignment.customer_id <= end),
+            everybody=True,
+        )
+
+
+def differences(rules: Sequence[RuleText], population: Population, run_id: int | None = None) -> list[Wish]:
     """What the rules want changed on these customers. A rule that cannot be evaluated is paused; the others go on."""
-    able = _compiled(rules, utcnow())
-    if not able or not customer_ids:
+    now = utcnow()
+    able = _compiled(rules, now, population.everybody)
+    if not able:
         return []
     try:
-        rows = _difference_rows(able, is_one_of(Customer.id, customer_ids))
+        rows = _difference_rows(able, population)
     except FAULTS:
-        rows = [row for each in able for row in _alone(each, customer_ids)]
-    return [Wish(row.follow_id, row.tag_id, f"rule:{row.rule_id}", row.adds, run_id) for row in rows]
+        rows = [row for each in able for row in _alone(each, population)]
+    why = reasons(
+        [rule for rule, _ in able], [(row.rule_id, row.customer_id) for row in rows if row.adds], now
+    )
+    return [
+        Wish(
+            row.follow_id, row.tag_id, f"rule:{row.rule_id}", row.adds, run_id,
+            reason=why.get((row.rule_id, row.customer_id)) if row.adds else None,
+        )
+        for row in rows
+    ]  # fmt: skip
 
 
 Compiled = tuple[RuleText, ColumnElement[bool]]
 
 
-def _compiled(rules: Sequence[RuleText], now: datetime) -> list[Compiled]:
+def _compiled(rules: Sequence[RuleText], now: datetime, everybody: bool) -> list[Compiled]:
     able = []
     for rule in rules:
         try:
-            able.append((rule, compile_condition(rule.condition, now=now)))
+            able.append((rule, compile_condition(rule.condition, now=now, everybody=everybody)))
         except (ScrmError, ArithmeticError) as error:
             pause(rule.id, f"its condition cannot be read: {error}")
     return able
 
 
-def _alone(compiled: Compiled, customer_ids: Sequence[int]) -> Sequence[Any]:
+def _alone(compiled: Compiled, population: Population) -> Sequence[Any]:
     try:
-        return _difference_rows([compiled], is_one_of(Customer.id, customer_ids))
+        return _difference_rows([compiled], population)
     except FAULTS as error:
-        pause(compiled[0].id, f"its condition cannot be evaluated: {str(error.orig).splitlines()[0][:200]}")
+        pause(
+            compiled[0].id, f"its condition cannot be evaluated: {told(error, settings().rules.look_seconds)}"
+        )
         return []
 
 
-def _difference_rows(rules: Sequence[Compiled], population: ColumnElement[bool]) -> Sequence[Any]:
-    with session().begin_nested():
-        session().execute(
-            sql("SET LOCAL jit = off")
-        )  # compiling a hundred columns costs more than running them
+def _difference_rows(rules: Sequence[Compiled], population: Population) -> Sequence[Any]:
+    with bounded(settings().rules.look_seconds):
         return session().execute(difference_statement(rules, population)).all()
 
 
 def pause(rule_id: int, error: str) -> None:
-    """Take a rule out of work and say why."""
+    """Take a rule out of work, keep why, and tell the operators."""
     log.warning("rule paused", rule_id=rule_id)
-    session().execute(
+    paused = session().execute(
         update(Rule)
         .where(Rule.id == rule_id, Rule.state == RuleState.ACTIVE)
         .values(state=RuleState.PAUSED, error=error)
+        .returning(Rule.name, Rule.version)
         .execution_options(synchronize_session=False)
+    ).one_or_none()  # fmt: skip
+    if paused is None:
+        return
+    alert(
+        [
+            Alert(
+                kind="rule",
+                key=f"rule:{rule_id}:paused:{utcnow().isoformat()}",
+                zh=f"标签规则{rule_id}（{paused.name}）第{paused.version}版出错，已暂停，客户标签未因此改变。请修改后重新启用。",
+                en=f"Tag rule {rule_id} ({paused.name}), version {paused.version}, failed and is paused; no tag was taken "
+                "away because of it. Mend it and make it active again.",
+                operators=True,
+            )
+        ]
     )
 
 
-def difference_statement(rules: Sequence[Compiled], population: ColumnElement[bool]) -> Select[Any]:
-    """(follow_id, tag_id, rule_id, adds) of everything that is not yet as the rules want it.
-
-    :param population: which customers, as a clause over :class:`Customer`
-    """
-    truth = truth_table(rules, population)
-    both = missing(truth, rules).union_all(surplus(truth, rules)).subquery("differences")
+def difference_statement(rules: Sequence[Compiled], population: Population) -> Select[Any]:
+    """(customer_id, follow_id, tag_id, rule_id, adds) of everything that is not yet as the rules want it."""
+    both = difference_table(truth_table(rules, population.where), rules, population)
     return select(both).order_by(both.c.follow_id, both.c.tag_id, both.c.rule_id)
 
 
+def difference_table(truth: CTE, rules: Sequence[Compiled], population: Population) -> CTE:
+    """The same from a truth table, to count or to join."""
+    held = held_sources(rules, population)
+    return missing(truth, rules).union_all(surplus(truth, rules, held)).cte("differences")
+
+
+def held_sources(rules: Sequence[Compiled], population: Population) -> CTE:
+    """What these rules set on these customers and did not take away: (customer_id, follow_id, tag_id, rule_id, spent)."""
+    # An array and not a join with a list: the planner knows how many rows each source has, and takes its index.
+    sources = literal([rule.source for rule, _ in rules], ARRAY(Text))
+    rule_id = cast(func.substr(TagSource.source, len(RULE) + 1), BigInteger).label("rule_id")
+    a = TagAssignment
+    return (
+        select(a.customer_id, a.follow_id, a.tag_id, rule_id, TagSource.spent_at.is_not(None).label("spent"))
+        .join(TagSource, TagSource.assignment_id == a.id)
+        .where(TagSource.source == func.any(sources), population.assignments)
+        .cte("held")
+        .prefix_with("MATERIALIZED")
+    )
+
+
 def truth_table(rules: Sequence[Compiled], population: ColumnElement[bool]) -> CTE:
-    """(customer_id, rule_id, holds): every rule a boolean column of one look, then turned into rows."""
+    """(customer_id, rule_id) of every rule that holds: several rules are boolean columns of one look, turned into rows;
+    one alone is a WHERE, so that its own indexes say whom to look at.
+    """
+    if len(rules) == 1:
+        (rule, clause), *_ = rules
+        only = select(Customer.id.label("customer_id"), literal(rule.id, BigInteger).label("rule_id"))
+        return only.where(population, clause).cte("truth").prefix_with("MATERIALIZED")
     columns = [clause.label(f"holds_{i}") for i, (_, clause) in enumerate(rules)]
     wide = select(Customer.id.label("customer_id"), *columns).where(population).cte("wide")
     ids = array([literal(rule.id, BigInteger) for rule, _ in rules])
     holds = array([wide.c[f"holds_{i}"] for i in range(len(rules))])
     long = func.unnest(ids, holds).table_valued("rule_id", "holds").render_derived(name="long")
     return (
-        select(wide.c.customer_id, long.c.rule_id, long.c.holds)
+        select(wide.c.customer_id, long.c.rule_id)
         .select_from(wide.join(long, true()))
+        .where(long.c.holds)
         .cte("truth")
+        .prefix_with("MATERIALIZED")
     )
 
 
 def missing(truth: CTE, rules: Sequence[Compiled]) -> Select[Any]:
     """Tags that a rule wants on present relations and that do not have the rule as a source."""
     wanted = _tags_of([(rule.id, tag_id) for rule, _ in rules for tag_id in rule.add_tag_ids], "wanted")
+    # By index for each, and not by the list of what is held: how long that is, the planner cannot know of a new rule.
     has_source = (
         exists()
         .where(
             TagAssignment.follow_id == Follow.id,
             TagAssignment.tag_id == wanted.c.tag_id,
             TagSource.assignment_id == TagAssignment.id,
-            TagSource.source == source_of(truth.c.rule_id),
+            TagSource.source == literal(RULE, Text) + cast(truth.c.rule_id, Text),
         )
         .correlate(Follow, wanted, truth)
     )
     return (
-        select(Follow.id.label("follow_id"), wanted.c.tag_id, truth.c.rule_id, literal(True).label("adds"))
+        select(
+            truth.c.customer_id, Follow.id.label("follow_id"), wanted.c.tag_id, truth.c.rule_id,
+            literal(True).label("adds"),
+        )
         .select_from(truth)
         .join(wanted, wanted.c.rule_id == truth.c.rule_id)
         .join(Tag, and_(Tag.id == wanted.c.tag_id, Tag.deleted_at.is_(None)))
         .join(Follow, and_(Follow.customer_id == truth.c.customer_id, Follow.status.in_(LIVE)))
-        .where(truth.c.holds, ~has_source)
-    )
+        .where(~has_source)
+    )  # fmt: skip
 
 
-def surplus(truth: CTE, rules: Sequence[Compiled]) -> Select[Any]:
+def surplus(truth: CTE, rules: Sequence[Compiled], held: CTE) -> Select[Any]:
     """Tags that have a rule as a source and should not: it no longer holds, no longer names them, or takes them away."""
     named = _tags_of([(rule.id, tag_id) for rule, _ in rules for tag_id in rule.add_tag_ids], "named")
     taken = _tags_of([(rule.id, tag_id) for rule, _ in rules for tag_id in rule.remove_tag_ids], "taken")
     keeping = [rule.id for rule, _ in rules if rule.keep]
-    names = exists().where(named.c.rule_id == truth.c.rule_id, named.c.tag_id == TagAssignment.tag_id)
-    takes = exists().where(taken.c.rule_id == truth.c.rule_id, taken.c.tag_id == TagAssignment.tag_id)
-    keeps = truth.c.rule_id == func.any(literal(keeping, ARRAY(BigInteger)))
+    names = exists().where(named.c.rule_id == held.c.rule_id, named.c.tag_id == held.c.tag_id)
+    takes = exists().where(taken.c.rule_id == held.c.rule_id, taken.c.tag_id == held.c.tag_id)
+    keeps = held.c.rule_id == func.any(literal(keeping, ARRAY(BigInteger)))
+    # A hashed set, whatever the planner believes of its size.
+    holds = tuple_(held.c.customer_id, held.c.rule_id).in_(select(truth.c.customer_id, truth.c.rule_id))
     over = or_(
         Follow.status == FollowStatus.DELETED_BY_STAFF,
-        and_(truth.c.holds, takes),
-        and_(not_(keeps), or_(not_(truth.c.holds), not_(names))),
+        and_(holds, takes),
+        and_(held.c.spent, not_(holds)),
+        and_(not_(keeps), or_(not_(holds), not_(names))),
     )
     return (
-        select(TagAssignment.follow_id, TagAssignment.tag_id, truth.c.rule_id, literal(False).label("adds"))
-        .select_from(truth)
-        .join(TagAssignment, TagAssignment.customer_id == truth.c.customer_id)
-        .join(
-            TagSource,
-            and_(TagSource.assignment_id == TagAssignment.id, TagSource.source == source_of(truth.c.rule_id)),
+        select(
+            held.c.customer_id, held.c.follow_id, held.c.tag_id, held.c.rule_id, literal(False).label("adds")
         )
-        .join(Follow, Follow.id == TagAssignment.follow_id)
+        .select_from(held)
+        .join(Follow, Follow.id == held.c.follow_id)
         .where(over)
     )
-
-
-def source_of(rule_id: Any) -> ColumnElement[str]:
-    """``rule:<id>`` in SQL."""
-    return literal("rule:", Text) + cast(rule_id, Text)
 
 
 def _tags_of(pairs: Sequence[tuple[int, int]], name: str) -> Any:

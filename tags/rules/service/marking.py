@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    ColumnElement,
     Select,
     Text,
     and_,
@@ -28,8 +29,9 @@ from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.errors import ScrmError
 from scrm.kernel.locks import hold_in_transaction, share_in_transaction
+from scrm.people.models import CustomerPerson
 from tags.arrays import row_table
-from tags.models import Rule, RuleDue, RuleState, RuleVersion
+from tags.models import Rule, RuleDue, RuleState, RuleVersion, Schedule
 from tags.rules.compiler import TIME, condition_expires
 from tags.rules.leaves import EVERYTHING
 from tags.rules.service.evaluating import pause
@@ -51,6 +53,15 @@ class Fact:
     by_rule: int = 0
 
 
+def woken() -> tuple[ColumnElement[bool], ...]:
+    """Rules that look as soon as something happens; the others look once a day."""
+    return Rule.state == RuleState.ACTIVE, Rule.deleted_at.is_(None), Rule.schedule != Schedule.DAILY
+
+
+def _current() -> ColumnElement[bool]:
+    return and_(RuleVersion.rule_id == Rule.id, RuleVersion.version == Rule.version)
+
+
 def mark(facts: Iterable[Fact]) -> bool:
     """Put customers on the to-do list of the active rules that read these facts; says whether there were any.
 
@@ -59,13 +70,40 @@ def mark(facts: Iterable[Fact]) -> bool:
     changed = sorted(set(facts))
     if not changed:
         return False
-    share_in_transaction(ACTIVATION)
     types = {"customer_id": BigInteger, "fact": Text, "by_rule": BigInteger}
-    rows = row_table("changed", types, [(f.customer_id, f.fact, f.by_rule) for f in changed])
+    return _mark(row_table("changed", types, [(f.customer_id, f.fact, f.by_rule) for f in changed]))
+
+
+def mark_people(facts: Iterable[tuple[int, str]]) -> bool:
+    """The same for facts about persons, (person id, fact): all customers they are, found in the same statement.
+
+    Batches of events bring thousands; those that no rule reads are left out before they are sent.
+    """
+    told = set(facts)
+    if not told:
+        return False
+    share_in_transaction(ACTIVATION)
+    reads = select(func.unnest(RuleVersion.reads)).join(Rule, _current()).where(*woken())
+    read = set(session().scalars(reads))
+    changed = sorted((person, fact) for person, fact in told if fact in read or fact == EVERYTHING)
+    if not changed:
+        return False
+    table = row_table("told", {"person_id": BigInteger, "fact": Text}, changed)
+    customers = (
+        select(CustomerPerson.customer_id, table.c.fact, literal(0, BigInteger).label("by_rule"))
+        .join(table, table.c.person_id == CustomerPerson.person_id)
+        .subquery("changed")
+    )
+    return _mark(customers)
+
+
+def _mark(rows: Any) -> bool:
+    """``rows``: a table of customer_id, fact, by_rule."""
+    share_in_transaction(ACTIVATION)
     readers = (
         select(Rule.id, func.unnest(RuleVersion.reads).label("fact"))
-        .join(RuleVersion, and_(RuleVersion.rule_id == Rule.id, RuleVersion.version == Rule.version))
-        .where(Rule.state == RuleState.ACTIVE, Rule.deleted_at.is_(None))
+        .join(RuleVersion, _current())
+        .where(*woken())
         .subquery("readers")
     )
     due = (
@@ -85,7 +123,7 @@ def mark_selected(customer_ids: Select[Any]) -> bool:
     """
     share_in_transaction(ACTIVATION)
     rows = customer_ids.subquery("changed")
-    active = select(Rule.id).where(Rule.state == RuleState.ACTIVE, Rule.deleted_at.is_(None))
+    active = select(Rule.id).where(*woken())
     rule_ids = list(session().scalars(active.order_by(Rule.id)))
     if not rule_ids:
         return False
@@ -145,8 +183,7 @@ def _timed_rules(before: datetime) -> Select[Any]:
         .join(RuleVersion, and_(RuleVersion.rule_id == Rule.id, RuleVersion.version == Rule.version))
         .where(
             literal(TIME) == func.any(RuleVersion.reads),
-            Rule.state == RuleState.ACTIVE,
-            Rule.deleted_at.is_(None),
+            *woken(),
             or_(Rule.swept_until.is_(None), Rule.swept_until <= before),
         )
         .order_by(Rule.id)

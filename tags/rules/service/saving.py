@@ -13,27 +13,44 @@ from scrm.kernel.errors import Conflict, InvalidInput, NotFound
 from scrm.kernel.events import publish
 from scrm.kernel.locks import hold_in_transaction
 from tags.events import RuleRunWanted
-from tags.models import Rule, RuleRun, RuleState, RuleVersion, RunKind, RunState
+from tags.models import Rule, RuleChange, RuleRun, RuleState, RuleVersion, RunKind, RunState, Schedule
 from tags.queries import unknown_tags
 from tags.rules.compiler import condition_reads, validate_condition, versioned
+from tags.rules.queries.runs import LOOKING, OPEN
 from tags.rules.service.cycles import refuse_cycles
+from tags.rules.service.days import schedule_next
 from tags.rules.service.marking import ACTIVATION
+from tags.rules.service.storms import refuse_storm
+from tags.rules.service.texts import RuleText
+from tags.tagging.service.rivals import exclusive_groups_of, rival_rules
+from tags.tagging.service.settling import want_settling
 
-TEXT_FIELDS = ("condition", "add_tag_ids", "remove_tag_ids", "keep")
-OPEN = (RunState.QUEUED, RunState.RUNNING, RunState.UNDOING)
+TEXT_FIELDS = ("condition", "add_tag_ids", "remove_tag_ids", "keep", "expire_after_days")
+RULE_FIELDS = ("name", "state", "priority", "schedule", "daily_at")
 
 
 def create_rule(data: Mapping[str, Any], actor: str) -> Rule:
     """A new rule at version 1; existing customers are touched only by a backfill.
 
-    :param data: ``name``, ``state``, ``condition``, ``add_tag_ids``, ``remove_tag_ids``, ``keep``
-    :raises InvalidInput: the condition or a tag is wrong, or rules would feed each other in a ring
+    :param data: ``name``, ``state``, ``condition``, ``add_tag_ids``, ``remove_tag_ids``, ``keep``, and where wanted
+        ``priority``, ``schedule``, ``daily_at``, ``expire_after_days``, ``confirm``
+    :raises InvalidInput: the condition or a tag is wrong, rules would feed each other in a ring, or give different tags
+        of an exclusive group without an order
+    :raises Conflict: it would touch so many customers that somebody has to confirm
     """
+    if data["state"] == RuleState.ACTIVE:
+        validate_condition(data["condition"])
+        refuse_storm(_text(0, data), data.get("confirm"))
     hold_in_transaction(ACTIVATION)
-    rule = Rule(name=data["name"], state=data["state"], swept_until=utcnow())
+    rule = Rule(
+        name=data["name"], state=data["state"], swept_until=utcnow(), priority=data.get("priority", 0)
+    )
+    rule.schedule, rule.daily_at = data.get("schedule", Schedule.EVENTS), data.get("daily_at")
+    _check_schedule(rule)
     session().add(rule)
     session().flush()
     _write_version(rule, data, actor)
+    _settle_down(rule)
     return rule
 
 
@@ -41,19 +58,84 @@ def change_rule(rule_id: int, data: Mapping[str, Any], actor: str, expected: int
     """Another name, state or text; another text is a new version.
 
     :param expected: the version the caller looked at; another one meanwhile is a Conflict
+    :raises Conflict: it would touch so many customers that somebody has to confirm
     """
+    _refuse_storm_of_change(rule_id, data)
     hold_in_transaction(ACTIVATION)
     rule = _living(rule_id)
     if expected is not None and expected != rule.version:
         raise Conflict(f"rule {rule_id} is at version {rule.version}, not {expected}; look at it again")
-    rule.name = data.get("name", rule.name)
-    if data.get("state", rule.state) != rule.state:
-        rule.state, rule.error = data["state"], None
+    before = {name: getattr(rule, name) for name in RULE_FIELDS}
+    for name in RULE_FIELDS:
+        setattr(rule, name, data.get(name, before[name]))
+    if rule.state != before["state"]:
+        rule.error = None
         rule.swept_until = utcnow() if rule.state == RuleState.ACTIVE else rule.swept_until
+    _check_schedule(rule)
     if any(name in data for name in TEXT_FIELDS):
         _write_next_version(rule, data, actor)
-    session().flush()
+    _log(rule, before, actor)
+    _settle_down(rule)
+    if rule.priority != before["priority"]:
+        want_settling(exclusive_groups_of(rule.id))
     return rule
+
+
+def restore_version(rule_id: int, version: int, actor: str, confirm: str | None = None) -> Rule:
+    """Say again what the rule said at an older version; that is a new version with the old text.
+
+    :raises NotFound: no such version
+    :raises Conflict: as for :func:`change_rule`
+    """
+    statement = select(RuleVersion).filter_by(rule_id=rule_id, version=version)
+    old = session().scalars(statement).one_or_none()
+    if old is None:
+        raise NotFound(f"rule {rule_id} has no version {version}")
+    text = {name: getattr(old, name) for name in TEXT_FIELDS}
+    return change_rule(rule_id, {**text, "restored_from": version, "confirm": confirm}, actor)
+
+
+def _refuse_storm_of_change(rule_id: int, data: Mapping[str, Any]) -> None:
+    """Counts before the lock is taken, which everybody who changes facts would wait for."""
+    rule = session().get(Rule, rule_id, populate_existing=True)
+    if rule is None or rule.deleted_at is not None:
+        raise NotFound(f"there is no rule {rule_id}")
+    present = _version(rule)
+    text = {name: data.get(name, getattr(present, name)) for name in TEXT_FIELDS}
+    becomes_active = rule.state != RuleState.ACTIVE
+    says_else = any(text[name] != getattr(present, name) for name in TEXT_FIELDS)
+    if data.get("state", rule.state) == RuleState.ACTIVE and (becomes_active or says_else):
+        validate_condition(text["condition"])
+        refuse_storm(_text(rule_id, text), data.get("confirm"))
+
+
+def _text(rule_id: int, text: Mapping[str, Any]) -> RuleText:
+    condition = versioned(text["condition"])
+    return RuleText(rule_id, 0, condition, text["add_tag_ids"], text["remove_tag_ids"], text["keep"])
+
+
+def _check_schedule(rule: Rule) -> None:
+    if rule.schedule != Schedule.EVENTS and not rule.daily_at:
+        raise InvalidInput.field("daily_at", f"must be a time such as 09:30: the schedule is {rule.schedule}")
+
+
+def _log(rule: Rule, before: Mapping[str, Any], actor: str) -> None:
+    changes = {n: [before[n], getattr(rule, n)] for n in RULE_FIELDS if before[n] != getattr(rule, n)}
+    if changes:
+        session().add(RuleChange(rule_id=rule.id, by=actor, changes=changes, at=utcnow()))
+
+
+def _settle_down(rule: Rule) -> None:
+    """What follows from a rule's new state and text."""
+    schedule_next(rule)
+    session().flush()
+    own = f"rule {rule.id} ({rule.name}) gives"
+    found = rival_rules(rule_id=rule.id)
+    for problem in found:
+        if problem.startswith(own) and "give one of them" not in problem:
+            raise InvalidInput.field("add_tag_ids", problem)
+    if found and rule.state == RuleState.ACTIVE:
+        raise InvalidInput.field("priority", "; ".join(found))
 
 
 def delete_rule(rule_id: int) -> RuleRun | None:
@@ -68,17 +150,22 @@ def delete_rule(rule_id: int) -> RuleRun | None:
     return _start(rule, RunKind.RETIRE)
 
 
-def start_backfill(rule_id: int) -> RuleRun:
+def start_backfill(rule_id: int, confirm: str | None = None, actor: str | None = None) -> RuleRun:
     """Apply an active rule to all customers, in the background.
 
-    :raises Conflict: the rule is not active, or another run of it is not finished
+    :raises Conflict: the rule is not active, another run of it is not finished, or it would touch so many customers
+        that somebody has to confirm
     """
+    known = session().get(Rule, rule_id, populate_existing=True)
+    if known is not None and known.state == RuleState.ACTIVE:
+        present = _version(known)
+        refuse_storm(_text(rule_id, {n: getattr(present, n) for n in TEXT_FIELDS}), confirm)
     hold_in_transaction(ACTIVATION)
     rule = _living(rule_id)
     if rule.state != RuleState.ACTIVE:
         raise Conflict(f"rule {rule_id} is {rule.state}; make it active first")
     _refuse_open_run(rule_id)
-    return _start(rule, RunKind.BACKFILL)
+    return _start(rule, RunKind.BACKFILL, actor)
 
 
 def start_undo(rule_id: int, run_id: int) -> RuleRun:
@@ -89,13 +176,14 @@ def start_undo(rule_id: int, run_id: int) -> RuleRun:
     hold_in_transaction(ACTIVATION)
     rule = _living(rule_id)
     run = session().get(RuleRun, run_id, with_for_update=True, populate_existing=True)
-    if run is None or run.rule_id != rule_id or run.kind != RunKind.BACKFILL:
+    if run is None or run.rule_id != rule_id or run.kind not in LOOKING:
         raise NotFound(f"rule {rule_id} has no backfill {run_id}")
-    if run.state not in (RunState.DONE, RunState.FAILED):
+    if run.state not in (RunState.DONE, RunState.FAILED, RunState.CANCELLED):
         raise Conflict(f"run {run_id} is {run.state}; only a finished one can be undone")
     _refuse_open_run(rule_id)
     if rule.state == RuleState.ACTIVE:
         rule.state, rule.error = RuleState.PAUSED, f"paused by the undo of run {run_id}"
+        rule.daily_next = None
     run.state, run.cursor, run.finished_at = RunState.UNDOING, 0, None
     session().flush()
     publish(RuleRunWanted(run.id))
@@ -121,7 +209,7 @@ def _write_next_version(rule: Rule, data: Mapping[str, Any], actor: str) -> None
     if all(text[name] == getattr(present, name) for name in TEXT_FIELDS):
         return
     rule.version += 1
-    _write_version(rule, text, actor)
+    _write_version(rule, {**text, "restored_from": data.get("restored_from")}, actor)
 
 
 def _write_version(rule: Rule, text: Mapping[str, Any], actor: str) -> None:
@@ -138,6 +226,8 @@ def _write_version(rule: Rule, text: Mapping[str, Any], actor: str) -> None:
         add_tag_ids=list(text["add_tag_ids"]),
         remove_tag_ids=list(text["remove_tag_ids"]),
         keep=text["keep"],
+        expire_after_days=text.get("expire_after_days"),
+        restored_from=text.get("restored_from"),
         made_by=actor,
     )
     session().add(version)
@@ -158,8 +248,8 @@ def _refuse_open_run(rule_id: int) -> None:
         raise Conflict(f"run {run_id} of rule {rule_id} is not finished")
 
 
-def _start(rule: Rule, kind: RunKind) -> RuleRun:
-    run = RuleRun(rule_id=rule.id, kind=kind, version=rule.version, state=RunState.QUEUED)
+def _start(rule: Rule, kind: RunKind, actor: str | None = None) -> RuleRun:
+    run = RuleRun(rule_id=rule.id, kind=kind, version=rule.version, state=RunState.QUEUED, started_by=actor)
     session().add(run)
     session().flush()
     publish(RuleRunWanted(run.id))

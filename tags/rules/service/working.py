@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import and_, delete, exists, or_, select
+from sqlalchemy import and_, delete, exists, func, or_, select
 from sqlalchemy.orm import aliased
 
 from scrm.customers.models import Customer
@@ -24,9 +25,10 @@ from tags.models import (
     TagHistory,
     TagSource,
 )
+from tags.rules.queries.runs import OPEN, WORKING
 from tags.rules.service.evaluating import (
     SHARDS,
-    RuleText,
+    Population,
     active_rules,
     differences,
     hold_shards,
@@ -34,10 +36,12 @@ from tags.rules.service.evaluating import (
     shard_of,
 )
 from tags.rules.service.marking import ACTIVATION
+from tags.rules.service.texts import RuleText
 from tags.service import Wish, assign
 
 BATCH = 1000
-WORKING = (RunState.QUEUED, RunState.RUNNING)
+CHANGES = 2000  # that one slice of a backfill is meant to make
+WIDEST = 100_000  # customers of a slice: whoever evaluates others waits for it
 
 
 def due_shards() -> list[int]:
@@ -65,19 +69,21 @@ def evaluate_due(shard: int, limit: int = BATCH) -> int:
     )
     if rows:
         rules = active_rules({rule_id for row in rows for rule_id in row.rule_ids})
-        assign(differences(rules, sorted({row.customer_id for row in rows})))
+        assign(differences(rules, Population.of_ids(sorted({row.customer_id for row in rows}))))
         session().execute(delete(RuleDue).where(is_one_of(RuleDue.id, [row.id for row in rows])))
     return len(rows)
 
 
 def open_runs() -> list[int]:
     """Runs that are not finished, oldest first."""
-    states = [*WORKING, RunState.UNDOING]
-    return list(session().scalars(select(RuleRun.id).where(RuleRun.state.in_(states)).order_by(RuleRun.id)))
+    at_work = RuleRun.state.in_(OPEN), RuleRun.paused_at.is_(None)
+    return list(session().scalars(select(RuleRun.id).where(*at_work).order_by(RuleRun.id)))
 
 
-def advance_run(run_id: int, limit: int = BATCH) -> bool:
+def advance_run(run_id: int, limit: int | None = None) -> bool:
     """Do the next slice of a run; says whether more is left. Another worker's slice is left to it.
+
+    :param limit: customers (or lines of history) of the slice; by default as many as have about 1,000 changes
 
     The cursor moves in the transaction of the slice, so that a killed worker's slice is done again from the start.
     """
@@ -85,28 +91,39 @@ def advance_run(run_id: int, limit: int = BATCH) -> bool:
     hold_shards(range(SHARDS))
     picked = select(RuleRun).where(RuleRun.id == run_id).with_for_update(skip_locked=True)
     run = session().scalars(picked.execution_options(populate_existing=True)).one_or_none()
-    if run is None:
+    if run is None or run.paused_at is not None:
         return False
     if run.state == RunState.UNDOING:
-        return _undo_slice(run, limit)
+        return _undo_slice(run, limit or BATCH)
     if run.state in WORKING:
-        return _retire_slice(run, limit) if run.kind == RunKind.RETIRE else _backfill_slice(run, limit)
+        if run.kind == RunKind.RETIRE:
+            return _retire_slice(run, limit or BATCH)
+        began = time.monotonic()
+        more = _backfill_slice(run, limit or _width(run))
+        run.worked_seconds += time.monotonic() - began
+        return more
     return False
+
+
+def _width(run: RuleRun) -> int:
+    """How many customers to look at next: the fewer of them change, the more at once, at most ten times what was seen."""
+    if not run.seen:
+        return BATCH
+    density = (run.added + run.removed + 1) / run.seen
+    return max(BATCH, min(int(CHANGES / density), run.seen * 10, WIDEST))
 
 
 def _backfill_slice(run: RuleRun, limit: int) -> bool:
     rule = next(iter(active_rules([run.rule_id])), None)
     if rule is None or rule.version != run.version:
         return _finish(run, RunState.FAILED, _why_stopped(run, rule))
-    ids = list(
-        session().scalars(
-            select(Customer.id).where(Customer.id > run.cursor).order_by(Customer.id).limit(limit)
-        )
-    )
-    _apply(run, differences([rule], ids, run.id))
-    if ids and not active_rules([run.rule_id]):
-        return _finish(run, RunState.FAILED, _why_stopped(run, None))
-    return _advance(run, ids, limit)
+    ids = select(Customer.id).where(Customer.id > run.cursor).order_by(Customer.id).limit(limit).subquery()
+    last, seen = session().execute(select(func.max(ids.c.id), func.count())).one()
+    if seen:
+        _apply(run, differences([rule], Population.between(run.cursor, last), run.id))
+        if not active_rules([run.rule_id]):
+            return _finish(run, RunState.FAILED, _why_stopped(run, None))
+    return _advance(run, (last, seen), limit)
 
 
 def _why_stopped(run: RuleRun, rule: RuleText | None) -> str:
@@ -131,7 +148,7 @@ def _retire_slice(run: RuleRun, limit: int) -> bool:
         .all()
     )
     _apply(run, [Wish(row.follow_id, row.tag_id, rule.source, add=False, run_id=run.id) for row in rows])
-    return _advance(run, [row.id for row in rows], limit)
+    return _advance(run, (rows[-1].id if rows else run.cursor, len(rows)), limit)
 
 
 def _apply(run: RuleRun, wishes: Sequence[Wish]) -> None:
@@ -140,11 +157,13 @@ def _apply(run: RuleRun, wishes: Sequence[Wish]) -> None:
     run.removed += changes.removed
 
 
-def _advance(run: RuleRun, ids: Sequence[int], limit: int) -> bool:
-    run.seen += len(ids)
-    if len(ids) < limit:
+def _advance(run: RuleRun, done: tuple[int, int], limit: int) -> bool:
+    """``done``: the last id of the slice and how many it held."""
+    last, seen = done
+    run.seen += seen
+    if seen < limit:
         return _finish(run, RunState.DONE)
-    run.state, run.cursor = RunState.RUNNING, ids[-1]
+    run.state, run.cursor = RunState.RUNNING, last
     return True
 
 

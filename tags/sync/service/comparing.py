@@ -20,6 +20,8 @@ from tags.catalog.service.refreshing import want_refresh
 from tags.events import AssignmentsPending
 from tags.models import RefreshKind
 from tags.sync.service.sightings import LAG, LONG_AGO, WECOM
+from tags.tagging.service.contests import every_exclusive_group
+from tags.tagging.service.settling import settle_contests
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ def take_appeared(shown: Shown) -> Appeared:
     """Assign what WeCom shows and we do not have; unknown tags are remembered until the tag list is fetched."""
     _remember_unknown(shown)
     row = session().execute(_sql(_APPEARED, shown), _values(shown)).one()
+    _settle(row.customer_ids or [])
     return Appeared(row.seen, row.new, row.customer_ids or [])
 
 
@@ -73,7 +76,15 @@ def drop_vanished(assignment_ids: Sequence[int]) -> list[int]:
 
     :returns: ids of the customers concerned
     """
-    return list(session().scalars(_DROP, {"ids": sorted(assignment_ids), "now": utcnow()}))
+    customer_ids = list(session().scalars(_DROP, {"ids": sorted(assignment_ids), "now": utcnow()}))
+    _settle(customer_ids)
+    return customer_ids
+
+
+def _settle(customer_ids: Sequence[int]) -> None:
+    """Exclusive groups keep one tag here too."""
+    if customer_ids and every_exclusive_group():
+        settle_contests(session().scalars(_FOLLOWS, {"ids": sorted(customer_ids)}))
 
 
 def push_vanished(assignment_ids: Sequence[int]) -> list[int]:
@@ -102,6 +113,7 @@ def _remember_unknown(shown: Shown) -> None:
     want_refresh(dict.fromkeys(unknown, RefreshKind.TAG))
 
 
+_FOLLOWS = text("SELECT id FROM follows WHERE customer_id = ANY(CAST(:ids AS bigint[]))")
 _UNKNOWN = """
 WITH found AS (
   SELECT s.follow_id, w.wecom_id, max(s.seen_at) AS seen_at FROM ({source}) AS s

@@ -24,6 +24,8 @@ from tags.catalog.service.refreshing import want_refresh
 from tags.events import AssignmentsPending
 from tags.models import AssignmentState, RefreshKind, Tag, TagAssignment, TagSighting, TagSource
 from tags.service import Move, Wish, ensure_rows, locked_columns, move, write_history
+from tags.tagging.service.contests import exclusive_groups, hold_relations
+from tags.tagging.service.settling import settle_contests
 
 S = AssignmentState
 WECOM = "wecom"
@@ -47,6 +49,8 @@ def reconcile(seen: Sequence[FollowTagsSeen]) -> None:
     }
     _remember_unknown(newest.values(), tags)
     seen_at = {follow_id: event.seen_at for follow_id, event in newest.items()}
+    if exclusive_groups(tags.values()):
+        hold_relations(newest)
     _ensure_shown(shown)
     rows = (
         session()
@@ -58,6 +62,7 @@ def reconcile(seen: Sequence[FollowTagsSeen]) -> None:
     current = [row for row in rows if row.effect_id is None and row.changed_at < seen_at[row.follow_id] - LAG]
     _appeared([row for row in current if (row.follow_id, row.tag_id) in shown])
     _vanished([row for row in current if (row.follow_id, row.tag_id) not in shown])
+    settle_contests(newest)
 
 
 def reconcile_sightings(everything_since: datetime | None = None) -> None:
@@ -81,6 +86,8 @@ def reconcile_sightings(everything_since: datetime | None = None) -> None:
     shown = {(row.follow_id, tags[row.wecom_id]): row.seen_at for row in waiting if row.wecom_id in tags}
     if not shown:
         return
+    if exclusive_groups(tags.values()):
+        hold_relations({follow_id for follow_id, _ in shown})
     _ensure_shown(set(shown))
     rows = (
         session()
@@ -99,6 +106,7 @@ def reconcile_sightings(everything_since: datetime | None = None) -> None:
             and row.changed_at < shown.get((row.follow_id, row.tag_id), row.changed_at)
         ]
     )
+    settle_contests({follow_id for follow_id, _ in shown})
 
 
 def drop_lost_relations(follow_ids: Iterable[int]) -> None:

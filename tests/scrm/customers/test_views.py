@@ -86,9 +86,31 @@ def test_a_remark_is_planned_and_becomes_a_fact_when_wecom_took_it(api, people, 
     assert session.get(Customer, people["wm1"]).refresh_wanted_at is not None
 
 
+def test_company_and_phones_of_a_remark_reach_wecom_and_can_be_cleared(api, people, session):
+    path = f"/api/v1/customers/{people['wm1']}/follows/{people['zs']}"
+    for sent, payload, kept in [
+        (["13912345670", "13912345671"], ["13912345670", "13912345671"], ["13912345670", "13912345671"]),
+        ([], [""], []),
+    ]:
+        answer = api.patch(path, json={"remark_mobiles": sent, "remark_company": "示例公司"})
+        effect = session.get(Effect, answer.json["effect_id"])
+        assert (effect.payload["remark_mobiles"], effect.payload["remark_company"]) == (payload, "示例公司")
+        with transaction():
+            effect.state = EffectState.CONFIRMED
+            session.flush()
+            publish(settled(effect))
+        session.expire_all()
+        follow = session.scalars(select(Follow).where(Follow.customer_id == people["wm1"])).one()
+        assert (follow.remark_mobiles, follow.remark_corp_name) == (kept, "示例公司")
+    session.execute(update(Customer).values(type=2))
+    session.expire_all()
+    assert "remark_company" in api.patch(path, json={"remark_company": "示例公司"}).json["fields"]
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
-    [({"remark": "x" * 21}, "remark"), ({"description": "x" * 151}, "description"), ({}, "remark"),
+    [({"remark_company": "x" * 21}, "remark_company"), ({"remark_mobiles": [""]}, "remark_mobiles"),
+     ({"remark": "x" * 21}, "remark"), ({"description": "x" * 151}, "description"), ({}, "remark"),
      ({"remark": 5}, "remark"), ({"nickname": "x"}, "nickname")],
 )  # fmt: skip
 def test_remarks_over_wecoms_limits_are_refused(api, people, session, body, field):

@@ -1,0 +1,45 @@
+"""Settings of people and the facts about them (docs/adr/0012)."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints
+
+from config.section import Section
+
+STANDARD_SECRET = re.compile(r"whsec_[A-Za-z0-9+/]{32,86}={0,2}")  # 24 to 64 bytes in base64
+
+
+def _standard_secret(value: SecretStr) -> SecretStr:
+    if not STANDARD_SECRET.fullmatch(value.get_secret_value()):
+        raise ValueError("must be whsec_ and 24 to 64 bytes in base64 (Standard Webhooks)")
+    return value
+
+
+class Rules(Section):
+    """How far tag rules may reach before a person is asked, and how long a look may take."""
+
+    storm_share: float = Field(gt=0, le=1)
+    storm_min: int = Field(ge=1)
+    look_seconds: float = Field(gt=0)
+    preview_seconds: float = Field(gt=0)
+
+
+class People(Section):
+    """Who is one person, and which of several values is shown."""
+
+    region: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+    blocked: tuple[Annotated[str, StringConstraints(pattern=r"^[a-z_]+:.+$")], ...]
+    shared_by: int = Field(ge=1)
+    most_values: int = Field(ge=1)
+    trusted_sources: tuple[str, ...]
+
+
+class Source(Section):
+    """A system that sends signed batches instead of using an API key."""
+
+    secrets: tuple[Annotated[SecretStr, AfterValidator(_standard_secret)], ...] = Field(
+        min_length=1, max_length=5
+    )

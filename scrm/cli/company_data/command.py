@@ -1,0 +1,45 @@
+"""`scrm generate`: a company's worth of data, the same for the same seed."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import click
+
+
+@click.command()
+@click.option(
+    "--customers", type=click.IntRange(1), default=10_000, show_default=True, help="Customers of WeCom."
+)
+@click.option(
+    "--events", type=click.IntRange(0), default=200_000, show_default=True, help="Behaviour events."
+)
+@click.option("--orders", type=click.IntRange(0), default=30_000, show_default=True, help="Orders.")
+@click.option(
+    "--tags", type=click.IntRange(0, 50), default=20, show_default=True, help="Tags of each customer."
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Another number, another company.")
+@click.option(
+    "--until", type=click.DateTime(["%Y-%m-%d"]), help="Last day of the data.  [default: yesterday]"
+)
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+def generate(
+    customers: int, events: int, orders: int, tags: int, seed: int, until: datetime | None, quiet: bool
+) -> None:
+    """Fill an empty database with customers, follows, tags, people, events, products and orders.
+
+    For trying things out and for measuring. Some customers do much and most do little, few products sell well, weekends
+    and sales days stand out. Nothing is written unless everything is; a database that has customers is refused.
+
+    \b
+    Example: scrm generate --customers 1000000 --events 20000000 --orders 3000000
+    """
+    from scrm.cli.application import application, attached_settings
+    from scrm.cli.company_data.loading import load
+    from scrm.cli.company_data.size import Size
+    from scrm.kernel.clock import utcnow
+
+    last = (until or utcnow() - timedelta(days=1)).date()
+    size = Size(customers, events, orders, tags, seed, last)
+    with application("generate", settings=attached_settings()).app_context():
+        load(size, show=not quiet)

@@ -1,0 +1,117 @@
+"""What workers do for people."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+
+from config.queues import Queue
+from scrm.kernel.db import session, transaction
+from scrm.kernel.jobs import job, others_wait
+from scrm.people.queries import work
+from scrm.people.service.cleaning import work_on
+from scrm.people.service.linking import link_customers
+from scrm.people.service.matching import merge_wanted
+from scrm.people.service.merging import lock_people
+from scrm.people.service.quality import measure
+from scrm.people.service.suggesting import FIRST_KEY, make_keys, suggest
+from scrm.people.service.surviving import recompute_fields
+
+log = structlog.get_logger(__name__)
+RUN_SECONDS = 20.0
+MERGES = 200  # pairs of one transaction
+CUSTOMERS = 1_000  # linked in one transaction
+PEOPLE = 2_000  # recomputed in one transaction
+KEYS = 500  # whose persons are compared in one transaction
+
+
+@job(Queue.EVENTS, due=work.merging_due)
+def merge_matched() -> None:
+    """Merge persons whom one record named and nothing speaks against."""
+    until = time.monotonic() + RUN_SECONDS
+    while True:
+        with transaction():
+            looked_at = merge_wanted(MERGES)
+        if not looked_at:
+            return
+        if time.monotonic() > until or others_wait(Queue.EVENTS):
+            merge_matched.wake()
+            return
+
+
+@job(Queue.BACKGROUND, due=work.linking_due)
+def link_unlinked() -> None:
+    """Give customers their persons who have none: those from before there were persons.
+
+    Who is linked is not looked at again, so the job may run twice or be killed anywhere.
+    """
+    until, after, linked = time.monotonic() + RUN_SECONDS, 0, 0
+    while ids := work.unlinked_customers(after, CUSTOMERS):
+        session().rollback()
+        with transaction():
+            linked += link_customers(ids)
+        after = ids[-1]
+        if time.monotonic() > until:
+            link_unlinked.wake()
+            break
+    log.info("customers linked to people", linked=linked)
+
+
+@job(Queue.BACKGROUND)
+def recompute_field(field: str, after: int = 0) -> None:
+    """Work out which value of a field stands by its new rule, for everybody.
+
+    :param after: persons up to this id were done by the run before
+    """
+    until = time.monotonic() + RUN_SECONDS
+    while ids := work.people_with(field, after, PEOPLE):
+        with transaction():
+            lock_people(ids)
+            recompute_fields(ids, [field])
+        after = ids[-1]
+        if time.monotonic() > until:
+            recompute_field.wake(field, after)
+            return
+
+
+@job(Queue.BACKGROUND)
+def suggest_duplicates(after: int = FIRST_KEY) -> None:
+    """Look for persons who are likely one, once a night.
+
+    :param after: the keys (hashes) up to this one were done by the run before
+    """
+    until, last = time.monotonic() + RUN_SECONDS, after
+    if after == FIRST_KEY:
+        with transaction():
+            make_keys()
+    while True:
+        with transaction():
+            done = suggest(last, KEYS)
+        if done is None:
+            return
+        last = done
+        if time.monotonic() > until:
+            suggest_duplicates.wake(last)
+            return
+
+
+@job(Queue.BACKGROUND, due=work.cleaning_due)
+def clean_values() -> None:
+    """Carry the open cleaning run on."""
+    until = time.monotonic() + RUN_SECONDS
+    while True:
+        with transaction():
+            worked = work_on(PEOPLE)
+        if not worked:
+            return
+        if time.monotonic() > until:
+            clean_values.wake()
+            return
+
+
+@job(Queue.BACKGROUND)
+def measure_quality() -> None:
+    """The report of the night."""
+    with transaction():
+        measure()

@@ -1,0 +1,177 @@
+"""How good is what we know: of one person, and of everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, exists, func, not_, select
+
+from scrm.conversations.models import Direction, Message
+from scrm.customers.models import Customer, Follow, FollowStatus
+from scrm.customers.queries import visible
+from scrm.kernel.clock import utcnow
+from scrm.kernel.db import session
+from scrm.kernel.errors import NotFound
+from scrm.kernel.permissions import Actor, Scope
+from scrm.people.models import (
+    CleaningItem,
+    CleaningRun,
+    CustomerPerson,
+    PersonField,
+    PersonValue,
+    QualityReport,
+)
+from scrm.people.queries.fields import FieldSpec, FieldType, field_specs
+from scrm.people.queries.people import seen_specs, whole_person
+
+STALE_DAYS = 365
+ASKED_DAYS = 90  # who gave no answer is not asked the same for so long
+QUESTIONS = 2
+WORTH = {"phone": 5, "birthday": 4, "name": 4, "email": 3, "gender": 2, "address": 2, "company": 1}
+WORTH_REQUIRED, WORTH_OWN = 6, 2
+
+
+def worth(spec: FieldSpec) -> int:
+    """How much a field counts: required ones most, then what identifies or dates a person, then the rest."""
+    return WORTH_REQUIRED if spec.required else WORTH.get(spec.key, WORTH_OWN)
+
+
+def counted_specs(specs: dict[str, FieldSpec]) -> list[FieldSpec]:
+    """Fields of the completeness score: all but files."""
+    return [spec for spec in specs.values() if spec.type is not FieldType.FILE]
+
+
+def person_quality(actor: Actor, person_id: int) -> dict[str, Any]:
+    """Completeness (0 to 1) of one person, what is missing, and what to ask next."""
+    found = whole_person(actor.scope, person_id)
+    specs = counted_specs(seen_specs(actor))
+    known = set(session().scalars(select(PersonField.field).where(PersonField.person_id == found)))
+    missing = [spec for spec in specs if spec.key not in known]
+    total = sum(worth(spec) for spec in specs)
+    filled = total - sum(worth(spec) for spec in missing)
+    return {
+        "person_id": found,
+        "completeness": round(filled / total, 3),
+        "missing": [spec.key for spec in missing],
+        "missing_required": [spec.key for spec in missing if spec.required],
+        "questions": [_question(spec) for spec in _to_ask(found, missing)[:QUESTIONS]],
+    }
+
+
+def _to_ask(person_id: int, missing: list[FieldSpec]) -> list[FieldSpec]:
+    """What is worth asking, the most valuable first; not what there was no answer to lately."""
+    asked = set(
+        session().scalars(
+            select(PersonValue.field).where(
+                PersonValue.person_id == person_id,
+                PersonValue.value.is_(None),
+                PersonValue.at > utcnow() - timedelta(days=ASKED_DAYS),
+            )
+        )
+    )
+    open_ = [spec for spec in missing if spec.key not in asked]
+    return sorted(open_, key=lambda spec: (-worth(spec), spec.position, spec.key))
+
+
+def _question(spec: FieldSpec) -> dict[str, Any]:
+    ends = {"choices": list(spec.choices)} if spec.choices else {}
+    words = {
+        "zh": f"请问您的{spec.name_zh}是？",
+        "en": f"May we ask for your {spec.name_en}?",
+    }
+    return {"key": spec.key, "type": spec.type, **words, **ends}
+
+
+class Neglect(StrEnum):
+    """What is wrong with a contact."""
+
+    NEVER_WROTE = "never_wrote"  # no message of theirs is known
+    LEFT = "left"  # nobody follows them any more
+    STALE = "stale"  # no message, no add, nothing new known for a year
+
+
+def neglected(kind: Neglect, now: datetime) -> ColumnElement[bool]:
+    """The clause over customers."""
+    return _CLAUSES[kind](now)
+
+
+def _wrote(*clauses: ColumnElement[bool]) -> ColumnElement[bool]:
+    return exists(select(Message.id).where(Message.customer_id == Customer.id, *clauses).correlate(Customer))
+
+
+def _follows(*clauses: ColumnElement[bool]) -> ColumnElement[bool]:
+    return exists(select(Follow.id).where(Follow.customer_id == Customer.id, *clauses).correlate(Customer))
+
+
+def _never_wrote(now: datetime) -> ColumnElement[bool]:
+    return not_(_wrote(Message.direction == Direction.IN))
+
+
+def _left(now: datetime) -> ColumnElement[bool]:
+    return and_(_follows(), not_(_follows(Follow.status == FollowStatus.ACTIVE)))
+
+
+def _stale(now: datetime) -> ColumnElement[bool]:
+    since = now - timedelta(days=STALE_DAYS)
+    said = exists(
+        select(PersonValue.id)
+        .join(CustomerPerson, CustomerPerson.person_id == PersonValue.person_id)
+        .where(CustomerPerson.customer_id == Customer.id, PersonValue.at > since)
+        .correlate(Customer)
+    )
+    added = func.greatest(Follow.added_at, Follow.half_added_at) > since
+    return and_(
+        Customer.created_at < since, not_(_wrote(Message.sent_at > since)), not_(_follows(added)), not_(said)
+    )
+
+
+_CLAUSES: dict[Neglect, Callable[[datetime], ColumnElement[bool]]] = {
+    Neglect.NEVER_WROTE: _never_wrote,
+    Neglect.LEFT: _left,
+    Neglect.STALE: _stale,
+}
+
+
+def neglected_list(scope: Scope, kind: Neglect) -> Select[Any]:
+    """Customers with this problem, as (id, person_id)."""
+    columns: Any = select(Customer.id.label("customer_id"), CustomerPerson.person_id)
+    linked = columns.outerjoin(CustomerPerson, CustomerPerson.customer_id == Customer.id)
+    found: Select[Any] = linked.where(neglected(kind, utcnow()), visible(scope))
+    return found
+
+
+def all_specs() -> list[FieldSpec]:
+    """Every field that counts, whoever may see it."""
+    return counted_specs(field_specs())
+
+
+def report_list() -> Select[Any]:
+    """Reports of the whole base."""
+    return select(QualityReport)
+
+
+def run_by_id(run_id: int) -> CleaningRun:
+    """One cleaning run; raises NotFound."""
+    found = session().get(CleaningRun, run_id, populate_existing=True)
+    if found is None:
+        raise NotFound(f"there is no cleaning run {run_id}")
+    return found
+
+
+def problem_counts(run_id: int) -> list[Any]:
+    """How many values of each field have which problem."""
+    columns = (CleaningItem.field, CleaningItem.problem)
+    counted = select(*columns, func.count().label("values")).where(CleaningItem.run_id == run_id)
+    return list(session().execute(counted.group_by(*columns).order_by(*columns)))
+
+
+def item_list(run_id: int) -> Select[Any]:
+    """What a run would do, or did, value by value."""
+    shown = (CleaningItem.value_id, CleaningItem.person_id, CleaningItem.field, CleaningItem.problem)
+    before = CleaningItem.row["value"].label("before")
+    return select(*shown, before, CleaningItem.after, CleaningItem.applied).where(
+        CleaningItem.run_id == run_id
+    )

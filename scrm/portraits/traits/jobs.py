@@ -1,0 +1,51 @@
+"""What workers do for traits."""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy import select
+
+from config.queues import Queue
+from scrm.kernel.db import session, transaction
+from scrm.kernel.jobs import job, others_wait
+from scrm.portraits.models import Trait
+from scrm.portraits.traits.service import computing
+
+RUN_SECONDS = 20.0
+BATCH = 5_000
+
+
+@job(Queue.BACKGROUND, due=computing.wanted)
+def compute_wanted() -> None:
+    """Work out traits of persons whose events or orders changed."""
+    until = time.monotonic() + RUN_SECONDS
+    while True:
+        with transaction():
+            taken = computing.compute_wanted(BATCH)
+        if taken < BATCH:
+            return
+        if time.monotonic() > until or others_wait(Queue.BACKGROUND):
+            compute_wanted.wake()
+            return
+
+
+@job(Queue.BACKGROUND)
+def compute_trait(trait_id: int) -> None:
+    """Work out one trait for everybody."""
+    with transaction():
+        computing.compute_for_everybody(trait_id)
+
+
+@job(Queue.BACKGROUND, due=lambda: bool(computing.unapplied()))
+def apply_definitions() -> None:
+    """Work out new and changed traits."""
+    for trait_id in computing.unapplied():
+        compute_trait(trait_id)
+
+
+@job(Queue.BACKGROUND)
+def compute_everything() -> None:
+    """A day has passed: windows moved on."""
+    for trait_id in session().scalars(select(Trait.id).order_by(Trait.id)).all():
+        compute_trait.wake(trait_id)

@@ -1,0 +1,52 @@
+"""Customers whose person is in one of certain stages of the lifecycle, for so long or since so lately."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, select
+
+from scrm.kernel.schemas import Schema
+from scrm.value.models import Lifecycle
+from tags.rules.leaves import Args, Language, Leaf, Names, quoted, reads_always, texts_field
+from tags.rules.persons import customers_of, person_has
+from tags.rules.windows import WindowField, leaving, window_words, within
+
+
+class StageArgs(Schema):
+    """Arguments: any of these stages, entered in that time."""
+
+    stages = texts_field(required=True)
+    entered = WindowField(load_default=None)
+
+
+def _clause(args: Args, now: datetime) -> ColumnElement[bool]:
+    clauses: list[Any] = [Lifecycle.stage.in_(args["stages"])]
+    if args["entered"]:
+        clauses.append(within(Lifecycle.since, args["entered"], now))
+    return person_has(Lifecycle, *clauses)
+
+
+def _expires(args: Args, since: datetime, until: datetime) -> Select[Any] | None:
+    crossed = leaving(Lifecycle.since, args["entered"], since, until)
+    if crossed is None:
+        return None
+    return customers_of(select(Lifecycle.person_id).where(Lifecycle.stage.in_(args["stages"]), crossed))
+
+
+def _words(args: Args, language: Language, names: Names) -> str:
+    when = window_words(args["entered"], language)
+    if language == "zh":
+        return f"处于阶段{quoted(args['stages'])}" + (f"（{when}进入）" if when else "")
+    return f"is in the stage {quoted(args['stages'])}" + (f" entered {when}" if when else "")
+
+
+LEAF = Leaf(
+    kind="stage",
+    schema=StageArgs,
+    reads=reads_always("stage"),
+    clause=_clause,
+    words=_words,
+    expires=_expires,
+)

@@ -1,0 +1,71 @@
+"""What a condition costs PostgreSQL: which leaf to blame when a question about everybody takes too long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.base import Executable
+from sqlalchemy.sql.elements import ClauseElement
+
+from scrm.customers.models import Customer
+from scrm.kernel.clock import utcnow
+from scrm.kernel.db import session
+from scrm.kernel.errors import ScrmError
+from tags.rules.leaves import Args, Leaf
+from tags.rules.references import reference_names
+from tags.rules.tree import parse_tree
+
+
+class ConditionTooSlow(ScrmError):  # noqa: N818  # reads as a statement where it is raised
+    """PostgreSQL was stopped before it had the answer."""
+
+    status = 504
+    code = "condition-too-slow"
+
+
+class Explained(Executable, ClauseElement):
+    """``EXPLAIN`` of a statement, as JSON."""
+
+    inherit_cache = False
+
+    def __init__(self, statement: Select[Any]) -> None:
+        self.statement = statement
+
+
+@compiles(Explained)
+def _explained(element: Explained, compiler: Any, **kwargs: Any) -> str:
+    told: str = compiler.process(element.statement, **kwargs)
+    return f"EXPLAIN (FORMAT JSON) {told}"
+
+
+def plan_of(statement: Select[Any]) -> dict[str, Any]:
+    """PostgreSQL's plan of a statement, without running it."""
+    told: list[dict[str, Any]] = session().execute(Explained(statement)).scalar_one()
+    plan: dict[str, Any] = told[0]["Plan"]
+    return plan
+
+
+def leaf_question(leaf: Leaf, args: Args) -> Select[Any]:
+    """How many customers one leaf holds for, asked as it is asked about everybody."""
+    holds = (leaf.over_all or leaf.clause)(args, utcnow())
+    return select(func.count()).select_from(Customer).where(holds)
+
+
+def too_slow(tree: Mapping[str, Any], seconds: float) -> ConditionTooSlow:
+    """The answer to a question that was stopped after so long, naming the leaf that PostgreSQL expects to cost most."""
+    node = parse_tree(tree)
+    costs = [
+        (plan_of(leaf_question(leaf, each.args))["Total Cost"], leaf, each) for leaf, each in node.leaves()
+    ]
+    _, leaf, dearest = max(costs, key=lambda told: float(told[0]))
+    names = reference_names(node)
+    said = " / ".join(leaf.words(dearest.args, language, names) for language in ("zh", "en"))
+    return ConditionTooSlow(
+        f"the question took longer than {seconds:g} seconds and was stopped; nothing was changed. What costs most is "
+        f"{dearest.path}: {said}. Ask for a shorter window, put conditions on fields or tags beside it, or ask again "
+        "when the database has less to do",
+        fields={dearest.path: "costs most of the time"},
+    )

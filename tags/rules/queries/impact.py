@@ -1,0 +1,137 @@
+"""What a rule would change now if it looked at everybody: how many, on whom, and what WeCom has to be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, case, exists, func, select, true
+
+from scrm.customers.models import Customer, Follow, FollowStatus
+from scrm.customers.queries import visible
+from scrm.kernel.db import session
+from scrm.kernel.permissions import Scope
+from scrm.kernel.settings import settings
+from scrm.wecom.limits import Rules
+from scrm.wecom.queries import limits_left
+from tags.models import AssignmentState, Tag, TagAssignment, TagGroup, TagSource
+from tags.rules.compiler import compile_condition
+from tags.rules.service.evaluating import Population, difference_table, truth_table
+from tags.rules.service.texts import RuleText
+
+MARK_TAG = "externalcontact/mark_tag"
+HELD = (AssignmentState.ACTIVE, AssignmentState.PENDING_ADD)
+REACHABLE = (FollowStatus.ACTIVE, FollowStatus.DELETED_BY_CUSTOMER)
+
+
+@dataclass(frozen=True)
+class Impact:
+    """What would change.
+
+    :param base: customers there are (in the scope)
+    :param count: of them, those for whom the condition holds
+    :param customers: of them, those with a change
+    :param added: tags on relations that would come; ``removed`` that would go
+    :param rivals: of ``added``, those whose relation holds another tag of an exclusive group now
+    :param staff: members with a relation that changes
+    :param calls: relations WeCom has to be told of, one call each
+    """
+
+    base: int
+    count: int
+    customers: int
+    added: int
+    removed: int
+    rivals: int
+    staff: int
+    calls: int
+
+    @property
+    def share(self) -> float:
+        """Of all customers, the part that changes."""
+        return self.customers / self.base if self.base else 0.0
+
+
+def impact(scope: Scope, rule: RuleText) -> Impact:
+    """Count it, in one statement; the caller bounds its time.
+
+    :raises InvalidInput: the condition is malformed
+    """
+    compiled = [(rule, compile_condition(rule.condition, everybody=True))]
+    population = _population(scope)
+    truth = truth_table(compiled, population.where)
+    changes = difference_table(truth, compiled, population)
+    adds, removes = (
+        and_(changes.c.adds, ~_there(changes)),
+        and_(~changes.c.adds, ~_wanted_else(changes, rule)),
+    )
+    told = and_(adds | removes, Follow.status.in_(REACHABLE))
+    statement = (
+        select(
+            select(func.count()).select_from(Customer).where(population.where).scalar_subquery(),
+            select(func.count()).select_from(truth).scalar_subquery(),
+            func.count(case((adds | removes, changes.c.customer_id)).distinct()),
+            func.count(case((adds, 1))),
+            func.count(case((removes, 1))),
+            func.count(case((and_(adds, _has_rival(changes)), 1))),
+            func.count(case((adds | removes, Follow.staff_id)).distinct()),
+            func.count(case((told, changes.c.follow_id)).distinct()),
+        )
+        .select_from(changes)
+        .join(Follow, Follow.id == changes.c.follow_id)
+    )
+    return Impact(*session().execute(statement).one())
+
+
+def _population(scope: Scope) -> Population:
+    if scope.everyone:
+        return Population(true(), true(), everybody=True)
+    own = select(Customer.id).where(visible(scope))
+    return Population(visible(scope), TagAssignment.customer_id.in_(own), everybody=True)
+
+
+def _there(changes: Any) -> ColumnElement[bool]:
+    return exists().where(
+        TagAssignment.follow_id == changes.c.follow_id,
+        TagAssignment.tag_id == changes.c.tag_id,
+        TagAssignment.state.in_(HELD),
+    )
+
+
+def _wanted_else(changes: Any, rule: RuleText) -> ColumnElement[bool]:
+    return exists().where(
+        TagAssignment.follow_id == changes.c.follow_id,
+        TagAssignment.tag_id == changes.c.tag_id,
+        TagSource.assignment_id == TagAssignment.id,
+        TagSource.source != rule.source,
+        TagSource.spent_at.is_(None),
+    )
+
+
+def _has_rival(changes: Any) -> ColumnElement[bool]:
+    own, other = Tag.__table__.alias("own"), Tag.__table__.alias("other")
+    return exists().where(
+        own.c.id == changes.c.tag_id,
+        TagGroup.id == own.c.group_id,
+        TagGroup.exclusive,
+        other.c.group_id == own.c.group_id,
+        other.c.id != own.c.id,
+        TagAssignment.follow_id == changes.c.follow_id,
+        TagAssignment.tag_id == other.c.id,
+        TagAssignment.state.in_(HELD),
+    )
+
+
+def calls_take(calls: int) -> float:
+    """Seconds until WeCom was told, as its limits stand now: what is left goes at once, the rest as it comes back."""
+    left = {
+        (window.per, window.only, window.seconds): window.left
+        for each in limits_left(apis=[MARK_TAG])
+        for window in each.windows
+    }
+    waits = [0.0]
+    for window in Rules(settings().governor, MARK_TAG).windows:
+        row = window.row
+        at_once = left.get((row.per, row.only, row.window), int(window.burst))
+        waits.append(max(0, calls - at_once) * row.window / window.figure)
+    return max(waits)

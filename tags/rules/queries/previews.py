@@ -1,0 +1,100 @@
+"""A preview: what a rule would do now, with samples and their reasons, without doing it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import and_, select
+
+from scrm.customers.models import Customer
+from scrm.customers.queries import visible
+from scrm.kernel.clock import utcnow
+from scrm.kernel.db import session
+from scrm.kernel.permissions import Scope
+from scrm.kernel.settings import settings
+from tags.arrays import is_one_of
+from tags.rules.compiler import compile_condition, words
+from tags.rules.costs import too_slow
+from tags.rules.queries.impact import calls_take, impact
+from tags.rules.references import reference_names
+from tags.rules.service.bounds import TooSlow, bounded
+from tags.rules.service.reasons import leaf_columns
+from tags.rules.service.texts import RuleText
+from tags.rules.tree import parse_tree
+
+NO_RULE = 0  # a rule that is not saved yet
+
+
+def preview(scope: Scope, rule: Mapping[str, Any]) -> dict[str, Any]:
+    """What a rule would do now to the customers of a scope, without doing it.
+
+    :param rule: ``condition``, ``add_tag_ids``, ``remove_tag_ids``, ``keep``, ``sample``, and ``rule_id`` when it is a
+        changed text of a rule that exists
+    :raises InvalidInput: the condition is malformed
+    :raises ConditionTooSlow: it takes longer than ``[rules] preview_seconds``; names the leaf that costs most
+    """
+    seconds = settings().rules.preview_seconds
+    try:
+        with bounded(seconds):
+            told = impact(scope, rule_text(rule))
+            sample = _sample(scope, rule)
+            samples = _samples(rule["condition"], sample)
+    except TooSlow:
+        raise too_slow(rule["condition"], seconds) from None
+    return {
+        **asdict(told),
+        "share": told.share,
+        "would_add": told.added,
+        "would_remove": told.removed,
+        "wecom_calls": told.calls,
+        "wecom_seconds": calls_take(told.calls),
+        "sample": sample,
+        "samples": samples,
+        "words": {"zh": words(rule["condition"], "zh"), "en": words(rule["condition"], "en")},
+    }
+
+
+def rule_text(rule: Mapping[str, Any]) -> RuleText:
+    """A rule as it was given, saved or not."""
+    return RuleText(
+        rule.get("rule_id") or NO_RULE,
+        0,
+        dict(rule["condition"]),
+        rule["add_tag_ids"],
+        rule["remove_tag_ids"],
+        rule["keep"],
+    )
+
+
+def _sample(scope: Scope, rule: Mapping[str, Any]) -> list[int]:
+    meant = and_(compile_condition(rule["condition"]), visible(scope))
+    found = select(Customer.id).where(meant).order_by(Customer.id.desc()).limit(rule["sample"])
+    return list(session().scalars(found))
+
+
+def _samples(tree: Mapping[str, Any], customer_ids: Sequence[int]) -> list[dict[str, Any]]:
+    """Every leaf's words, answer and value for each of these customers, in the order given."""
+    node = parse_tree(tree)
+    leaves = list(node.leaves())
+    if not customer_ids or not leaves:
+        return []
+    names = reference_names(node)
+    told = [
+        {"path": each.path, "words": {n: leaf.words(each.args, n, names) for n in ("zh", "en")}}
+        for leaf, each in leaves
+    ]
+    columns = leaf_columns(leaves, utcnow())
+    rows = session().execute(select(Customer.id, *columns).where(is_one_of(Customer.id, customer_ids)))
+    found = {row.id: row for row in rows}
+    return [
+        {
+            "customer_id": id_,
+            "leaves": [
+                {**leaf, "holds": holds, "value": value}
+                for leaf, holds, value in zip(told, found[id_].holds, found[id_].shown, strict=True)
+            ],
+        }
+        for id_ in customer_ids
+    ]

@@ -1,0 +1,81 @@
+"""Reading rules, their versions and who changed them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import and_, select
+
+from scrm.customers.queries import customer_by_id
+from scrm.kernel.clock import utcnow
+from scrm.kernel.db import session
+from scrm.kernel.errors import NotFound
+from scrm.kernel.paging import paginate
+from scrm.kernel.permissions import Scope
+from tags.models import Rule, RuleChange, RuleVersion
+from tags.rules.compiler import explain, words
+from tags.rules.leaves import Language
+from tags.rules.queries.versions import with_changes
+
+
+def rule_page(query: Mapping[str, Any]) -> dict[str, Any]:
+    """A page of rules, newest first; ``state`` narrows it."""
+    statement = _rules()
+    if state := query.get("state"):
+        statement = statement.where(Rule.state == state)
+    page = paginate(statement, Rule.id, query)
+    return {**page, "items": [_shown(row) for row in page["items"]]}
+
+
+def rule_detail(rule_id: int) -> dict[str, Any]:
+    """One rule with its newest version; raises NotFound."""
+    row = session().execute(_rules().where(Rule.id == rule_id)).mappings().one_or_none()
+    if row is None:
+        raise NotFound(f"there is no rule {rule_id}")
+    return _shown(dict(row))
+
+
+def rule_versions(rule_id: int) -> list[dict[str, Any]]:
+    """What a rule said at each version and what that changed in words, newest first; raises NotFound."""
+    rule_detail(rule_id)
+    found = select(RuleVersion).filter_by(rule_id=rule_id).order_by(RuleVersion.version)
+    return with_changes(session().scalars(found).all())[::-1]
+
+
+def rule_changes(rule_id: int, query: Mapping[str, Any]) -> dict[str, Any]:
+    """A page of who changed name, state, priority or schedule, newest first; raises NotFound."""
+    rule_detail(rule_id)
+    return paginate(select(RuleChange).where(RuleChange.rule_id == rule_id), RuleChange.id, query)
+
+
+def explanation(scope: Scope, rule_id: int, customer_id: int, language: Language) -> dict[str, Any]:
+    """Whether a rule holds for a customer of the scope, leaf by leaf; raises NotFound."""
+    rule = rule_detail(rule_id)
+    customer_by_id(scope, customer_id)
+    told = explain(rule["condition"], customer_id, language)
+    return {
+        "rule_id": rule_id,
+        "customer_id": customer_id,
+        "at": utcnow(),
+        "holds": told["holds"],
+        "condition": told,
+    }
+
+
+def _rules() -> Any:
+    v = RuleVersion
+    return (
+        select(
+            Rule.id, Rule.name, Rule.state, Rule.version, Rule.priority, Rule.schedule, Rule.daily_at, Rule.daily_next,
+            Rule.error, Rule.created_at, Rule.updated_at, v.condition, v.reads, v.add_tag_ids, v.remove_tag_ids, v.keep,
+            v.expire_after_days, v.made_by,
+        )
+        .join(v, and_(v.rule_id == Rule.id, v.version == Rule.version))
+        .where(Rule.deleted_at.is_(None))
+    )  # fmt: skip
+
+
+def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    condition = row["condition"]
+    return {**row, "words": {"zh": words(condition, "zh"), "en": words(condition, "en")}}

@@ -1,0 +1,121 @@
+"""`scrm generate`: skewed, whole, the same for the same seed, and only into an empty database."""
+
+from datetime import date
+
+import pytest
+from sqlalchemy import func, select, text
+
+from scrm.cli.company_data import behaviour, people
+from scrm.cli.company_data.draws import persons, shares, zipf
+from scrm.cli.company_data.loading import PARTS, load
+from scrm.cli.company_data.size import Size
+from scrm.cli.exits import Problem
+from scrm.kernel.db import Base
+
+SIZE = Size(customers=300, events=4000, orders=500, tags=20, seed=3, until=date(2026, 11, 20))
+
+
+def rows(session, statement):
+    return [tuple(row) for row in session.execute(text(statement))]
+
+
+@pytest.fixture
+def company(committed):
+    load(SIZE, show=False)
+    return committed
+
+
+def test_everything_asked_for_is_there_and_fits_together(company):
+    counted = {
+        table: company.scalar(select(func.count()).select_from(Base.metadata.tables[table]))
+        for table in ("customers", "customer_people", "behaviour_events", "event_keys", "orders", "tag_assignments")
+    }  # fmt: skip
+    assert counted == {
+        "customers": 300, "customer_people": 300, "behaviour_events": 4000, "event_keys": 4000, "orders": 500,
+        "tag_assignments": 6000,
+    }  # fmt: skip
+    assert rows(
+        company, "SELECT DISTINCT count(DISTINCT tag_id) FROM tag_assignments GROUP BY customer_id"
+    ) == [(20,)]
+    for orphans in ORPHANS:
+        assert rows(company, orphans) == [(0,)], orphans
+
+
+ORPHANS = (
+    "SELECT count(*) FROM follows f LEFT JOIN staff s ON s.id = f.staff_id WHERE s.id IS NULL",
+    "SELECT count(*) FROM behaviour_events e LEFT JOIN people p ON p.id = e.person_id WHERE p.id IS NULL",
+    "SELECT count(*) FROM tag_assignments a LEFT JOIN follows f USING (customer_id) WHERE f.id IS NULL",
+    "SELECT count(*) FROM tag_assignments a JOIN follows f ON f.id = a.follow_id WHERE f.customer_id <> a.customer_id",
+    "SELECT count(*) FROM orders o WHERE NOT EXISTS (SELECT FROM order_lines l WHERE l.order_id = o.id)",
+    "SELECT count(*) FROM orders o WHERE amount <> (SELECT sum(amount) FROM order_lines l WHERE l.order_id = o.id)",
+    "SELECT count(*) FROM order_lines WHERE product_id IS NULL",
+    "SELECT count(*) FROM behaviour_events_default",
+)
+
+
+def test_counts_of_days_equal_a_recount_in_the_zone_of_the_corp(company):
+    differing = """SELECT count(*) FROM (
+      SELECT type_id, person_id, CAST(timezone('Asia/Shanghai', at) AS date) AS day, count(*) FROM behaviour_events
+      GROUP BY 1, 2, 3) a FULL JOIN event_days d USING (type_id, person_id, day) WHERE a.count IS DISTINCT FROM d.count"""
+    assert rows(company, differing) == [(0,)]
+
+
+def test_orders_are_what_their_statuses_say(company):
+    differing = """SELECT count(*) FROM orders o JOIN (
+      SELECT order_id, max(at) AS at, (array_agg(status ORDER BY at DESC, status = 'placed'))[1] AS status FROM order_statuses GROUP BY 1) s
+      ON s.order_id = o.id WHERE (o.status_at, o.status) IS DISTINCT FROM (s.at, s.status)"""
+    assert rows(company, differing) == [(0,)]
+
+
+def test_all_indexes_are_there_again_and_new_rows_get_new_ids(company, app):
+    from scrm.kernel.schema import schema_differences
+
+    assert schema_differences() == []
+    assert rows(company, "INSERT INTO customers (external_userid) VALUES ('wm') RETURNING id") == [(301,)]
+
+
+def test_a_database_with_rows_is_refused_and_left_alone(company):
+    with pytest.raises(Problem, match="empty"):
+        load(SIZE, show=False)
+    assert rows(company, "SELECT count(*) FROM customers") == [(300,)]
+
+
+def test_a_failure_leaves_nothing_behind(committed, monkeypatch):
+    monkeypatch.setattr(behaviour, "DERIVED", ("SELECT 1 / 0",))
+    with pytest.raises(Exception, match="division by zero"):
+        load(SIZE, show=False)
+    assert rows(committed, "SELECT count(*) FROM customers") == [(0,)]
+    assert rows(committed, "SELECT count(*) FROM pg_indexes WHERE indexname = 'ix_follows_added_at'") == [
+        (1,)
+    ]
+
+
+def test_the_same_seed_gives_the_same_lines_and_another_one_others():
+    other = Size(300, 4000, 500, 20, 4, SIZE.until)
+    drawn = {"customers", "follows", "tag_assignments", "identities", "behaviour_events", "generated_orders"}
+    for part in PARTS:
+        lines = list(part.lines(SIZE))
+        assert lines == list(part.lines(SIZE))
+        assert (lines != list(part.lines(other))) == (part.table in drawn or part.table.startswith("person_"))
+
+
+def test_few_products_sell_well_and_few_people_do_much():
+    places = zipf(1000)
+    assert places.count(0) > 50 * places.count(500)
+    chooser = SIZE.chooser("test")
+    draw = persons(chooser, 1000)
+    drawn = [draw() for _ in range(20_000)]
+    busiest = sorted((drawn.count(n) for n in set(drawn)), reverse=True)[:100]
+    assert 0.25 < sum(busiest) / 20_000 < 0.5
+    assert min(drawn) >= 1
+    assert max(drawn) <= 1000
+
+
+def test_sales_days_stand_out_and_every_row_gets_a_day():
+    by_day = dict(shares(100_000, date(2026, 11, 20), 365))
+    assert sum(by_day.values()) == 100_000
+    assert by_day[date(2026, 11, 11)] > 3 * by_day[date(2026, 11, 4)]
+
+
+def test_no_phone_is_two_peoples():
+    assert len({people.phone(n) for n in range(1, 20_001)}) == 20_000

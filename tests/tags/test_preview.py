@@ -1,0 +1,68 @@
+"""Preview: everything a person wants to know before a rule works."""
+
+from sqlalchemy import func, select
+
+from scrm.kernel.settings import settings as read_settings
+from tags.models import TagAssignment
+from tags.rules.queries import previews
+from tags.rules.queries.impact import calls_take
+from tests.tags.test_api import send
+from tests.tags.test_storm import VIP
+
+
+def test_a_preview_says_how_many_who_why_and_what_wecom_has_to_be_told(api, world, session):
+    anna, bert, tag = world.staff(), world.staff(), world.tag()
+    both = world.followed(anna, name="vip")
+    world.follow(world._add(world.customer(name="vip")), bert)
+    from scrm.customers.models import Customer
+
+    world.follow(session.get(Customer, both.customer_id), bert)
+    for _ in range(2):
+        world.followed(anna, name="x")
+    told = send(api, "post", "/rules/preview", {"condition": VIP, "add_tag_ids": [tag.id]})
+    assert (told["base"], told["count"], told["customers"], told["share"]) == (4, 2, 2, 0.5)
+    assert (told["would_add"], told["staff"], told["wecom_calls"]) == (3, 2, 3)
+    assert told["wecom_seconds"] == 0, "three calls go at once"
+    leaf = told["samples"][0]["leaves"][0]
+    assert (leaf["path"], leaf["holds"], leaf["value"]) == ("condition", True, "vip")
+    assert "vip" in leaf["words"]["en"]
+    assert session.scalar(select(func.count()).select_from(TagAssignment)) == 0
+
+
+def test_samples_say_which_leaf_held(api, world):
+    tag, other = world.tag(), world.tag()
+    follow = world.followed(name="vip")
+    send(api, "post", f"/customers/{follow.customer_id}/tags", {"add": [other.id]})
+    tree = {"any": [{"kind": "has_tag", "tag_ids": [other.id]}, {**VIP, "value": "x"}]}
+    told = send(api, "post", "/rules/preview", {"condition": tree, "add_tag_ids": [tag.id]})
+    leaves = [(leaf["path"], leaf["holds"], leaf["value"]) for leaf in told["samples"][0]["leaves"]]
+    assert leaves == [("condition.any.0", True, str(other.id)), ("condition.any.1", False, "vip")]
+
+
+def test_rivals_of_an_exclusive_group_are_counted(api, world):
+    world.group.exclusive = True
+    gold, silver = world.tag("gold"), world.tag("silver")
+    follow = world.followed(name="vip")
+    world.followed(name="vip")
+    send(api, "post", f"/customers/{follow.customer_id}/tags", {"add": [silver.id]})
+    told = send(api, "post", "/rules/preview", {"condition": VIP, "add_tag_ids": [gold.id]})
+    assert (told["would_add"], told["rivals"]) == (2, 1)
+
+
+def test_many_calls_take_as_long_as_the_hour_allows(api):
+    assert 3000 < calls_take(300_000) < 7200, "150,000 an hour"
+
+
+def test_a_preview_that_takes_too_long_says_so(api, world, monkeypatch):
+    limits = read_settings().rules.model_copy(update={"preview_seconds": 0.05})
+    told = read_settings().model_copy(update={"rules": limits})
+    monkeypatch.setattr(previews, "settings", lambda: told)
+    from sqlalchemy import text
+
+    from scrm.kernel.db import session
+
+    monkeypatch.setattr(previews, "impact", lambda *_: session().execute(text("SELECT pg_sleep(5)")))
+    answer = send(api, "post", "/rules/preview", {"condition": VIP, "add_tag_ids": [world.tag().id]}, 504)
+    assert (answer["code"], list(answer["fields"])) == ("condition-too-slow", ["condition"])
+    assert "0.05 seconds" in answer["detail"]
+    assert send(api, "get", "/rules")["items"] == [], "the connection goes on"

@@ -1,0 +1,96 @@
+"""Storm guard: what would touch many customers is confirmed by somebody who saw the numbers."""
+
+import pytest
+
+from scrm.kernel.settings import settings as read_settings
+from tags.rules.queries import impact as impacts
+from tags.rules.service import storms
+from tests.tags.test_api import send
+from tests.tags.test_rules import backfill, make_rule
+
+ANYBODY = {"not": {"kind": "field", "field": "customer.name", "op": "equals", "value": "nobody"}}
+VIP = {"kind": "field", "field": "customer.name", "op": "equals", "value": "vip"}
+
+
+@pytest.fixture
+def guarded(monkeypatch):
+    """A fifth of the base, and at least three customers."""
+    limits = read_settings().rules.model_copy(update={"storm_min": 3, "storm_share": 0.2})
+    told = read_settings().model_copy(update={"rules": limits})
+    monkeypatch.setattr(storms, "settings", lambda: told)
+
+
+@pytest.fixture
+def crowd(world, guarded):
+    return [world.followed(name="vip" if i < 3 else "x") for i in range(10)]
+
+
+def rule(tag, condition=ANYBODY, **more):
+    return {"name": "r", "condition": condition, "add_tag_ids": [tag.id], **more}
+
+
+def test_an_activation_that_would_touch_the_base_asks_with_the_numbers(api, world, crowd):
+    tag = world.tag()
+    refused = send(api, "post", "/rules", rule(tag, state="active"), 409)
+    assert refused["code"] == "rule-storm"
+    told = refused["fields"]
+    assert (told["customers"], told["base"], told["added"], told["wecom_calls"]) == ("10", "10", "10", "10")
+    assert send(api, "get", "/rules")["items"] == [], "nothing was made"
+    made = send(api, "post", "/rules", rule(tag, state="active", confirm=told["confirm"]), 201)
+    assert made["state"] == "active"
+
+
+def test_a_draft_is_free_and_making_it_active_or_running_it_asks(api, world, crowd):
+    made = send(api, "post", "/rules", rule(world.tag()), 201)
+    path = f"/rules/{made['id']}"
+    token = send(api, "patch", path, {"state": "active"}, 409)["fields"]["confirm"]
+    send(api, "patch", path, {"state": "active", "confirm": token})
+    assert send(api, "post", f"{path}/backfill", {}, 409)["code"] == "rule-storm"
+    send(api, "post", f"{path}/backfill", {"confirm": token}, 202)
+
+
+def test_another_text_needs_another_yes(api, world, crowd):
+    made = send(api, "post", "/rules", rule(world.tag()), 201)
+    path = f"/rules/{made['id']}"
+    token = send(api, "patch", path, {"state": "active"}, 409)["fields"]["confirm"]
+    send(api, "patch", path, {"state": "active", "confirm": token})
+    other = {"condition": {"not": VIP}}
+    refused = send(api, "patch", path, {**other, "confirm": token}, 409)
+    assert refused["fields"]["confirm"] != token
+    assert refused["fields"]["customers"] == "7"
+
+
+def test_few_customers_or_a_small_share_pass_without_asking(api, world, crowd):
+    for _ in range(6):
+        world.followed(name="y")
+    send(api, "post", "/rules", rule(world.tag(), VIP, state="active"), 201)  # 3 of 16
+
+
+def test_what_is_done_already_does_not_count(api, world, crowd, monkeypatch):
+    tag = world.tag()
+    monkeypatch.setattr(storms, "refuse_storm", lambda *_: None)
+    monkeypatch.setattr("tags.rules.service.saving.refuse_storm", lambda *_: None)
+    made = make_rule(ANYBODY, tag)
+    backfill(made)
+    monkeypatch.undo()
+    assert send(api, "post", f"/rules/{made.id}/backfill", {}, 202)["state"] == "queued"
+
+
+def test_a_count_that_takes_too_long_asks_as_well(api, world, crowd, monkeypatch):
+    from sqlalchemy import text
+
+    from scrm.kernel.db import session
+
+    limits = read_settings().rules.model_copy(update={"preview_seconds": 0.05})
+    told = read_settings().model_copy(update={"rules": limits})
+    monkeypatch.setattr(storms, "settings", lambda: told)
+
+    def slow(*_):
+        session().execute(text("SELECT pg_sleep(5)"))
+
+    monkeypatch.setattr(storms, "impact", slow)
+    refused = send(api, "post", "/rules", rule(world.tag(), state="active"), 409)
+    assert "could not be counted" in refused["detail"]
+    confirm = refused["fields"]["confirm"]
+    send(api, "post", "/rules", rule(world.tag(), state="draft", confirm=confirm), 201)
+    assert impacts.calls_take(0) == 0
