@@ -23,7 +23,7 @@ ROLES = {"__init__", "models", "events", "queries", "service", "schemas", "views
 DOMAIN = (
     "media", "staff", "alerts", "customers", "groups", "conversations", "portraits", "acquisition", "acquisition_links",
     "group_entry", "losses", "transfers", "broadcasts", "sync",
-    "people", "behaviour", "commerce", "value", "audiences", "webhooks", "portraits/traits",
+    "people", "behaviour", "commerce", "value", "portraits/traits",
 )  # fmt: skip
 FILE_LINES, TEST_LINES, FUNCTION_LINES = 400, 600, 60
 

@@ -52,7 +52,9 @@ def run(options: Mapping[str, Any]) -> list[dict[str, Any]]:
     with Stack(parts, durable=True, environment=settings, limits={"rate_limits_on": False}) as stack:
         stack.sql(MESSAGE)
         for name in sorted(DAILY):  # nothing of the night comes in between
-            stack.sql("INSERT INTO schedule_runs (name, woken_at, finished_at) VALUES (%s, now(), now())", name)
+            stack.sql(
+                "INSERT INTO schedule_runs (name, woken_at, finished_at) VALUES (%s, now(), now())", name
+            )
         stack.start("clock")
         stack.control.bulk(members=members, customers_per_member=each)
         truth = stack.control.bulk_counts()
