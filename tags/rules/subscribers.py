@@ -12,6 +12,8 @@ from scrm.customers.events import CustomerChanged, CustomersFound, FollowAdded, 
 from scrm.groups.events import GroupJoined, GroupLeft
 from scrm.kernel.events import subscribe
 from scrm.people.events import PeopleMerged, PeopleSplit, PersonChanged
+from scrm.portraits.events import TraitsChanged
+from scrm.value.events import ValueChanged
 from tags.events import RuleRunWanted, TagsChanged
 from tags.queries import groups_of_tags
 from tags.rules import jobs
@@ -141,6 +143,25 @@ def on_behaviour_stored(events: Sequence[BehaviourStored]) -> None:
 def on_orders_changed(events: Sequence[OrdersChanged]) -> None:
     """Orders of persons are new, or changed."""
     _note_people((person_id, "orders") for event in events for person_id in event.person_ids)
+
+
+@subscribe(TraitsChanged)
+def on_traits_changed(events: Sequence[TraitsChanged]) -> None:
+    """Computed traits of persons came, went or have another value."""
+    _note_people(
+        (person_id, f"trait:{trait_id}")
+        for event in events
+        for person_id in event.person_ids
+        for trait_id in event.trait_ids
+    )
+
+
+@subscribe(ValueChanged)
+def on_value_changed(events: Sequence[ValueChanged]) -> None:
+    """RFM scores or the stage of persons changed."""
+    _note_people(
+        (person_id, fact) for event in events for person_id in event.person_ids for fact in ("rfm", "stage")
+    )
 
 
 def _note_people(facts: Iterable[tuple[int, str]]) -> None:

@@ -10,7 +10,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-NAMES = ("intake", "drain", "welcome", "plan", "portrait", "priority", "sync", "ingest", "rules")
+NAMES = ("intake", "drain", "welcome", "plan", "portrait", "priority", "sync", "ingest", "rules", "value")
 KEYS = ("name", "value", "unit", "baseline", "ratio", "target", "pass")
 
 

@@ -9,6 +9,8 @@ from scrm.kernel import events
 from scrm.kernel.db import transaction
 from scrm.people.events import PeopleMerged, PeopleSplit, PersonChanged
 from scrm.people.models import CustomerPerson, Person
+from scrm.portraits.events import TraitsChanged
+from scrm.value.events import ValueChanged
 from tags.models import RuleDue, RuleVersion
 from tests.tags.test_rules import VIP, due, make_rule
 
@@ -23,7 +25,7 @@ def twice(world, session):
     session.add_all([CustomerPerson(customer_id=id_, person_id=person.id) for id_ in ids])
     rule = make_rule(VIP, world.tag())
     version = session.get(RuleVersion, (rule.id, 1))
-    version.reads = ["event:7", "field:city", "orders"]
+    version.reads = ["event:7", "field:city", "orders", "rfm", "stage", "trait:4"]
     session.flush()
     return person.id, ids
 
@@ -36,6 +38,8 @@ def twice(world, session):
         lambda person: PeopleSplit(0, person),
         lambda person: BehaviourStored((person,), (3, 7), recount=True),
         lambda person: OrdersChanged((person,)),
+        lambda person: TraitsChanged((person,), (4,)),
+        lambda person: ValueChanged((person,)),
     ],
 )
 def test_both_customers_are_looked_at_again_once(session, twice, told):
@@ -52,5 +56,6 @@ def test_facts_no_rule_reads_and_other_people_wake_nobody(session, twice):
             PersonChanged(person, ("gender",)),
             BehaviourStored((person,), (8,), recount=True),
             OrdersChanged((0,)),
+            TraitsChanged((person,), (5,)),
         )
     assert session.query(RuleDue).count() == 0
