@@ -85,7 +85,7 @@ def test_giving_and_taking_a_time_schedules_and_unschedules(api: FlaskClient) ->
         ({"attachments": [link(), link(title="t" * 129)]}, "attachments.1.link.title", "128"),
         ({"attachments": [{"msgtype": "link"}]}, "attachments.0.link", "required"),
         ({"attachments": [{"msgtype": "voice"}]}, "attachments.0.msgtype", "image"),
-        ({"attachments": [{"msgtype": "image", "image": {}}]}, "attachments.0.image.media_id", "pic_url"),
+        ({"attachments": [{"msgtype": "image", "image": {}}]}, "attachments.0.image.library_id", "pic_url"),
         ({"audience": {}}, "audience", "exactly one"),
         ({"audience": {"all": True, "customer_ids": [1]}}, "audience", "exactly one"),
         ({"audience": {"all": False}}, "audience.all", "boolean"),

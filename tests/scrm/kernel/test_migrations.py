@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import flask_migrate
@@ -23,7 +24,7 @@ from scrm.losses.jobs import fill_losses, tell_losses
 from scrm.transfers.jobs import collect_unassigned
 from tests.conftest import _postgres, make_settings
 
-NAME = "scrm_upgraded"
+NAME = f"scrm_upgraded_{os.getpid()}"  # two pytest workers may be at it at once
 BEFORE = """
 INSERT INTO departments (id, name) VALUES (1, '示例公司');
 INSERT INTO staff (userid, name, status, main_department_id, follows_customers, left_at, told_at) VALUES
