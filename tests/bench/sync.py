@@ -25,7 +25,9 @@ from tests.stack import APP, CORP_ID, EVERYTHING, Stack, wait_until
 MEMBERS, EACH = 1_000, 1_000
 WORKER = "worker:background"
 MEMORY_MB = 500
-RATIO = 0.25  # customers a second of the first sync against bare reading
+FIRST, SECOND = 3_000, 6_667
+"""Customers a second. WeCom's limits leave a sync 4,000 calls a minute (40 % of 10,000), a hundred customers each: a sync
+with nothing to change must not be what is slow; a first one writes every row and may take twice as long."""
 SLOWER = 1.0  # seconds that a welcome may come later while a sync runs (99th percentile)
 CALLS_AT_ONCE = 8
 ADDS_PER_SECOND = 5.0
@@ -36,6 +38,7 @@ DOMAIN = (
     "tag_sources", "tag_history", "customer_groups", "group_stays", "timeline", "effects", "rule_due", "losses",
 )  # fmt: skip
 WRITES = "SELECT relname, n_tup_ins + n_tup_upd + n_tup_del FROM pg_stat_user_tables"
+STARTED = "SELECT min(started_at) FROM sync_parts"
 OPEN = "SELECT count(*) FROM sync_runs WHERE state IN ('reading', 'comparing', 'applying')"
 
 
@@ -86,22 +89,23 @@ def _lines(
 ) -> list[dict[str, Any]]:
     first, second, third = runs
     customers = truth["customers"]
-    rate, bare = customers / first.seconds, baseline
+    rate, again, bare = customers / first.seconds, customers / second.seconds, baseline
     wrote = {table: number for table, number in second.written.items() if number}
     busy, quiet = _p99(third.waits), _p99(idle)
     peak = max(one.peak_mb for one in runs)
     return [
         {
             "name": "sync.first", "value": round(rate), "unit": "customers/s", "baseline": round(bare),
-            "ratio": round(rate / bare, 3), "target": f"ratio >= {RATIO}, every relation there",
-            "pass": rate / bare >= RATIO and found >= truth["relations"], "seconds": round(first.seconds, 1),
+            "ratio": round(rate / bare, 3), "target": f">= {FIRST}, every relation there",
+            "pass": rate >= FIRST and found >= truth["relations"], "seconds": round(first.seconds, 1),
             "customers": customers, "relations": truth["relations"], "found": found,
             "cpu_seconds_per_1000": round(first.cpu / customers * 1000, 3),
         },
         {
-            "name": "sync.second", "value": round(customers / second.seconds), "unit": "customers/s",
-            "baseline": round(bare), "ratio": round(customers / second.seconds / bare, 3),
-            "target": "no row of a domain table written", "pass": not wrote, "rows_written": wrote,
+            "name": "sync.second", "value": round(again), "unit": "customers/s",
+            "baseline": round(bare), "ratio": round(again / bare, 3),
+            "target": f">= {SECOND}, no row of a domain table written", "pass": again >= SECOND and not wrote,
+            "rows_written": wrote,
             "seconds": round(second.seconds, 1), "cpu_seconds_per_1000": round(second.cpu / customers * 1000, 3),
         },
         {
@@ -128,24 +132,26 @@ def _quiet(stack: Stack) -> None:
 
 
 def _sync(stack: Stack, *, welcomes: bool = False) -> Measured:
-    """One run by one worker started for it; the worker's own start counts."""
+    """One run by one worker started for it; measured from the moment it takes the first part."""
     _quiet(stack)
     stack.sql("SELECT pg_stat_reset()")
     stack.run("sync", "--no-wait")
-    started = time.perf_counter()
     stack.start(WORKER)
-    before, done = _cpu(stack), Measured()
+    wait_until(lambda: stack.sql(STARTED)[0][0] is not None, 60)
+    started, before, done = stack.sql(STARTED)[0][0], _cpu(stack), Measured()
     with Peak(stack.pid(WORKER)) as peak:
         if welcomes:
             done.waits = _welcomes(stack, None)
         wait_until(lambda: stack.sql(OPEN)[0][0] == 0, 3600)
-        done.seconds = time.perf_counter() - started
     done.cpu = sum(_cpu(stack).values()) - sum(before.values())
     done.peak_mb = peak.megabytes
     stack.terminate(WORKER, 60)
-    state, error = stack.sql("SELECT state, error FROM sync_runs ORDER BY id DESC LIMIT 1")[0]
+    state, error, finished = stack.sql(
+        "SELECT state, error, finished_at FROM sync_runs ORDER BY id DESC LIMIT 1"
+    )[0]
     if state != "done":
         raise AssertionError(f"the run ended {state}: {error}")
+    done.seconds = (finished - started).total_seconds()
     done.written = {table: number for table, number in stack.sql(WRITES) if table in DOMAIN}
     return done
 
