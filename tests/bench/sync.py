@@ -142,7 +142,7 @@ def _sync(stack: Stack, *, welcomes: bool = False) -> Measured:
     with Peak(stack.pid(WORKER)) as peak:
         if welcomes:
             done.waits = _welcomes(stack, None)
-        wait_until(lambda: stack.sql(OPEN)[0][0] == 0, 3600)
+        _wait_over(stack)
     done.cpu = sum(_cpu(stack).values()) - sum(before.values())
     done.peak_mb = peak.megabytes
     stack.terminate(WORKER, 60)
@@ -154,6 +154,20 @@ def _sync(stack: Stack, *, welcomes: bool = False) -> Measured:
     done.seconds = (finished - started).total_seconds()
     done.written = {table: number for table, number in stack.sql(WRITES) if table in DOMAIN}
     return done
+
+
+def _wait_over(stack: Stack) -> None:
+    """Until no run is open; a worker that stands still for a minute will not get there."""
+    moved, seen = time.monotonic(), None
+    while stack.sql(OPEN)[0][0]:
+        now = stack.sql(
+            "SELECT sum(pages), sum(applied_pages), count(*), max(state_at) FROM sync_parts p, sync_runs r"
+        )
+        if now != seen:
+            moved, seen = time.monotonic(), now
+        if time.monotonic() > moved + 60 or not stack.alive(WORKER):
+            raise AssertionError(stack.log(WORKER).read_text(errors="replace")[-3000:])
+        time.sleep(0.2)
 
 
 class Peak:

@@ -20,9 +20,8 @@ CHOICES = ("staff", "tags", "customers", "groups", "contact_ways", "join_ways", 
 """What ``scrm sync --only`` takes."""
 OWNERS = 100  # groupchat/list takes at most this many (section 4.7)
 MEMBERS_MAX = 100  # batch/get_by_user takes at most this many (wecom-api.md section 4.1)
-CHUNK_ROWS = (
-    2000  # customers read in one part, as far as known: pages are full, and a lost worker costs little
-)
+CHUNK_ROWS = (1000, 5000)  # customers read in one part, least and most, as far as known
+CHUNKS = 32  # parts to aim for in between, so that several workers have some each
 GUESS_ROWS = 200  # of a member whose customers were never read
 DEPARTMENTS, GROUPS, WAYS, ACCOUNTS = 20, 25, 50, 50  # asked one by one in one part
 
@@ -60,11 +59,13 @@ def member_chunks(userids: Sequence[str], counts: Mapping[str, int]) -> list[lis
 
     :param counts: customers of each member as far as we know
     """
+    expected = sum(counts.get(userid, GUESS_ROWS) for userid in userids)
+    most = max(CHUNK_ROWS[0], min(CHUNK_ROWS[1], expected // CHUNKS))
     made: list[list[str]] = []
     rows = 0
     for userid in sorted(userids):
         more = counts.get(userid, GUESS_ROWS)
-        if not made or rows + more > CHUNK_ROWS or len(made[-1]) == MEMBERS_MAX:
+        if not made or rows + more > most or len(made[-1]) == MEMBERS_MAX:
             made.append([])
             rows = 0
         made[-1].append(userid)
