@@ -24,6 +24,7 @@ from tests.scrm.sync.conftest import (
     truth,
 )
 
+PEOPLE = {"entities": ["staff", "tags", "customers"]}
 BATCH, LIST = "externalcontact/batch/get_by_user", "externalcontact/list"
 
 
@@ -38,13 +39,13 @@ def leave(corp, session, number, userid=None):
 @pytest.fixture
 def synced(corp, committed):
     """The company, synced once."""
-    sync()
+    sync(**PEOPLE)
     return corp
 
 
 def test_relations_that_ended_unheard_end_here_and_only_these(synced, committed):
     gone = leave(synced, committed, 3)
-    run = later_sync()
+    run = later_sync(**PEOPLE)
     assert run.state == "done"
     after = relations(committed)
     assert {key for key, (_, f) in after.items() if f.status == "deleted_by_staff"} == set(gone)
@@ -54,7 +55,7 @@ def test_relations_that_ended_unheard_end_here_and_only_these(synced, committed)
 
 def test_tags_of_ended_relations_are_gone_with_their_reasons(synced, committed):
     leave(synced, committed, 8)
-    later_sync()
+    later_sync(**PEOPLE)
     left = committed.scalar(
         text("""
         SELECT count(*) FROM tag_assignments a JOIN follows f ON f.id = a.follow_id
@@ -70,7 +71,7 @@ def test_a_failing_member_keeps_every_customer_and_stands_in_the_report(synced, 
     leave(synced, committed, 2, failing)
     gone = leave(synced, committed, 2, others[0])
     synced.fail_members([failing], 60021)
-    run = later_sync()
+    run = later_sync(**PEOPLE)
     after = relations(committed)
     assert {key for key, (_, f) in after.items() if f.status == "deleted_by_staff"} == set(gone)
     failures = run_report(run.id, Scope.all())["failures"]
@@ -86,7 +87,7 @@ def test_a_failing_member_keeps_every_customer_and_stands_in_the_report(synced, 
 def test_a_member_without_the_feature_any_more_keeps_their_relations(synced, committed):
     leaving = min(synced.state_ids("member"))
     synced.staff_behaviour([leaving], contact_feature=False)
-    later_sync()
+    later_sync(**PEOPLE)
     mine = {f.status for (_, userid), (_, f) in relations(committed).items() if userid == leaving}
     assert mine == {"active"}
 
@@ -94,7 +95,7 @@ def test_a_member_without_the_feature_any_more_keeps_their_relations(synced, com
 def test_a_page_that_fails_for_good_ends_nothing(synced, committed):
     leave(synced, committed, 2)
     synced.fault("errcode", api=BATCH, errcode=60011, times=None)
-    run = later_sync()
+    run = later_sync(**PEOPLE)
     assert {f.status for _, f in relations(committed).values()} == {"active"}
     assert {one["errcode"] for one in run_report(run.id, Scope.all())["failures"]} == {60011}
     assert run.counts.get("follows", {}).get("gone", 0) == 0
@@ -103,7 +104,7 @@ def test_a_page_that_fails_for_good_ends_nothing(synced, committed):
 def test_a_later_page_that_fails_ends_nothing_of_the_first_pages_either(synced, committed):
     userid = min(synced.state_ids("member"))
     synced.add(userid, count=230)
-    sync()
+    sync(**PEOPLE)
     leave(synced, committed, 2, userid)
     with shifted(LATER):
         run_id = begin(entities=["customers"])
@@ -180,7 +181,7 @@ def test_a_relation_the_pages_missed_is_found_by_the_second_look_and_fetched(syn
 def test_a_member_whose_second_look_fails_keeps_their_customers(synced, committed):
     leave(synced, committed, 3)
     synced.fault("errcode", api=LIST, errcode=60020, times=None)
-    run = later_sync()
+    run = later_sync(**PEOPLE)
     assert {f.status for _, f in relations(committed).values()} == {"active"}
     assert {(f["entity"], f["errcode"]) for f in run_report(run.id, Scope.all())["failures"]} == {
         ("customer_ids", 60020)
@@ -188,7 +189,7 @@ def test_a_member_whose_second_look_fails_keeps_their_customers(synced, committe
 
 
 def test_without_anything_missing_nobody_is_asked_twice(synced, committed):
-    later_sync()
+    later_sync(**PEOPLE)
     assert synced.log(LIST) == []
 
 
@@ -221,7 +222,7 @@ class TestShrinkGuard:
         gone = leave(synced, committed, 12)
         kept = min(set(relations(committed)) - set(gone))
         synced.edit(kept[1], kept[0], remark="neu")
-        run = later_sync()
+        run = later_sync(**PEOPLE)
         return run, gone, kept
 
     def test_the_run_stops_and_asks_after_writing_what_is_new_and_changed(self, stopped, committed):
@@ -264,7 +265,7 @@ class TestShrinkGuard:
 
     def test_a_newer_run_takes_its_place_because_what_it_read_is_old(self, stopped, committed):
         run, _, _ = stopped
-        newer = later_sync()
+        newer = later_sync(**PEOPLE)
         assert run_of(run.id).state == "cancelled"
         assert newer.state == "waiting_for_person"
 
@@ -288,7 +289,7 @@ class TestShrinkGuard:
 
 def test_few_may_vanish_without_asking_even_if_they_are_a_large_share(synced, committed):
     leave(synced, committed, 10)
-    assert later_sync().state == "done"
+    assert later_sync(**PEOPLE).state == "done"
 
 
 def test_vanishing_tags_members_of_groups_and_feature_are_guarded_too(corp, committed, app, monkeypatch):

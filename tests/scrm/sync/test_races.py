@@ -18,16 +18,18 @@ from scrm.sync.service import parts
 from scrm.sync.service.pages import Page
 from tests.scrm.sync.conftest import LATER, begin, finish, living, relations, run_of, step_until, sync, truth
 
+PEOPLE = {"entities": ["staff", "tags", "customers"]}
+
 
 def whole_seconds():
     return utcnow().replace(microsecond=0)
 
 
 def test_a_deletion_told_after_the_page_was_read_stays(corp, committed):
-    sync()
+    sync(**PEOPLE)
     (who, userid), *_ = sorted(relations(committed))
     corp.edit(userid, who, remark="neu")
-    run_id = begin()
+    run_id = begin(**PEOPLE)
     step_until(run_id, "applying")
     with transaction():
         record_deletions([Deletion(userid, who, whole_seconds(), LostBy.STAFF)])
@@ -36,10 +38,10 @@ def test_a_deletion_told_after_the_page_was_read_stays(corp, committed):
 
 
 def test_an_add_told_after_the_list_was_read_is_not_called_gone(corp, committed):
-    sync()
+    sync(**PEOPLE)
     (_, userid), *_ = sorted(relations(committed))
     with shifted(LATER):
-        run_id = begin()
+        run_id = begin(**PEOPLE)
         step_until(run_id, "comparing")
         newcomer = corp.add(userid)[0]["external_userid"]
         with transaction():
@@ -49,9 +51,9 @@ def test_an_add_told_after_the_list_was_read_is_not_called_gone(corp, committed)
 
 
 def test_an_edit_fetched_after_the_page_was_read_stays(corp, committed):
-    sync()
+    sync(**PEOPLE)
     (who, userid), *_ = sorted(relations(committed))
-    run_id = begin()
+    run_id = begin(**PEOPLE)
     step_until(run_id, "applying")
     corp.edit(userid, who, remark="newest", tags=[corp.state_ids("tag")[0]])
     with transaction() as session:
@@ -64,11 +66,11 @@ def test_an_edit_fetched_after_the_page_was_read_stays(corp, committed):
 
 
 def test_a_relation_found_missing_that_comes_back_before_it_is_ended_stays(corp, committed):
-    sync()
+    sync(**PEOPLE)
     (who, userid), *_ = sorted(relations(committed))
     corp.delete_contact(userid, who)
     with shifted(LATER):
-        run_id = begin()
+        run_id = begin(**PEOPLE)
         step_until(run_id, "applying")
         corp.add(userid, external_userid=who)
         with transaction():
@@ -78,13 +80,13 @@ def test_a_relation_found_missing_that_comes_back_before_it_is_ended_stays(corp,
 
 
 def test_a_customer_who_left_one_way_stays_so(corp, committed):
-    sync()
+    sync(**PEOPLE)
     (who, userid), *_ = sorted(relations(committed))
     corp.delete_follow(userid, who)
     with transaction():
         record_deletions([Deletion(userid, who, whole_seconds(), LostBy.CUSTOMER)])
     with shifted(LATER):
-        sync()
+        sync(**PEOPLE)
     assert relations(committed)[who, userid][1].status == "deleted_by_customer"
 
 
@@ -92,14 +94,14 @@ def test_a_half_relation_that_became_full_unheard_is_full_and_one_that_ended_unh
     corp, committed
 ):
     """WeCom shows nothing of half relations (84061), so that their end cannot be seen; see ADR 10."""
-    sync()
+    sync(**PEOPLE)
     (_, userid), *_ = sorted(relations(committed))
     full, ended = (p["external_userid"] for p in corp.add(userid, count=2))
     with transaction():
         record_adds([Add(userid, who, whole_seconds() - LATER, half=True) for who in (full, ended)])
     corp.delete_contact(userid, ended)
     with shifted(LATER):
-        sync()
+        sync(**PEOPLE)
     after = relations(committed)
     assert (after[full, userid][1].status, after[ended, userid][1].status) == ("active", "half")
 
@@ -107,7 +109,7 @@ def test_a_half_relation_that_became_full_unheard_is_full_and_one_that_ended_unh
 def test_several_workers_share_one_run(app, corp, committed):
     for userid in corp.state_ids("member"):
         corp.add(userid, count=320)
-    run_id = begin()
+    run_id = begin(**PEOPLE)
     barrier = Barrier(3)
 
     def work():

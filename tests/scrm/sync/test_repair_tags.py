@@ -12,11 +12,13 @@ from tags.service import Wish, assign
 from tests.scrm.sync.conftest import LATER, later_sync, living, relations, sync, truth
 from tests.scrm.wecom.conftest import carry_out
 
+PEOPLE = {"entities": ["staff", "tags", "customers"]}
+
 
 @pytest.fixture
 def differing(corp, committed):
     """One relation lost a tag at WeCom, another gained one there, and nobody heard of it: (lost, gained, tag ids)."""
-    sync()
+    sync(**PEOPLE)
     keys = sorted(relations(committed))
     tagged = next(key for key, row in sorted(living(committed).items()) if row[4])
     bare = next(key for key in keys if not living(committed)[key][4])
@@ -37,7 +39,7 @@ def states(committed, key):
 
 
 def test_by_default_wecoms_side_is_taken_over_and_nothing_is_sent(corp, committed, differing):
-    later_sync()
+    later_sync(**PEOPLE)
     assert living(committed) == truth(corp)
     with transaction():
         push_assignments.func()
@@ -46,7 +48,7 @@ def test_by_default_wecoms_side_is_taken_over_and_nothing_is_sent(corp, committe
 
 def test_repairing_wecoms_side_sends_what_we_hold(corp, committed, differing):
     tagged, bare, held, extra = differing
-    run = later_sync(repair_tags="wecom")
+    run = later_sync(**PEOPLE, repair_tags="wecom")
     assert states(committed, tagged) == dict.fromkeys(held, "pending_add")
     assert states(committed, bare) == {extra: "pending_remove"}
     assert run.counts["customer_tags"]["new"] == 1
@@ -60,7 +62,7 @@ def test_repairing_wecoms_side_sends_what_we_hold(corp, committed, differing):
 
 def test_reporting_only_changes_neither_side(corp, committed, differing):
     tagged, bare, held, _ = differing
-    run = later_sync(repair_tags="none")
+    run = later_sync(**PEOPLE, repair_tags="none")
     assert states(committed, tagged) == dict.fromkeys(held, "active")
     assert states(committed, bare) == {}
     assert run.counts["customer_tags"]["new"] == 1
@@ -68,17 +70,17 @@ def test_reporting_only_changes_neither_side(corp, committed, differing):
 
 
 def test_what_waits_to_be_told_to_wecom_is_neither_taken_back_nor_lost(corp, committed):
-    sync()
+    sync(**PEOPLE)
     key = next(key for key, row in sorted(living(committed).items()) if not row[4])
     tag = committed.scalars(select(Tag).where(Tag.wecom_id.is_not(None)).order_by(Tag.id)).first()
     with transaction():
         assign([Wish(relations(committed)[key][1].id, tag.id, "manual:op", add=True)])
-    later_sync()
+    later_sync(**PEOPLE)
     assert states(committed, key) == {tag.wecom_id: "pending_add"}
 
 
 def test_a_tag_made_at_wecom_after_the_list_was_read_is_remembered_and_found(corp, committed):
-    sync()
+    sync(**PEOPLE)
     key = min(relations(committed))
     made = corp.create_tags("晚到", ["新标签"])["tags"]["新标签"]
     corp.edit(key[1], key[0], tags=[made])
