@@ -111,7 +111,6 @@ class EntryWelcome(Model):
     accepted: Mapped[dict[str, Any] | None]
     accepted_at: Mapped[datetime | None]
     drift: Mapped[list[str] | None]  # parts in which WeCom's differs from ours, when it was last compared
-    checked_at: Mapped[datetime | None]
     effect_id: Mapped[int | None]
     error: Mapped[str | None]
     created_at: Mapped[CreatedAt]

@@ -217,7 +217,6 @@ class EntryWelcomeOut(EntryWelcomeFields):
     drift = fields.List(
         fields.String(), allow_none=True, metadata={"description": "parts that differ at WeCom"}
     )
-    checked_at = time_field(allow_none=True)
     effect_id = fields.Integer(allow_none=True)
     groups = fields.Integer(metadata={"description": "how many groups it is meant for"})
     waiting = fields.Integer(metadata={"description": "of these, how many nobody attached it to yet"})

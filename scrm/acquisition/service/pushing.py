@@ -20,8 +20,9 @@ from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.events import publish
 from scrm.staff.models import Staff
-from scrm.wecom.effects import Intent, plan
-from scrm.wecom.models import Effect, EffectState
+from scrm.wecom.desired import ended_calls, send_calls
+from scrm.wecom.effects import Intent
+from scrm.wecom.models import EffectState
 
 ADD, UPDATE, DELETE = "add_contact_way", "update_contact_way", "delete_contact_way"
 KINDS = (ADD, UPDATE, DELETE)
@@ -39,39 +40,18 @@ def push(codes: Sequence[ChannelCode]) -> None:
     free = [code for code in codes if not code.effect_id and code.status is not CodeState.MISSING]
     userids = _userids({id_ for code in free for id_ in code.on_duty})
     wanted = [(code, intent) for code in free if (intent := _intent(code, userids))]
-    for code, _ in wanted:
-        code.version += 1
-    planned = plan([intent for _, intent in wanted])
-    for code, intent in wanted:
-        code.effect_id = planned[intent.key]
-    session().flush()
+    send_calls(wanted)
 
 
 def settle(effect_ids: Sequence[int]) -> None:
     """Let codes know how their calls ended, and send what was changed meanwhile."""
-    columns = (
-        Effect.id, Effect.kind, Effect.state, Effect.payload, Effect.result, Effect.errcode, Effect.error, Effect.subject,
-        Effect.finished_at,
-    )  # fmt: skip
-    wanted = select(*columns).where(Effect.id.in_(effect_ids), Effect.subject.startswith(SUBJECT))
-    ended = {
-        int(row.subject.removeprefix(SUBJECT)): row for row in session().execute(wanted.order_by(Effect.id))
-    }
-    codes = session().scalars(
-        select(ChannelCode)
-        .where(ChannelCode.id.in_(ended))
-        .order_by(ChannelCode.id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    told = [code for code in codes if code.effect_id in {None, ended[code.id].id}]
-    for code in told:
-        code.effect_id = None
-        _learn(code, ended[code.id])
+    told = ended_calls(ChannelCode, SUBJECT, effect_ids)
+    for code, effect in told:
+        _learn(code, effect)
     session().flush()
-    note_duties([code for code in told if not code.error or code.accepted is None], utcnow())
-    alert([_refused(code, ended[code.id].id) for code in told if code.error])
-    push([code for code in told if not code.error or _still_there(code, ended[code.id])])
+    note_duties([code for code, _ in told if not code.error or code.accepted is None], utcnow())
+    alert([_refused(code, effect.id) for code, effect in told if code.error])
+    push([code for code, effect in told if not code.error or _still_there(code, effect)])
 
 
 def _still_there(code: ChannelCode, effect: Row[Any]) -> bool:

@@ -12,9 +12,10 @@ from scrm.acquisition_links.service.checks import reason_of
 from scrm.kernel.clock import from_epoch, utcnow
 from scrm.kernel.db import session
 from scrm.staff.models import Staff
-from scrm.wecom.effects import Intent, plan
+from scrm.wecom.desired import ended_calls, send_calls
+from scrm.wecom.effects import Intent
 from scrm.wecom.link_match import link_fields
-from scrm.wecom.models import Effect, EffectState
+from scrm.wecom.models import EffectState
 
 ADD, UPDATE, DELETE = "add_acquisition_link", "update_acquisition_link", "delete_acquisition_link"
 KINDS = (ADD, UPDATE, DELETE)
@@ -26,36 +27,15 @@ def push(links: Sequence[AcquisitionLink]) -> None:
     """Send WeCom what differs from what it holds, unless a call is already under way."""
     userids = userids_of({id_ for link in links for id_ in [*link.staff_ids, *link.priority_staff_ids]})
     wanted = [(link, intent) for link in links if not link.effect_id and (intent := _intent(link, userids))]
-    for link, _ in wanted:
-        link.version += 1
-    planned = plan([intent for _, intent in wanted])
-    for link, intent in wanted:
-        link.effect_id = planned[intent.key]
-    session().flush()
+    send_calls(wanted)
 
 
 def settle(effect_ids: Sequence[int]) -> None:
     """Let links know how their calls ended, and send what was changed meanwhile."""
-    columns = (
-        Effect.id, Effect.kind, Effect.state, Effect.payload, Effect.result, Effect.errcode, Effect.error,
-        Effect.subject, Effect.app,
-    )  # fmt: skip
-    wanted = select(*columns).where(Effect.id.in_(effect_ids), Effect.subject.startswith(SUBJECT))
-    ended = {
-        int(row.subject.removeprefix(SUBJECT)): row for row in session().execute(wanted.order_by(Effect.id))
-    }
-    links = session().scalars(
-        select(AcquisitionLink)
-        .where(AcquisitionLink.id.in_(ended))
-        .order_by(AcquisitionLink.id)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    )
-    told = [link for link in links if link.effect_id in {None, ended[link.id].id}]
-    for link in told:
-        link.effect_id = None
-        _learn(link, ended[link.id])
-    push([link for link in told if not link.error])
+    told = ended_calls(AcquisitionLink, SUBJECT, effect_ids)
+    for link, effect in told:
+        _learn(link, effect)
+    push([link for link, _ in told if not link.error])
 
 
 def userids_of(staff_ids: set[int]) -> dict[int, str]:

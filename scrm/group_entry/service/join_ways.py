@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row
 
 from scrm.group_entry.events import PicturesWanted
 from scrm.group_entry.models import EntryState, GroupCode
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.events import publish
-from scrm.wecom.effects import Intent, plan
-from scrm.wecom.models import Effect, EffectState
+from scrm.wecom.desired import ended_calls, send_calls
+from scrm.wecom.effects import Intent
+from scrm.wecom.models import EffectState
 
 if TYPE_CHECKING:
     from scrm.group_entry.service.rotation import Doors
@@ -33,36 +34,16 @@ ALWAYS = ("scene", "config_id", "state")  # in every call, but no difference to 
 def push(codes: Sequence[GroupCode], doors: Mapping[int, Doors]) -> None:
     """Send WeCom what differs from what it holds, unless a call is already under way."""
     wanted = [(c, intent) for c in codes if not c.effect_id and (intent := _intent(c, doors[c.id]))]
-    for code, _ in wanted:
-        code.version += 1
-    planned = plan([intent for _, intent in wanted])
-    for code, intent in wanted:
-        code.effect_id = planned[intent.key]
-    session().flush()
+    send_calls(wanted)
 
 
 def settle(effect_ids: Sequence[int]) -> list[int]:
     """Let codes know how their calls ended; returns those to be compared again: they may have changed meanwhile."""
-    columns = (
-        Effect.id, Effect.kind, Effect.state, Effect.payload, Effect.result, Effect.errcode, Effect.error, Effect.subject
-    )  # fmt: skip
-    wanted = select(*columns).where(Effect.id.in_(effect_ids), Effect.subject.startswith(SUBJECT))
-    ended = {
-        int(row.subject.removeprefix(SUBJECT)): row for row in session().execute(wanted.order_by(Effect.id))
-    }
-    codes = session().scalars(
-        select(GroupCode)
-        .where(GroupCode.id.in_(ended))
-        .order_by(GroupCode.id)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    )
-    told = [code for code in codes if code.effect_id in {None, ended[code.id].id}]
-    for code in told:
-        code.effect_id = None
-        _learn(code, ended[code.id])
+    told = ended_calls(GroupCode, SUBJECT, effect_ids)
+    for code, effect in told:
+        _learn(code, effect)
     session().flush()
-    return [code.id for code in told if not code.error]
+    return [code.id for code, _ in told if not code.error]
 
 
 def _learn(code: GroupCode, effect: Row[Any]) -> None:

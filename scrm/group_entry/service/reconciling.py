@@ -84,7 +84,7 @@ def apply_templates_seen(seen: Sequence[Json], missing: Sequence[str], asked_at:
     changed = gone = 0
     for welcome in welcomes:
         if welcome.template_id in shown:
-            changed += _compare_template(welcome, shown[welcome.template_id], asked_at)
+            changed += _compare_template(welcome, shown[welcome.template_id])
         else:
             gone += 1
             welcome.template_id = welcome.accepted = welcome.drift = None
@@ -162,8 +162,7 @@ def _plain(way: Mapping[str, Any]) -> Json:
     }
 
 
-def _compare_template(welcome: EntryWelcome, shown: Json, asked_at: datetime) -> bool:
-    welcome.checked_at = asked_at
+def _compare_template(welcome: EntryWelcome, shown: Json) -> bool:
     differences = template_differences(shown, body_of(welcome)) or None
     changed = differences != welcome.drift
     welcome.drift = differences

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row
 
 from scrm.group_entry.models import EntryState, EntryWelcome
 from scrm.kernel.clock import utcnow
-from scrm.kernel.db import session
-from scrm.wecom.effects import Intent, plan
-from scrm.wecom.models import Effect, EffectState
+from scrm.wecom.desired import ended_calls, send_calls
+from scrm.wecom.effects import Intent
+from scrm.wecom.models import EffectState
 
 ADD, EDIT, DELETE = "add_welcome_template", "edit_welcome_template", "delete_welcome_template"
 KINDS = (ADD, EDIT, DELETE)
@@ -23,34 +23,14 @@ UNSEEN = "confirmed by hand; its template_id is unknown, so it cannot be managed
 def push(welcomes: Sequence[EntryWelcome]) -> None:
     """Send WeCom what differs from what it holds, unless a call is already under way."""
     wanted = [(one, intent) for one in welcomes if not one.effect_id and (intent := _intent(one))]
-    for welcome, _ in wanted:
-        welcome.version += 1
-    planned = plan([intent for _, intent in wanted])
-    for welcome, intent in wanted:
-        welcome.effect_id = planned[intent.key]
-    session().flush()
+    send_calls(wanted)
 
 
 def settle(effect_ids: Sequence[int]) -> list[int]:
     """Let templates know how their calls ended, and send what was changed meanwhile; returns those made just now."""
-    columns = (
-        Effect.id, Effect.kind, Effect.state, Effect.payload, Effect.result, Effect.errcode, Effect.error,
-        Effect.subject, Effect.app,
-    )  # fmt: skip
-    wanted = select(*columns).where(Effect.id.in_(effect_ids), Effect.subject.startswith(SUBJECT))
-    ended = {
-        int(row.subject.removeprefix(SUBJECT)): row for row in session().execute(wanted.order_by(Effect.id))
-    }
-    welcomes = session().scalars(
-        select(EntryWelcome)
-        .where(EntryWelcome.id.in_(ended))
-        .order_by(EntryWelcome.id)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    )
-    told = [one for one in welcomes if one.effect_id in {None, ended[one.id].id}]
-    made = [one.id for one in told if _learn(one, ended[one.id])]
-    push([one for one in told if not one.error])
+    told = ended_calls(EntryWelcome, SUBJECT, effect_ids)
+    made = [welcome.id for welcome, effect in told if _learn(welcome, effect)]
+    push([welcome for welcome, _ in told if not welcome.error])
     return made
 
 
@@ -67,7 +47,6 @@ def body_of(welcome: EntryWelcome) -> dict[str, Any]:
 
 def _learn(welcome: EntryWelcome, effect: Row[Any]) -> bool:
     """Take over how a call ended; whether the template became usable by it."""
-    welcome.effect_id = None
     if effect.state is not EffectState.CONFIRMED:
         _fail(welcome, effect, effect.error or effect.state.value)
         return False

@@ -86,7 +86,6 @@ def upgrade():
     sa.Column('accepted', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
     sa.Column('accepted_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('drift', sa.ARRAY(sa.Text()), nullable=True),
-    sa.Column('checked_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('effect_id', sa.BigInteger(), nullable=True),
     sa.Column('error', sa.Text(), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
