@@ -24,6 +24,7 @@ DOMAIN = (
     "media", "staff", "alerts", "customers", "groups", "conversations", "portraits", "acquisition", "acquisition_links",
     "group_entry", "losses", "transfers", "broadcasts", "sync",
     "people", "behaviour", "commerce", "value", "portraits/traits",
+    "audiences", "imports", "webhooks",
 )  # fmt: skip
 FILE_LINES, TEST_LINES, FUNCTION_LINES = 400, 600, 60
 
