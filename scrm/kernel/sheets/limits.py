@@ -1,0 +1,27 @@
+"""How large a table may be that we read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MEGABYTE = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a file may hold; a file that holds more is refused before it is unpacked in memory.
+
+    :param rows: with the header; a sheet of Excel has 1,048,576 at most
+    :param columns: of the widest row
+    :param cells: rows times columns of a sheet of an XLSX file: the library that reads it keeps the whole rectangle,
+        about 32 bytes a cell beside the texts
+    :param unpacked: bytes of everything inside an XLSX file, which is a ZIP archive
+    """
+
+    rows: int = 1_048_576
+    columns: int = 200
+    cells: int = 30_000_000
+    unpacked: int = 1024 * MEGABYTE
+
+
+LIMITS = Limits()
