@@ -1,0 +1,81 @@
+"""A tree as set algebra over small leaves holds for the customers for whom the tree itself holds."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from scrm.customers.models import Customer
+from scrm.customers.queries import visible
+from scrm.kernel.permissions import Scope
+from tags.models import Tag
+from tags.rules.compiler import compile_condition
+from tags.sets.service.counting import count_tree, members_of_tree, tag_sets
+from tags.sets.service.normal_form import set_tree
+from tests.tags.condition_trees import trees
+from tests.tags.condition_worlds import forget, worlds, write, write_catalogue
+from tests.tags.test_condition_truth import examples
+
+scopes = st.sampled_from([Scope.all(), Scope.of_staff(1), Scope.of_staff(2, 3), Scope.of_staff()])
+
+
+def told_by_sql(session, tree, scope):
+    return set(session.scalars(select(Customer.id).where(compile_condition(tree), visible(scope))))
+
+
+@examples(60)
+@given(world=worlds, asked=st.lists(trees, min_size=3, max_size=5), scope=scopes)
+def test_sets_say_what_the_compiler_says(session, world, asked, scope):
+    if not session.scalar(select(Tag.id).limit(1)):
+        write_catalogue(session)
+    forget(session)
+    write(session, world)
+    for tree in asked:
+        expected = told_by_sql(session, tree, scope)
+        assert set(members_of_tree(tree, scope).ids) == expected, tree
+        assert count_tree(tree, scope).count == len(expected)
+
+
+def keys(tree):
+    return sorted(set(set_tree(tree).keys()))
+
+
+def test_leaves_with_several_values_share_the_sets_of_single_ones():
+    one = {"kind": "has_tag", "tag_ids": [1]}
+    assert keys({"kind": "has_tag", "tag_ids": [2, 1], "match": "all"}) == keys(
+        {"any": [{**one, "match": "none"}, {"kind": "has_tag", "tag_ids": [2]}]}
+    )
+    way = {"kind": "follow", "add_ways": [1, 3], "staff_ids": [5, 6]}
+    assert len(keys(way)) == 4, "one for each pair, because both must hold of the same relation"
+    gender = {"kind": "field", "field": "customer.gender", "op": "any_of", "values": [1, 2]}
+    assert keys({**gender, "values": [2]}) == keys(
+        {"kind": "field", "field": "customer.gender", "op": "equals", "value": 2}
+    )
+    assert keys({"kind": "field_equals", "field": "customer.name", "value": ""}) == keys(
+        {"kind": "field", "field": "customer.name", "op": "is_present"}
+    )
+
+
+def test_a_leaf_of_many_combinations_is_asked_as_a_whole():
+    many = {"kind": "follow", "add_ways": list(range(20)), "staff_ids": list(range(1, 20))}
+    assert len(keys(many)) == 1
+
+
+def test_customers_per_tag_are_those_of_the_scope(session):
+    from tests.tags.conftest import make_world
+
+    world = make_world()
+    anna, bert = world.staff(), world.staff()
+    gold, silver = world.tag(), world.tag()
+    first, second = world.followed(anna), world.followed(bert)
+    from tests.tags.sets.holding import hold
+
+    hold(first, gold)
+    hold(second, gold)
+    hold(second, silver)
+    assert {tag: set(bits) for tag, bits in tag_sets(Scope.all()).items()} == {
+        gold.id: {first.customer_id, second.customer_id},
+        silver.id: {second.customer_id},
+    }
+    assert {tag: set(bits) for tag, bits in tag_sets(Scope.of_staff(anna.id)).items()} == {
+        gold.id: {first.customer_id}
+    }
