@@ -4,6 +4,7 @@ PY := .venv/bin/python
 SCRM := .venv/bin/scrm
 LOCK := config/requirements.lock
 STAMP := .venv/.installed
+RIVALS := .venv/.rivals-installed
 .DEFAULT_GOAL := help
 .PHONY: help run demo test test-quick check bench fmt migrate lock clean
 
@@ -15,6 +16,11 @@ $(STAMP): $(LOCK) pyproject.toml
 	@echo "installing into .venv (about a minute the first time)"
 	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
 	@PYTHONWARNINGS=ignore .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(RIVALS): config/bench.lock $(STAMP)
+	@echo "installing what the bench compares with into .venv (DuckDB, chDB: 0.9 GB)"
+	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r config/bench.lock
 	@touch $@
 
 run: $(STAMP)  ## everything on this machine: stores, web, workers, clock and the sandbox WeCom
@@ -35,7 +41,7 @@ check: $(STAMP)  ## format, lint, types, layers, size of files
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 
-bench: $(STAMP)  ## measurements with a baseline in the same run; ONLY=<name> runs one
+bench: $(STAMP) $(if $(filter-out conditions,$(ONLY)),,$(RIVALS))  ## measurements with a baseline in the same run; ONLY=<name> runs one
 	@$(PY) -m tests.bench $(if $(ONLY),--only $(ONLY))
 
 fmt: $(STAMP)  ## format and mend what a tool can mend
@@ -44,8 +50,11 @@ fmt: $(STAMP)  ## format and mend what a tool can mend
 migrate: $(STAMP)  ## bring the database up to date
 	@$(SCRM) migrate
 
-lock: $(STAMP)  ## renew the lock file (hashes, no addresses)
-	@.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --prerelease if-necessary-or-explicit --extra dev --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o $(LOCK) pyproject.toml
+COMPILE := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+
+lock: $(STAMP)  ## renew the lock files (hashes, no addresses)
+	@$(COMPILE) --prerelease if-necessary-or-explicit --extra dev -o $(LOCK) pyproject.toml
+	@$(COMPILE) -c $(LOCK) -o config/bench.lock config/bench.in
 
 clean:  ## remove what running leaves behind (the embedded stores too)
 	@rm -rf var .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -46,6 +46,7 @@ class Stack:
     :param environment: further ``SCRM_*`` variables for all of them
     :param durable: keep PostgreSQL's fsync on (benchmarks)
     :param limits: limits of the sandbox, such as ``{"rate_limits_on": False}``
+    :param postgres: a database that is there already and stays afterwards
     """
 
     def __init__(
@@ -55,9 +56,10 @@ class Stack:
         environment: dict[str, str] | None = None,
         durable: bool = False,
         limits: dict[str, Any] | None = None,
+        postgres: Postgres | None = None,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="scrm-stack-"))
-        self.postgres = Postgres(self.folder / "pg", durable=durable)
+        self.postgres = postgres or Postgres(self.folder / "pg", durable=durable)
         self.valkey = Valkey(self.folder / "valkey", durable=durable)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"

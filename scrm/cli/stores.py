@@ -34,7 +34,6 @@ START_SECONDS = 30.0
 POSTGRES_SETTINGS = {
     "listen_addresses": "",
     "max_connections": "200",
-    "shared_buffers": "256MB",
     "wal_compression": "on",
     "max_wal_size": "2GB",
     "random_page_cost": "1.1",
@@ -94,10 +93,12 @@ class Postgres:
     """An embedded PostgreSQL under ``folder``.
 
     :param durable: off only for throw-away stores of tests and the demo
+    :param shared_buffers: memory that its processes share; more pays for millions of rows
     """
 
     folder: Path
     durable: bool = True
+    shared_buffers: str = "256MB"
 
     @property
     def data(self) -> Path:
@@ -136,7 +137,11 @@ class Postgres:
 
     def command(self) -> list[str]:
         """What to run in the foreground."""
-        settings = {**POSTGRES_SETTINGS, "unix_socket_directories": str(_socket_dir(self.folder))}
+        settings = {
+            **POSTGRES_SETTINGS,
+            "shared_buffers": self.shared_buffers,
+            "unix_socket_directories": str(_socket_dir(self.folder)),
+        }
         if not self.durable:
             settings |= {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
         flags = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]

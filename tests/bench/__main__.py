@@ -10,7 +10,19 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-NAMES = ("intake", "drain", "welcome", "plan", "portrait", "priority", "sync", "ingest", "rules", "value")
+NAMES = (
+    "intake",
+    "drain",
+    "welcome",
+    "plan",
+    "portrait",
+    "priority",
+    "sync",
+    "ingest",
+    "rules",
+    "value",
+    "conditions",
+)
 KEYS = ("name", "value", "unit", "baseline", "ratio", "target", "pass")
 
 

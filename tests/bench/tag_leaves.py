@@ -1,7 +1,5 @@
 """Three ways of asking PostgreSQL about tags, side by side: EXISTS, IN, and set operations (docs/conditions.md)."""
 
-# ruff: noqa: S608  # statements of constants, on a throw-away database
-
 import statistics
 import tempfile
 import time
