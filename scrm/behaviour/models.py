@@ -87,6 +87,6 @@ class EventDay(Model):
     __tablename__ = "event_days"
 
     type_id: Mapped[int] = mapped_column(primary_key=True)
-    person_id: Mapped[int] = mapped_column(primary_key=True, index=True)
+    person_id: Mapped[int] = mapped_column(primary_key=True)
     day: Mapped[date] = mapped_column(primary_key=True)
     count: Mapped[int]

@@ -138,6 +138,21 @@ class Shape:
         if type(given) is not dict:
             raise RowProblem({"": "must be an object"})
         found: dict[str, Any] = {}
+        checkers = self.fields
+        try:  # nearly every row is right: what is wrong with one is found out by checking it again
+            for name, value in given.items():
+                check = checkers[name]
+                if value is not None:
+                    found[name] = check(value)
+            if all(name in found for name in self.required):
+                return found
+        except (KeyError, ValueError, RowProblem):
+            pass
+        return self._explained(given)
+
+    def _explained(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The same for an object with unknown fields or problems: all of them are named."""
+        found: dict[str, Any] = {}
         problems: dict[str, str] = {}
         for name, value in given.items():
             try:

@@ -20,7 +20,10 @@ def recount_days(person_ids: Sequence[int]) -> None:
     session().execute(_COUNT, {"people": people, "zone": settings().corp.timezone})
 
 
-_DROP = text("DELETE FROM event_days WHERE person_id = ANY(CAST(:people AS bigint[]))")
+_DROP = text("""
+DELETE FROM event_days WHERE type_id = ANY(ARRAY(SELECT id FROM event_types))
+  AND person_id = ANY(CAST(:people AS bigint[]))
+""")  # types named, so that the primary key serves: an index on persons alone would cost every event that comes in
 _COUNT = text("""
 INSERT INTO event_days (type_id, person_id, day, count)
 SELECT e.type_id, e.person_id, CAST(timezone(:zone, e.at) AS date) AS day, count(*)

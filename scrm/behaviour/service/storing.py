@@ -108,7 +108,7 @@ _STORE = text(f"""
 WITH {_GIVEN},
 taken AS (
   INSERT INTO event_keys (source, source_id, event_id, at)
-  SELECT :source, source_id, nextval(pg_get_serial_sequence('behaviour_events', 'id')), at
+  SELECT :source, source_id, nextval('behaviour_events_id_seq'), at
   FROM given ORDER BY source_id
   ON CONFLICT DO NOTHING RETURNING source_id, event_id),
 fresh AS MATERIALIZED (SELECT g.*, t.event_id FROM taken t JOIN given g USING (source_id)),
@@ -152,8 +152,8 @@ def _change(source: str, known: Mapping[str, Row], before: Sequence[Any]) -> Non
         rows = _json(known[old["source_id"]] for old in olds)
         values = {"source": source, "rows": rows, "olds": orjson.dumps(olds).decode()}
         session().execute(_CHANGE, values | {"zone": settings().corp.timezone})
-        persons = sorted({old["old_person_id"] for old in olds})
-        session().execute(_DROP_EMPTY, {"persons": persons})
+        emptied = {name: sorted({old[f"old_{name}_id"] for old in olds}) for name in ("person", "type")}
+        session().execute(_DROP_EMPTY, emptied)
 
 
 _CHANGE = text(f"""
@@ -175,7 +175,10 @@ INSERT INTO event_days AS d (type_id, person_id, day, count)
 SELECT type_id, person_id, day, sum(step) FROM steps GROUP BY 1, 2, 3 HAVING sum(step) <> 0 ORDER BY 1, 2, 3
 ON CONFLICT (type_id, person_id, day) DO UPDATE SET count = d.count + excluded.count
 """)  # noqa: S608  # constants
-_DROP_EMPTY = text("DELETE FROM event_days WHERE person_id = ANY(CAST(:persons AS bigint[])) AND count <= 0")
+_DROP_EMPTY = text("""
+DELETE FROM event_days WHERE type_id = ANY(CAST(:type AS bigint[])) AND person_id = ANY(CAST(:person AS bigint[]))
+  AND count <= 0
+""")
 
 
 def _tell(new: Sequence[Stored], changed: Sequence[Stored], before: Sequence[Any]) -> None:

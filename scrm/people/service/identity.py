@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
 from enum import StrEnum
 from fnmatch import translate
 from functools import lru_cache
+from typing import NamedTuple, Self
 
 import phonenumbers
 from marshmallow import ValidationError
@@ -41,9 +42,13 @@ SHAREABLE = frozenset({IdentityKind.PHONE, IdentityKind.EMAIL, IdentityKind.CARD
 """Kinds that families and shops share: a value that too many claim identifies nobody."""
 
 
-@dataclass(frozen=True, order=True)
-class Identity:
-    """One identifying value, normalised when it is made.
+class _Pair(NamedTuple):
+    kind: str
+    value: str
+
+
+class Identity(_Pair):
+    """One identifying value, normalised when it is made. A tuple: batches hash and compare thousands.
 
     :param kind: a kind of :class:`IdentityKind`, or ``openid:<appid>``
     :param value: phones become E.164 (``people.region`` without a country code), e-mail domains small letters, all
@@ -51,23 +56,19 @@ class Identity:
     :raises InvalidInput: an unknown kind, or a value that cannot be of this kind
     """
 
-    kind: str
-    value: str
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        if not is_kind(self.kind):
+    def __new__(cls, kind: str, value: str) -> Self:
+        """Check and normalise."""
+        if not is_kind(kind):
             kinds = ", ".join(IdentityKind)
             raise InvalidInput.field("kind", f"must be one of {kinds}, openid:<appid>")
-        value = str(self.value).strip()
-        if problem := text_problem(value):
-            raise InvalidInput.field(self.kind, problem)
-        if not 1 <= len(value) <= MOST_CHARS:
-            raise InvalidInput.field(self.kind, f"must be 1 to {MOST_CHARS} characters")
-        if self.kind == IdentityKind.PHONE:
-            value = normal_phone(value, settings().people.region)
-        elif self.kind == IdentityKind.EMAIL:
-            value = normal_email(value)
-        object.__setattr__(self, "value", value)
+        return super().__new__(cls, kind, _normal(kind, str(value).strip()))
+
+    @classmethod
+    def stored(cls, kind: str, value: str) -> Self:
+        """One read from the database, where it was written in its normal form."""
+        return super().__new__(cls, kind, value)
 
     @property
     def identifies(self) -> bool:
@@ -75,13 +76,30 @@ class Identity:
 
         Values that too many persons claimed are known to the database only (``resolve`` leaves them out too).
         """
-        if self.kind == IdentityKind.EXTERNAL_USERID:
-            return True  # WeCom's own, nobody types it
-        return _identifies(self.kind, self.value, settings().people.blocked)
+        return bool(identifying([self]))
 
 
-def _identifies(kind: str, value: str, blocked: tuple[str, ...]) -> bool:
-    return not is_placeholder(kind, value) and not _pattern(blocked).match(f"{kind}:{value}".casefold())
+def identifying(keys: Iterable[Identity]) -> list[Identity]:
+    """Those of ``keys`` that may identify anybody, in their order (:attr:`Identity.identifies`)."""
+    blocked = _pattern(settings().people.blocked).match
+    return [
+        key
+        for key in keys
+        if key.kind == IdentityKind.EXTERNAL_USERID  # WeCom's own, nobody types it
+        or not (is_placeholder(key.kind, key.value) or blocked(f"{key.kind}:{key.value}".casefold()))
+    ]
+
+
+def _normal(kind: str, value: str) -> str:
+    if problem := text_problem(value):
+        raise InvalidInput.field(kind, problem)
+    if not 1 <= len(value) <= MOST_CHARS:
+        raise InvalidInput.field(kind, f"must be 1 to {MOST_CHARS} characters")
+    if kind == IdentityKind.PHONE:
+        return normal_phone(value, settings().people.region)
+    if kind == IdentityKind.EMAIL:
+        return normal_email(value)
+    return value
 
 
 @lru_cache(maxsize=8)
@@ -140,4 +158,4 @@ def is_placeholder(kind: str, value: str) -> bool:
     if kind == IdentityKind.EMAIL:
         return False
     tail = value[-8:] if kind == IdentityKind.PHONE else value
-    return len(tail) > 1 and len(set(tail)) == 1
+    return len(tail) > 1 and tail.count(tail[0]) == len(tail)

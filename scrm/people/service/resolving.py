@@ -8,7 +8,7 @@ the unique key of ``identities`` lets one of them make the person, and the other
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -19,7 +19,7 @@ from scrm.kernel.events import publish
 from scrm.people.events import PeopleFound
 from scrm.people.models import PersonIdentity
 from scrm.people.service.deciding import Batch, Known
-from scrm.people.service.identity import Identity
+from scrm.people.service.identity import Identity, identifying
 from scrm.people.service.noting import note_claims, note_matches
 
 MOST_ROUNDS = 10
@@ -40,8 +40,9 @@ def resolve(keys: Sequence[Sequence[Identity]], source: str) -> list[int | None]
     :param source: who says so, such as ``mall``; kept with each new identity
     :returns: person ids in the order of ``keys``; None where nothing of a record identifies anybody
     """
-    records = [sorted({key for key in record if key.identifies}) for record in keys]
-    if not any(records):
+    usable = frozenset(identifying({key for record in keys for key in record}))
+    records = [sorted(usable.intersection(record)) for record in keys]
+    if not usable:
         return [None] * len(records)
     for _ in range(MOST_ROUNDS):
         try:
@@ -54,14 +55,32 @@ def resolve(keys: Sequence[Sequence[Identity]], source: str) -> list[int | None]
 
 def _resolve(records: Sequence[Sequence[Identity]], source: str) -> list[int | None]:
     blocked, owners = _look_up({key for record in records for key in record})
-    usable = [[key for key in record if key not in blocked] for record in records]
+    usable = [[key for key in record if key not in blocked] for record in records] if blocked else records
+    _lock({owner.person_id for owner in owners.values()})
+    settled = [_only_owner(record, owners) for record in usable]
+    if None not in settled:
+        return settled
+    doubtful_records = [record for record, person in zip(usable, settled, strict=True) if person is None]
+    places = iter(_place(doubtful_records, owners, source))
+    return [next(places) if person is None else person for person in settled]
+
+
+def _only_owner(record: Sequence[Identity], owners: Mapping[Identity, Known]) -> int | None:
+    """The person whose all identities of a record are: nothing to decide and nothing to add. Else None."""
+    persons = {owners[key].person_id if key in owners else None for key in record}
+    return persons.pop() if len(persons) == 1 else None
+
+
+def _place(
+    usable: Sequence[Sequence[Identity]], owners: dict[Identity, Known], source: str
+) -> list[int | None]:
+    """The persons of records that name somebody new, nobody, or several; what they add is written."""
     batch = Batch(owners, source)
     doubtful = batch.persons_to_weigh(usable)
     if doubtful:
         batch.known = identities_of(doubtful)
     places = [batch.place(record) for record in usable]
     made = _make_people(batch.new_people)
-    _lock({owner.person_id for owner in owners.values()})
     _write_identities(batch, made)
     note_claims([(key, made.get(p, p), source) for key, p in batch.claims])
     note_matches([match.with_ids(made) for match in batch.matches])
@@ -72,29 +91,25 @@ def _resolve(records: Sequence[Sequence[Identity]], source: str) -> list[int | N
 
 def _look_up(keys: Iterable[Identity]) -> tuple[set[Identity], dict[Identity, Known]]:
     """(those that identify nobody any more, whose the others are)."""
-    rows = session().execute(_LOOK_UP, {"rows": identity_rows(sorted(keys))}).all()
-    known = {(row.kind, row.value): row for row in rows}
+    rows = orjson.dumps([{"kind": kind, "value": value} for kind, value in keys]).decode()
     blocked, owners = set(), {}
-    for key in keys:
-        row = known.get((key.kind, key.value))
-        if row is not None and row.blocked:
+    for kind, value, id_, person_id in session().execute(_LOOK_UP, {"rows": rows}):
+        key = Identity.stored(kind, value)
+        if id_ is None:
             blocked.add(key)
-        elif row is not None:
-            owners[key] = Known(row.id, row.person_id)
+        else:
+            owners[key] = Known(id_, person_id)
+    for key in blocked:
+        owners.pop(key, None)
     return blocked, owners
 
 
 _GIVEN = "jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(kind text, value text)"
 _LOOK_UP = text(f"""
-SELECT r.kind, r.value, i.id, i.person_id, false AS blocked FROM {_GIVEN} JOIN identities i USING (kind, value)
+SELECT r.kind, r.value, i.id, i.person_id FROM {_GIVEN} JOIN identities i USING (kind, value)
 UNION ALL
-SELECT r.kind, r.value, NULL, NULL, true FROM {_GIVEN} JOIN blocked_values b USING (kind, value)
+SELECT r.kind, r.value, NULL, NULL FROM {_GIVEN} JOIN blocked_values b USING (kind, value)
 """)  # noqa: S608  # a constant
-
-
-def identity_rows(keys: Iterable[Identity]) -> str:
-    """JSON rows with ``kind`` and ``value``."""
-    return orjson.dumps([{"kind": key.kind, "value": key.value} for key in keys]).decode()
 
 
 def person_with(key: Identity) -> int | None:
@@ -115,16 +130,8 @@ def identities_of(person_ids: Iterable[int]) -> dict[int, list[Identity]]:
         {"ids": sorted(person_ids)},
     )
     for row in rows:
-        found.setdefault(row.person_id, []).append(stored_identity(row.kind, row.value))
+        found.setdefault(row.person_id, []).append(Identity.stored(row.kind, row.value))
     return found
-
-
-def stored_identity(kind: str, value: str) -> Identity:
-    """An identity read from the database, where it was written in its normal form."""
-    key = object.__new__(Identity)
-    object.__setattr__(key, "kind", kind)
-    object.__setattr__(key, "value", value)
-    return key
 
 
 def _make_people(placeholders: Sequence[int]) -> dict[int, int]:

@@ -13,8 +13,8 @@ from scrm.portraits.traits.service.computing import ORDERS, Wanted, want, want_b
 
 
 def _want(pairs: Iterable[Wanted]) -> None:
-    want(list(pairs))
-    jobs.compute_wanted.wake()
+    if want(pairs):
+        jobs.compute_wanted.wake()
 
 
 @subscribe(BehaviourStored)
@@ -33,8 +33,8 @@ def on_orders(events: Sequence[OrdersChanged]) -> None:
 @subscribe(ProductsChanged)
 def on_products(events: Sequence[ProductsChanged]) -> None:
     """Products belong to other categories or brands."""
-    want_buyers([id_ for event in events for id_ in event.product_ids])
-    jobs.compute_wanted.wake()
+    if want_buyers([id_ for event in events for id_ in event.product_ids]):
+        jobs.compute_wanted.wake()
 
 
 @subscribe(PeopleMerged)

@@ -14,8 +14,8 @@ depends_on = None
 
 
 def upgrade():
-    pass
+    op.drop_index('ix_event_days_person_id', table_name='event_days')
 
 
 def downgrade():
-    pass
+    op.create_index('ix_event_days_person_id', 'event_days', ['person_id'])

@@ -6,10 +6,11 @@ a run over everybody, which began before, from writing over what is newer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, time, timedelta
 from typing import Any
 
+import orjson
 from sqlalchemy import exists, select, text
 
 from scrm.behaviour.models import EventType
@@ -17,28 +18,45 @@ from scrm.kernel.clock import in_zone, utcnow
 from scrm.kernel.db import session
 from scrm.kernel.errors import InvalidInput
 from scrm.kernel.events import publish
-from scrm.kernel.locks import hold_in_transaction
+from scrm.kernel.locks import hold_in_transaction, share_in_transaction
 from scrm.kernel.settings import settings
 from scrm.portraits.events import TraitsChanged
 from scrm.portraits.models import Trait, TraitWanted
 from scrm.portraits.traits.service.definition import Compiled, compile_definition
 
 LOCK = "traits"
+DEFINING = "traits.definitions"  # shared by whoever changes rows, held alone by whoever changes a definition
 ORDERS = 0
 TOLD = 10_000  # persons of one event
 Wanted = tuple[int, int | None]
 """(person, event type; ORDERS, or None for anything)"""
 
 
-def want(pairs: Sequence[Wanted]) -> None:
-    """Put persons on the to-do list."""
-    people, types = ([pair[n] for pair in pairs] for n in (0, 1))
-    session().execute(_WANT, {"people": people, "types": types})
+def want(pairs: Iterable[Wanted]) -> bool:
+    """Put persons on the to-do list, as far as traits read what changed; says whether there were any."""
+    read = _types_read()
+    people: dict[int | None, set[int]] = {}
+    for person_id, type_id in pairs:
+        if type_id in read or (type_id is None and read):
+            people.setdefault(type_id, set()).add(person_id)
+    rows = [{"type_id": type_id, "people": sorted(found)} for type_id, found in people.items()]
+    if rows:
+        session().execute(_WANT, {"rows": orjson.dumps(rows).decode()})
+    return bool(rows)
 
 
-def want_buyers(product_ids: Sequence[int]) -> None:
+def want_buyers(product_ids: Sequence[int]) -> bool:
     """Put everybody on the list who ordered these products: their category or brand may have changed."""
+    if ORDERS not in _types_read():
+        return False
     session().execute(_WANT_BUYERS, {"ids": sorted(product_ids)})
+    return True
+
+
+def _types_read() -> set[int]:
+    """Types of events that traits read, and ORDERS; nobody defines a trait before this transaction ends."""
+    share_in_transaction(DEFINING)
+    return set(session().scalars(_READ))
 
 
 def wanted() -> bool:
@@ -139,9 +157,14 @@ gone AS (
 SELECT person_id FROM differing UNION ALL SELECT person_id FROM gone
 """
 _WANT = text("""
-INSERT INTO trait_wanted (person_id, type_id) SELECT DISTINCT * FROM unnest(CAST(:people AS bigint[]),
-  CAST(:types AS bigint[]))
+INSERT INTO trait_wanted (person_id, type_id)
+SELECT CAST(p AS bigint), r.type_id FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(type_id bigint, people jsonb)
+CROSS JOIN LATERAL jsonb_array_elements(r.people) p
 """)
+_READ = text(f"""
+SELECT y.id FROM traits t JOIN event_types y ON y.key = t.definition->>'event_type'
+UNION SELECT {ORDERS} FROM traits WHERE definition->>'source' = 'order_lines'
+""")  # noqa: S608  # a constant
 _WANT_BUYERS = text(f"""
 INSERT INTO trait_wanted (person_id, type_id) SELECT DISTINCT o.person_id, {ORDERS}
 FROM order_lines l JOIN orders o ON o.id = l.order_id

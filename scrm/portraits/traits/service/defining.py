@@ -10,7 +10,9 @@ from scrm.behaviour.models import EventType
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.errors import Conflict, InvalidInput
+from scrm.kernel.locks import hold_in_transaction
 from scrm.portraits.models import Trait
+from scrm.portraits.traits.service.computing import DEFINING
 from scrm.portraits.traits.service.definition import compile_definition
 
 
@@ -24,6 +26,7 @@ def define(key: str, names: tuple[str, str], definition: dict[str, Any]) -> Trai
     _check(definition)
     if session().scalar(select(Trait.id).where(Trait.key == key)) is not None:
         raise Conflict(f"there is a trait {key} already; change it, or take another key")
+    hold_in_transaction(DEFINING)
     trait = Trait(key=key, name_zh=names[0], name_en=names[1], definition=definition, changed_at=utcnow())
     session().add(trait)
     session().flush()
@@ -34,6 +37,7 @@ def change(trait: Trait, changes: dict[str, Any]) -> None:
     """Change names or definition; raises InvalidInput as :func:`define`."""
     if "definition" in changes and changes["definition"] != trait.definition:
         _check(changes["definition"])
+        hold_in_transaction(DEFINING)
         trait.changed_at = utcnow()
     for name, value in changes.items():
         setattr(trait, name, value)
