@@ -1,6 +1,7 @@
 """What a leaf of a condition is, and which kinds there are.
 
-A kind is one module in ``tags/rules/conditions/`` with a constant ``LEAF``; putting the file there registers it.
+A kind is one module in ``tags/rules/conditions/`` with a constant ``LEAF``; putting the file there registers it. A package
+further up contributes one through :mod:`tags.rules.registry`.
 """
 
 from __future__ import annotations
@@ -59,12 +60,15 @@ class Leaf:
     variants: Callable[[], list[dict[str, Any]]] | None = None
 
 
+CONTRIBUTED: dict[str, Leaf] = {}  # by packages further up, see tags.rules.registry
+
+
 @lru_cache(maxsize=1)
 def leaves() -> dict[str, Leaf]:
     """Every kind of leaf by its name."""
     names = sorted(found.name for found in pkgutil.iter_modules(conditions.__path__))
     found = [importlib.import_module(f"{conditions.__name__}.{name}").LEAF for name in names]
-    return {leaf.kind: leaf for leaf in found}
+    return {leaf.kind: leaf for leaf in found} | CONTRIBUTED
 
 
 def reads_always(*facts: str) -> Callable[[Args], set[str]]:

@@ -45,6 +45,7 @@ CALLED = {
     "event_types": Called("event type", "name_zh", "name_en"),
     "products": Called("product"),
     "traits": Called("trait", "name_zh", "name_en"),
+    "audiences": Called("audience", deletable=True),
 }
 
 

@@ -16,7 +16,7 @@ from scrm.kernel.clock import utcnow
 from scrm.people.models import CustomField, PersonField
 from scrm.staff.models import Department, StaffDepartment
 from tags.models import AssignmentState, TagAssignment, TagSource
-from tests.tags import cases_of_people
+from tests.tags import cases_of_audiences, cases_of_people
 from tests.tags.cases_of_people import person_of
 from tests.tags.conftest import add, numbers
 
@@ -432,5 +432,5 @@ WRONG = {
               (f("person.name", "gt", 3), "op"), (f("person.gender", "any_of", values=["female", "f"]), "values.1")],
 }  # fmt: skip
 
-CASES |= cases_of_people.CASES
-WRONG |= cases_of_people.WRONG
+CASES |= cases_of_people.CASES | cases_of_audiences.CASES
+WRONG |= cases_of_people.WRONG | cases_of_audiences.WRONG

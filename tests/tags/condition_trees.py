@@ -177,6 +177,7 @@ tags = st.one_of(
 )
 LEAVES = {
     "field": fields, "event": events, "order": orders, "sequence": sequences, "sample": shares, "follow": follows, "has_tag": tags,
+    "in_audience": leaf("in_audience", {"audience_ids": ids(3)}, match=st.sampled_from(["any", "all", "none"])),
     "in_group": leaf("in_group", None, group_ids=ids(2), owner_staff_ids=ids(2), joined=windows),
     "said_keyword": leaf(
         "said_keyword", {"keywords": several("价格", "PRICE", "100%")}, match=st.sampled_from(["contains", "exact"]),

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from tyme4py.solar import SolarDay
 
-from tests.tags.condition_worlds import DEPARTMENT_OF, NOW, OWNER_OF, PRODUCTS, TAGS_OF_GROUP
+from tests.tags.condition_worlds import AUDIENCES, DEPARTMENT_OF, NOW, OWNER_OF, PRODUCTS, TAGS_OF_GROUP
 
 ZONE = ZoneInfo("Asia/Shanghai")
 LONG_AGO = datetime(1, 1, 1, tzinfo=ZONE)
@@ -25,7 +25,18 @@ def holds(tree, world, i):
     customer = world["customers"][i - 1]
     number = customer["person"]
     person = world["people"][number - 1] if number else {"fields": {}, "events": [], "orders": []}
+    if tree["kind"] == "in_audience":
+        return in_audience(tree, world, i)
     return LEAVES[tree["kind"]](tree, customer, {**person, "id": number})
+
+
+def in_audience(leaf, world, i):
+    on_lists = world["customers"][i - 1]["lists"]
+    belongs = [
+        id_ in on_lists if AUDIENCES[id_] is None else holds(AUDIENCES[id_], world, i)
+        for id_ in leaf["audience_ids"]
+    ]
+    return {"any": any(belongs), "all": all(belongs), "none": not any(belongs)}[leaf.get("match", "any")]
 
 
 def local(moment):

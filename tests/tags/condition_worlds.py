@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, insert
 
 from scrm.acquisition.models import ChannelCode
+from scrm.audiences.models import Audience, AudienceMember
+from scrm.audiences.queries.in_audience import LEAF
 from scrm.behaviour.models import BehaviourEvent, EventType
 from scrm.commerce.models import Order, OrderLine, Product
 from scrm.conversations.models import Channel, Direction, Message
@@ -14,8 +16,10 @@ from scrm.groups.models import CustomerGroup, GroupStay
 from scrm.people.models import CustomerPerson, CustomField, Person, PersonField
 from scrm.staff.models import Department, Staff, StaffDepartment
 from tags.models import Tag, TagAssignment, TagGroup, TagSource
+from tags.rules.registry import contribute_leaf
 from tests.tags.cases_of_people import PROPERTIES
 
+contribute_leaf(LEAF)  # as scrm.audiences does when the program starts
 NOW = datetime(2026, 3, 10, 4, 30, tzinfo=UTC)  # half past twelve in Shanghai
 SOURCES = ["manual:a", "rule:1", "wecom"]
 TEXTS = [None, "", "vip", "VIP 客户", "王"]
@@ -52,7 +56,7 @@ customers = record(
     name=st.sampled_from(TEXTS), gender=st.sampled_from([None, 0, 1, 2]), person=some(st.integers(1, 2)),
     follows=st.lists(follows, max_size=2, unique_by=lambda each: each["staff"]),
     stays=st.lists(stays, max_size=2, unique_by=lambda each: (each["group"], each["joined_at"])),
-    messages=st.lists(messages, max_size=2),
+    messages=st.lists(messages, max_size=2), lists=st.sets(st.just(1)),
 )  # fmt: skip
 events = record(
     type_id=st.integers(1, 2),
@@ -93,6 +97,13 @@ PRODUCTS = {1: ("饮料", "甲"), 2: ("食品", None)}
 DEPARTMENT_OF = {1: {1}, 2: {1, 2}, 3: {1, 2, 3}}  # staff → departments, those above included
 OWNER_OF = {1: 1, 2: 2}  # group → staff
 TAGS_OF_GROUP = {1: {1, 2}, 2: {3}}
+NAMED_VIP = {"kind": "field", "field": "customer.name", "op": "equals", "value": "vip"}
+TAGGED_LATELY = {"kind": "has_tag", "tag_ids": [1], "since": {"last_days": 2}}
+AUDIENCES = {  # id → condition; None: a list
+    1: None,
+    2: {"any": [NAMED_VIP, {"not": TAGGED_LATELY}]},
+    3: {"all": [{"kind": "in_audience", "audience_ids": [1, 2]}, {"kind": "follow"}]},
+}
 
 
 def write_catalogue(session):
@@ -132,11 +143,20 @@ def write_catalogue(session):
         {"key": "likes", "type": "multi_choice", "choices": choices, **own},
     )
     put(Person, {"id": 1}, {"id": 2})
+    kinds = {id_: "static" if tree is None else "tree" for id_, tree in AUDIENCES.items()}
+    put(
+        Audience,
+        *[
+            {"id": id_, "kind": kinds[id_], "name": f"a{id_}", "condition": tree, "made_by": "t"}
+            for id_, tree in AUDIENCES.items()
+        ],
+    )
 
 
 def forget(session):
     """Take the customers of the world before away."""
     for model in (
+        AudienceMember,
         CustomerPerson,
         TagSource,
         TagAssignment,
@@ -158,6 +178,7 @@ def write(session, world):
         model: []
         for model in (
             Customer,
+            AudienceMember,
             CustomerPerson,
             Follow,
             TagAssignment,
@@ -185,6 +206,9 @@ def _customer_rows(rows, i, customer):
     )
     if customer["person"]:
         rows[CustomerPerson].append({"customer_id": i, "person_id": customer["person"]})
+    rows[AudienceMember] += [
+        {"audience_id": id_, "customer_id": i, "source": "t", "added_at": NOW} for id_ in customer["lists"]
+    ]
     for follow in customer["follows"]:
         own = {key: value for key, value in follow.items() if key not in ("staff", "assignments")}
         id_ = len(rows[Follow]) + 1

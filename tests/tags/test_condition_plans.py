@@ -13,7 +13,7 @@ from tests.tags.condition_worlds import write_catalogue
 
 LARGE = {
     "follows", "tag_assignments", "tag_sources", "group_stays", "messages", "person_fields", "behaviour_events", "orders",
-    "order_lines", "customer_people", "rfm_scores", "lifecycle", "trait_values",
+    "order_lines", "customer_people", "rfm_scores", "lifecycle", "trait_values", "audience_members",
 }  # fmt: skip
 WEEK = {"last_days": 7}
 STEP = {"event_type_id": 1}
@@ -41,6 +41,8 @@ QUESTIONS = [
     {"kind": "rfm", "figure": "r", "op": "gte", "value": 4},
     {"kind": "stage", "stages": ["loyal"], "entered": WEEK},
     {"kind": "trait", "trait_id": 1, "op": "gte", "value": 3},
+    {"kind": "in_audience", "audience_ids": [1]},
+    {"kind": "in_audience", "audience_ids": [1, 3], "match": "all"},
 ]
 SEED = """
 INSERT INTO customers (external_userid, name) SELECT 'w' || i, 'n' || i FROM generate_series(1, 4000) i;
@@ -67,6 +69,7 @@ INSERT INTO rfm_scores (person_id, recency_days, frequency, monetary, r, f, m, c
 INSERT INTO traits (id, key, name_zh, name_en, definition, changed_at) OVERRIDING SYSTEM VALUE
   VALUES (1, 't', 't', 't', '{}', now());
 INSERT INTO trait_values (trait_id, person_id, value_num, computed_at) SELECT 1, id, id % 5, now() FROM people;
+INSERT INTO audience_members (audience_id, customer_id, source, added_at) SELECT 1, id, 't', now() FROM customers;
 INSERT INTO lifecycle (person_id, stage, since) SELECT id, 'loyal', now() FROM people;
 """
 
@@ -108,7 +111,7 @@ def test_every_leaf_finds_the_facts_of_a_few_customers_by_an_index(seeded):
 
 
 def test_the_questions_are_about_every_kind_of_leaf():
-    assert {tree["kind"] for tree in QUESTIONS} >= set(leaves()) - {"in_audience"}
+    assert {tree["kind"] for tree in QUESTIONS} >= set(leaves())
 
 
 def test_every_leaf_can_be_asked_about_everybody_without_a_whole_look_where_an_index_serves(seeded):

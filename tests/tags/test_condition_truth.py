@@ -12,7 +12,7 @@ from tests.tags.condition_trees import LEAVES, trees
 from tests.tags.condition_truth import holds
 from tests.tags.condition_worlds import NOW, forget, worlds, write, write_catalogue
 
-BY_OTHER_TESTS = {"in_audience", "trait", "rfm", "stage"}  # tests/tags/test_conditions.py and their own files
+BY_OTHER_TESTS = {"trait", "rfm", "stage"}  # tests/tags/test_conditions.py and their own files
 
 
 def examples(count):

@@ -40,7 +40,7 @@ def preview(scope: Scope, rule: Mapping[str, Any]) -> dict[str, Any]:
         with bounded(seconds):
             told = impact(scope, rule_text(rule))
             sample = _sample(scope, rule)
-            samples = _samples(rule["condition"], sample)
+            samples = leaf_answers(rule["condition"], sample)
     except TooSlow:
         raise too_slow(rule["condition"], seconds) from None
     return {
@@ -74,7 +74,7 @@ def _sample(scope: Scope, rule: Mapping[str, Any]) -> list[int]:
     return list(session().scalars(found))
 
 
-def _samples(tree: Mapping[str, Any], customer_ids: Sequence[int]) -> list[dict[str, Any]]:
+def leaf_answers(tree: Mapping[str, Any], customer_ids: Sequence[int]) -> list[dict[str, Any]]:
     """Every leaf's words, answer and value for each of these customers, in the order given."""
     node = parse_tree(tree)
     leaves = list(node.leaves())

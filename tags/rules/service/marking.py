@@ -132,6 +132,20 @@ def mark_selected(customer_ids: Select[Any]) -> bool:
     return _add(select(customer_id, every, literal(utcnow())).join(Customer, Customer.id == customer_id))
 
 
+def mark_about(customer_ids: Select[Any], fact: str) -> bool:
+    """Put all these customers on the to-do list of the rules that read one fact, in one statement; whether there were any.
+
+    :param customer_ids: a select of ids, each once
+    """
+    told = customer_ids.subquery("told")
+    rows = select(
+        next(iter(told.c)).label("customer_id"),
+        literal(fact, Text).label("fact"),
+        literal(0, BigInteger).label("by_rule"),
+    )
+    return _mark(rows.subquery("changed"))
+
+
 def _add(due: Select[Any]) -> bool:
     adding = insert(RuleDue).from_select(["customer_id", "rule_ids", "since"], due)
     return session().execute(adding.returning(RuleDue.id)).first() is not None

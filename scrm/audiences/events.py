@@ -1,0 +1,22 @@
+"""What can happen to audiences; ids only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True)
+class AudienceMembersChanged:
+    """These customers came onto a static list, or went."""
+
+    audience_id: int
+    customer_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class AudienceFilled:
+    """Many customers came onto a static list at once: those whose ``added_at`` is ``at``."""
+
+    audience_id: int
+    at: datetime

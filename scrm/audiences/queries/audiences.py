@@ -1,0 +1,79 @@
+"""Reading audiences: lists, one with who uses it, history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import select
+
+from scrm.audiences.models import Audience, AudienceChange, AudienceKind
+from scrm.audiences.queries.in_audience import KIND
+from scrm.audiences.queries.users import users_of
+from scrm.kernel.db import session
+from scrm.kernel.errors import NotFound, ScrmError
+from scrm.kernel.paging import paginate
+from tags.rules.compiler import words
+from tags.rules.migration import SCHEMA_VERSION
+
+
+def audience_page(query: Mapping[str, Any]) -> dict[str, Any]:
+    """A page of audiences, newest first; ``kind``, ``archived`` and ``q`` (part of the name) narrow it."""
+    statement = select(Audience).where(Audience.deleted_at.is_(None))
+    if (kind := query.get("kind")) is not None:
+        statement = statement.where(Audience.kind == kind)
+    if (archived := query.get("archived")) is not None:
+        put_away = Audience.archived_at.is_not(None)
+        statement = statement.where(put_away if archived else ~put_away)
+    if q := query.get("q"):
+        statement = statement.where(Audience.name.icontains(q, autoescape=True))
+    page = paginate(statement, Audience.id, query)
+    return {**page, "items": [shown(each) for each in page["items"]]}
+
+
+def audience_by_id(audience_id: int) -> Audience:
+    """One audience as it stands in the database; raises NotFound, also for a deleted one."""
+    found = session().get(Audience, audience_id, populate_existing=True)
+    if found is None or found.deleted_at is not None:
+        raise NotFound(f"there is no audience {audience_id}")
+    return found
+
+
+def audience_detail(audience_id: int) -> dict[str, Any]:
+    """One audience with everything unfinished that uses it."""
+    return {**shown(audience_by_id(audience_id)), "used_by": users_of(audience_id)}
+
+
+def audience_changes(audience_id: int, query: Mapping[str, Any]) -> dict[str, Any]:
+    """A page of who changed what, newest first; also of a deleted audience."""
+    if session().get(Audience, audience_id) is None:
+        raise NotFound(f"there is no audience {audience_id}")
+    page = paginate(select(AudienceChange).filter_by(audience_id=audience_id), AudienceChange.id, query)
+    return {**page, "items": [_change_shown(each) for each in page["items"]]}
+
+
+def tree_of(audience: Audience) -> dict[str, Any]:
+    """Who belongs, as a condition: the audience's own, or that of being on its list."""
+    if audience.kind is AudienceKind.TREE:
+        return audience.condition or {}
+    return {"schema_version": SCHEMA_VERSION, "kind": KIND, "audience_ids": [audience.id]}
+
+
+def shown(audience: Audience) -> dict[str, Any]:
+    """An audience with the words of its condition, in both languages."""
+    columns = {column.key: getattr(audience, column.key) for column in Audience.__table__.columns}
+    return {**columns, "words": _words(audience.condition) if audience.condition else None}
+
+
+def _change_shown(change: AudienceChange) -> dict[str, Any]:
+    told = {column.key: getattr(change, column.key) for column in AudienceChange.__table__.columns}
+    trees = change.changes.get("condition")
+    return {**told, "words": [_words(tree) for tree in trees if tree] if trees else None}
+
+
+def _words(condition: Mapping[str, Any]) -> dict[str, str] | None:
+    """The sentence of a condition; nothing when it can no longer be read."""
+    try:
+        return {"zh": words(condition, "zh"), "en": words(condition, "en")}
+    except ScrmError:
+        return None

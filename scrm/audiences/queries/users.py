@@ -1,0 +1,60 @@
+"""Who uses an audience: rules, other audiences, transfer plans, and what packages further up add."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import func, literal, select
+
+from scrm.audiences.models import Audience
+from scrm.audiences.queries.in_audience import KIND, fact_of
+from scrm.audiences.registry import QUESTIONS, AudienceUser
+from scrm.kernel.db import session
+from scrm.transfers.models import PlanState, TransferPlan
+from tags.models import Rule
+from tags.rules.service.rereading import readers_of
+
+OPEN_PLANS = (PlanState.DRAFT, PlanState.ACTIVE, PlanState.PAUSED)
+
+
+def users_of(audience_id: int) -> list[AudienceUser]:
+    """Everything unfinished that names an audience, itself or through another."""
+    own = [*_audiences(audience_id), *_rules(audience_id), *_plans(audience_id)]
+    return [*own, *(user for question in QUESTIONS for user in question(audience_id))]
+
+
+def named_in(tree: object) -> Iterator[int]:
+    """Ids of the audiences that a condition names, wherever; also of one that is no longer valid."""
+    if not isinstance(tree, Mapping):
+        return
+    if tree.get("kind") == KIND:
+        yield from tree.get("audience_ids", ())
+    below: list[Any] = [tree.get("not"), *(tree.get("all") or ()), *(tree.get("any") or ())]
+    for each in below:
+        yield from named_in(each)
+
+
+def _audiences(audience_id: int) -> list[AudienceUser]:
+    naming = select(Audience.id, Audience.name).where(
+        literal(audience_id) == func.any(Audience.refers_to), Audience.deleted_at.is_(None)
+    )
+    return [
+        AudienceUser("audience", row.id, row.name) for row in session().execute(naming.order_by(Audience.id))
+    ]
+
+
+def _rules(audience_id: int) -> list[AudienceUser]:
+    named = select(Rule.id, Rule.name).where(Rule.id.in_(readers_of(fact_of(audience_id)))).order_by(Rule.id)
+    return [AudienceUser("rule", row.id, row.name) for row in session().execute(named)]
+
+
+def _plans(audience_id: int) -> list[AudienceUser]:
+    unfinished = select(TransferPlan.id, TransferPlan.rule).where(
+        TransferPlan.state.in_(OPEN_PLANS), TransferPlan.rule.is_not(None)
+    )
+    return [
+        AudienceUser("transfer_plan", row.id, f"#{row.id}")
+        for row in session().execute(unfinished.order_by(TransferPlan.id))
+        if any(audience_id in named_in(share.get("condition")) for share in row.rule.get("shares", ()))
+    ]

@@ -1,0 +1,153 @@
+"""Who is on a static list: single customers, imports, and copies of a condition or another audience."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ARRAY, BigInteger, Text, cast, delete, func, literal, select
+from sqlalchemy.dialects.postgresql import insert
+
+from scrm.audiences.events import AudienceFilled, AudienceMembersChanged
+from scrm.audiences.models import Audience, AudienceKind, AudienceMember
+from scrm.audiences.service.saving import living, log_change
+from scrm.customers.models import Customer
+from scrm.customers.queries import visible
+from scrm.kernel.clock import utcnow
+from scrm.kernel.db import session
+from scrm.kernel.errors import Conflict
+from scrm.kernel.events import publish
+from scrm.kernel.permissions import Scope
+from scrm.kernel.settings import settings
+from tags.arrays import is_one_of
+from tags.rules.compiler import compile_condition, validate_condition
+from tags.rules.costs import too_slow
+from tags.rules.service.bounds import TooSlow, bounded
+
+Row = Mapping[str, Any]
+
+
+def add_members(audience_id: int, customer_ids: Sequence[int], source: str) -> int:
+    """Put customers on a static list; those who are on it stay as they are. In one statement, at most some thousands a call.
+
+    :param customer_ids: ids that are no customers are left out
+    :param source: who does it, such as ``import:7``
+    :returns: how many are new on the list
+    :raises Conflict: the audience is no list, or archived
+    """
+    found = _list_of(audience_id)
+    added = _insert(found.id, customer_ids, source)
+    _told(found, source, added=added)
+    return len(added)
+
+
+def remove_members(audience_id: int, customer_ids: Sequence[int], source: str) -> int:
+    """Take customers off a static list; how many were on it."""
+    found = _list_of(audience_id)
+    gone = _delete(found.id, customer_ids)
+    _told(found, source, removed=gone)
+    return len(gone)
+
+
+def change_members(
+    audience_id: int, rows: Sequence[Row], scope: Scope, source: str, *, add: bool
+) -> list[dict[str, Any]]:
+    """Add or remove up to 1,000 customers, each with a result of its own.
+
+    :param rows: ``{"customer_id": …}`` or ``{"external_userid": …}`` each; unknown customers, and those outside the
+        scope, are refused alone
+    :returns: ``{"index", "status": added | removed | unchanged | refused, "customer_id"?, "problem"?}`` in the order given
+    """
+    found = _list_of(audience_id)
+    known = _resolved(rows, scope)
+    ids = sorted({id_ for id_ in known if id_ is not None})
+    changed = set(_insert(found.id, ids, source) if add else _delete(found.id, ids))
+    _told(found, source, **({"added": sorted(changed)} if add else {"removed": sorted(changed)}))
+    results, told = [], "added" if add else "removed"
+    for index, id_ in enumerate(known):
+        if id_ is None:
+            problem = {
+                next(iter(rows[index])): "there is no such customer, or it lies outside this key's data scope"
+            }
+            results.append({"index": index, "status": "refused", "problem": problem})
+        else:
+            status = told if id_ in changed else "unchanged"
+            changed.discard(id_)  # named twice: the first did it
+            results.append({"index": index, "status": status, "customer_id": id_})
+    return results
+
+
+def fill(audience_id: int, condition: Mapping[str, Any], scope: Scope, source: str) -> int:
+    """Put everybody on the list for whom a condition holds now, as PostgreSQL says; how many are new on it.
+
+    :param condition: a tree; another audience is the leaf ``in_audience``
+    :raises ConditionTooSlow: it took longer than ``[rules] look_seconds``; nothing was added
+    """
+    found = _list_of(audience_id)
+    validate_condition(condition)
+    now, seconds = utcnow(), settings().rules.look_seconds
+    wanted = (
+        select(literal(found.id, BigInteger), Customer.id, literal(source, Text), literal(now))
+        .where(compile_condition(condition, now=now, everybody=True), visible(scope))
+        .order_by(Customer.id)
+    )
+    columns = ["audience_id", "customer_id", "source", "added_at"]
+    adding = insert(AudienceMember).from_select(columns, wanted).on_conflict_do_nothing()
+    counted = adding.returning(AudienceMember.customer_id).cte("added")
+    try:
+        with bounded(seconds):
+            added = session().scalar(select(func.count()).select_from(counted)) or 0
+    except TooSlow:
+        raise too_slow(condition, seconds) from None
+    if added:
+        log_change(found, source, {"members": {"added": added, "removed": 0}})
+        publish(AudienceFilled(found.id, now))
+    return added
+
+
+def _list_of(audience_id: int) -> Audience:
+    found = living(audience_id)
+    if found.kind is not AudienceKind.STATIC:
+        raise Conflict(f"audience {audience_id} is a condition; only static lists are filled by hand")
+    if found.archived_at is not None:
+        raise Conflict(f"audience {audience_id} is archived; take it out of the archive first")
+    return found
+
+
+def _insert(audience_id: int, customer_ids: Sequence[int], source: str) -> list[int]:
+    wanted = (
+        select(literal(audience_id, BigInteger), Customer.id, literal(source, Text), literal(utcnow()))
+        .where(is_one_of(Customer.id, customer_ids))
+        .order_by(Customer.id)
+    )
+    columns = ["audience_id", "customer_id", "source", "added_at"]
+    adding = insert(AudienceMember).from_select(columns, wanted).on_conflict_do_nothing()
+    return sorted(session().scalars(adding.returning(AudienceMember.customer_id)))
+
+
+def _delete(audience_id: int, customer_ids: Sequence[int]) -> list[int]:
+    taking = delete(AudienceMember).where(
+        AudienceMember.audience_id == audience_id, is_one_of(AudienceMember.customer_id, customer_ids)
+    )
+    returned = taking.returning(AudienceMember.customer_id).execution_options(synchronize_session=False)
+    return sorted(session().scalars(returned))
+
+
+def _told(audience: Audience, source: str, *, added: Sequence[int] = (), removed: Sequence[int] = ()) -> None:
+    if added or removed:
+        log_change(audience, source, {"members": {"added": len(added), "removed": len(removed)}})
+        publish(AudienceMembersChanged(audience.id, (*added, *removed)))
+
+
+def _resolved(rows: Sequence[Row], scope: Scope) -> list[int | None]:
+    """Ids of visible customers in the order of the rows."""
+    ids = {row["customer_id"] for row in rows if "customer_id" in row}
+    names = sorted({row["external_userid"] for row in rows if "external_userid" in row})
+    named = Customer.external_userid == func.any(cast(names, ARRAY(Text)))
+    seen = select(Customer.id, Customer.external_userid).where(
+        is_one_of(Customer.id, ids) | named, visible(scope)
+    )
+    found: dict[int | str, int] = {}
+    for row in session().execute(seen):
+        found[row.id] = found[row.external_userid] = row.id
+    return [found.get(row.get("customer_id", row.get("external_userid"))) for row in rows]

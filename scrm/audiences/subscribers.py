@@ -1,0 +1,33 @@
+"""The leaf ``in_audience`` joins the language; rules hear of members who came and went."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+
+from scrm.audiences.events import AudienceFilled, AudienceMembersChanged
+from scrm.audiences.models import AudienceMember
+from scrm.audiences.queries.in_audience import LEAF, fact_of
+from scrm.kernel.events import subscribe
+from tags.rules.jobs import evaluate_rules
+from tags.rules.registry import contribute_leaf
+from tags.rules.service.marking import Fact, mark, mark_about
+
+contribute_leaf(LEAF)
+
+
+@subscribe(AudienceMembersChanged)
+def on_members_changed(events: Sequence[AudienceMembersChanged]) -> None:
+    """A list changed for some customers."""
+    if mark(Fact(id_, fact_of(event.audience_id)) for event in events for id_ in event.customer_ids):
+        evaluate_rules.wake()
+
+
+@subscribe(AudienceFilled)
+def on_filled(events: Sequence[AudienceFilled]) -> None:
+    """A list changed for very many: they are found where they were written."""
+    for event in events:
+        of_it = AudienceMember.audience_id == event.audience_id, AudienceMember.added_at == event.at
+        if mark_about(select(AudienceMember.customer_id).where(*of_it), fact_of(event.audience_id)):
+            evaluate_rules.wake()

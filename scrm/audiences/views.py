@@ -1,0 +1,191 @@
+"""Audiences in the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import request
+
+from scrm.audiences.queries import audiences, members
+from scrm.audiences.queries.in_audience import KIND
+from scrm.audiences.schemas import (
+    AudienceChangeIn,
+    AudienceCountOut,
+    AudienceDetailOut,
+    AudienceFilledOut,
+    AudienceFillIn,
+    AudienceHistoryOut,
+    AudienceIn,
+    AudienceMemberOut,
+    AudienceMembersIn,
+    AudienceMembersOut,
+    AudienceOut,
+    AudiencePreviewIn,
+    AudiencePreviewOut,
+    AudienceQuery,
+)
+from scrm.audiences.service import members as lists
+from scrm.audiences.service import saving
+from scrm.kernel.db import transaction
+from scrm.kernel.errors import InvalidInput
+from scrm.kernel.http import PageQuery, api_blueprint, idempotent, page_schema
+from scrm.kernel.permissions import Permission, current_actor, needs
+from tags.rules.compiler import validate_condition
+
+blueprint = api_blueprint("audiences", "人群 audiences: saved conditions and lists of customers")
+
+
+@blueprint.route("/audiences")
+@needs(Permission.AUDIENCES_READ)
+@blueprint.arguments(AudienceQuery, location="query")
+@blueprint.response(200, page_schema(AudienceOut))
+def list_audiences(query: dict[str, Any]) -> dict[str, Any]:
+    """Audiences, newest first."""
+    return audiences.audience_page(query)
+
+
+@blueprint.route("/audiences", methods=["POST"])
+@needs(Permission.AUDIENCES_WRITE)
+@idempotent
+@blueprint.arguments(AudienceIn)
+@blueprint.response(201, AudienceDetailOut)
+def create_audience(data: dict[str, Any]) -> dict[str, Any]:
+    """Save a condition under a name, or make an empty list."""
+    return audiences.audience_detail(saving.create_audience(data, current_actor().name).id)
+
+
+@blueprint.route("/audiences/preview", methods=["POST"])
+@needs(Permission.AUDIENCES_READ)
+@blueprint.arguments(AudiencePreviewIn)
+@blueprint.response(200, AudiencePreviewOut)
+def preview_audience(data: dict[str, Any]) -> dict[str, Any]:
+    """How many customers of this key a condition holds for, and some of them with reasons; nothing is saved."""
+    with transaction():
+        validate_condition(data["condition"])
+        return members.preview(current_actor().scope, data["condition"], data["sample"])
+
+
+@blueprint.route("/audiences/<int:audience_id>")
+@needs(Permission.AUDIENCES_READ)
+@blueprint.response(200, AudienceDetailOut)
+def get_audience(audience_id: int) -> dict[str, Any]:
+    """One audience, with everything unfinished that uses it."""
+    return audiences.audience_detail(audience_id)
+
+
+@blueprint.route("/audiences/<int:audience_id>", methods=["PATCH"])
+@needs(Permission.AUDIENCES_WRITE)
+@blueprint.arguments(AudienceChangeIn)
+@blueprint.response(200, AudienceDetailOut)
+def change_audience(data: dict[str, Any], audience_id: int) -> dict[str, Any]:
+    """Change an audience; ``If-Match: <version>`` refuses what overtook you.
+
+    Active rules that read a changed condition look at everybody again. When that would touch a large part of the base,
+    the answer is 409 ``rule-storm`` with the numbers and a token for ``confirm``.
+    """
+    with transaction():
+        saving.change_audience(audience_id, data, current_actor().name, _expected_version())
+    return audiences.audience_detail(audience_id)
+
+
+@blueprint.route("/audiences/<int:audience_id>", methods=["DELETE"])
+@needs(Permission.AUDIENCES_WRITE)
+@blueprint.response(204)
+def delete_audience(audience_id: int) -> None:
+    """Delete an audience; refused with 409 ``audience-in-use`` while something unfinished names it."""
+    with transaction():
+        saving.delete_audience(audience_id, current_actor().name)
+
+
+@blueprint.route("/audiences/<int:audience_id>/archive", methods=["POST"])
+@needs(Permission.AUDIENCES_WRITE)
+@blueprint.response(200, AudienceDetailOut)
+def archive_audience(audience_id: int) -> dict[str, Any]:
+    """Put an audience away: nothing new may name it. Refused while something unfinished does."""
+    with transaction():
+        saving.archive_audience(audience_id, current_actor().name)
+    return audiences.audience_detail(audience_id)
+
+
+@blueprint.route("/audiences/<int:audience_id>/restore", methods=["POST"])
+@needs(Permission.AUDIENCES_WRITE)
+@blueprint.response(200, AudienceDetailOut)
+def restore_audience(audience_id: int) -> dict[str, Any]:
+    """Take an audience out of the archive."""
+    with transaction():
+        saving.restore_audience(audience_id, current_actor().name)
+    return audiences.audience_detail(audience_id)
+
+
+@blueprint.route("/audiences/<int:audience_id>/history")
+@needs(Permission.AUDIENCES_READ)
+@blueprint.arguments(PageQuery, location="query")
+@blueprint.response(200, page_schema(AudienceHistoryOut))
+def list_audience_history(query: dict[str, Any], audience_id: int) -> dict[str, Any]:
+    """Who changed what, newest first; also of a deleted audience."""
+    return audiences.audience_changes(audience_id, query)
+
+
+@blueprint.route("/audiences/<int:audience_id>/count")
+@needs(Permission.AUDIENCES_READ)
+@blueprint.response(200, AudienceCountOut)
+def count_audience(audience_id: int) -> dict[str, Any]:
+    """How many of this key's customers belong."""
+    with transaction():
+        return members.audience_count(current_actor().scope, audience_id)
+
+
+@blueprint.route("/audiences/<int:audience_id>/members")
+@needs(Permission.AUDIENCES_READ)
+@blueprint.arguments(PageQuery, location="query")
+@blueprint.response(200, page_schema(AudienceMemberOut))
+def list_members(query: dict[str, Any], audience_id: int) -> dict[str, Any]:
+    """Who of this key's customers belongs now, newest customer first, each with every leaf's answer."""
+    with transaction():
+        return members.member_page(current_actor().scope, audience_id, query)
+
+
+@blueprint.route("/audiences/<int:audience_id>/members:add", methods=["POST"])
+@needs(Permission.AUDIENCES_WRITE)
+@idempotent
+@blueprint.arguments(AudienceMembersIn)
+@blueprint.response(200, AudienceMembersOut)
+def add_members(data: dict[str, Any], audience_id: int) -> dict[str, Any]:
+    """Put up to 1,000 customers on a static list; each row gets its own result."""
+    return _change_members(audience_id, data, add=True)
+
+
+@blueprint.route("/audiences/<int:audience_id>/members:remove", methods=["POST"])
+@needs(Permission.AUDIENCES_WRITE)
+@idempotent
+@blueprint.arguments(AudienceMembersIn)
+@blueprint.response(200, AudienceMembersOut)
+def remove_members(data: dict[str, Any], audience_id: int) -> dict[str, Any]:
+    """Take up to 1,000 customers off a static list; each row gets its own result."""
+    return _change_members(audience_id, data, add=False)
+
+
+@blueprint.route("/audiences/<int:audience_id>/members:fill", methods=["POST"])
+@needs(Permission.AUDIENCES_WRITE)
+@idempotent
+@blueprint.arguments(AudienceFillIn)
+@blueprint.response(200, AudienceFilledOut)
+def fill_audience(data: dict[str, Any], audience_id: int) -> dict[str, Any]:
+    """Put everybody on a static list who belongs to another audience, or for whom a condition holds, now."""
+    other = {"schema_version": 2, "kind": KIND, "audience_ids": [data.get("audience_id")]}
+    actor = current_actor()
+    return {"added": lists.fill(audience_id, data.get("condition") or other, actor.scope, actor.name)}
+
+
+def _change_members(audience_id: int, data: dict[str, Any], *, add: bool) -> dict[str, Any]:
+    actor = current_actor()
+    return {"results": lists.change_members(audience_id, data["customers"], actor.scope, actor.name, add=add)}
+
+
+def _expected_version() -> int | None:
+    given = request.headers.get("If-Match", "").strip().removeprefix("W/").strip('"')
+    if not given or given == "*":
+        return None
+    if not given.isdecimal():
+        raise InvalidInput.field("If-Match", "must be the audience's version, such as 3")
+    return int(given)

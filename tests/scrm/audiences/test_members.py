@@ -1,0 +1,108 @@
+"""Who belongs: counts, pages with reasons, previews, and lists that people fill; always within the key's data scope."""
+
+from sqlalchemy import select
+
+from scrm.audiences.models import AudienceMember
+from scrm.audiences.service.members import add_members
+from scrm.kernel.db import transaction
+from tests.scrm.audiences.conftest import call, members, named, within
+
+
+def test_a_condition_is_tried_out_with_count_sentence_and_reasons(api, world):
+    yes, _no = world.customer(name="王"), world.customer(name="李")
+    told = call(api, "post", "/audiences/preview", {"condition": {"any": [named("王"), named("周")]}})
+    assert told["count"] == 1
+    assert told["as_of"]
+    assert told["words"]["zh"] == "（昵称等于「王」 或 昵称等于「周」）"
+    [sample] = told["samples"]
+    assert sample["customer_id"] == yes.id
+    assert [(leaf["holds"], leaf["value"]) for leaf in sample["leaves"]] == [(True, "王"), (False, "王")]
+
+
+def test_members_come_in_pages_with_every_leafs_answer(api, world, tree):
+    id_ = tree("王", {"any": [named("王"), named("李")]})
+    ids = [world.customer(name=name).id for name in ("王", "李", "王", "周")]
+    first = call(api, "get", f"/audiences/{id_}/members?limit=2")
+    rest = call(api, "get", f"/audiences/{id_}/members?limit=2&cursor={first['next_cursor']}")
+    assert [each["customer_id"] for each in first["items"] + rest["items"]] == [ids[2], ids[1], ids[0]]
+    assert rest["next_cursor"] is None
+    assert [leaf["holds"] for leaf in first["items"][1]["leaves"]] == [False, True]
+    assert call(api, "get", f"/audiences/{id_}/count")["count"] == 3
+
+
+def test_a_limited_key_sees_counts_and_pages_only_of_its_own_customers(api_with, world, tree, listing):
+    ours, theirs = world.staff(), world.staff()
+    mine, other = world.followed(ours, name="王"), world.followed(theirs, name="王")
+    id_ = tree("王", named("王"))
+    limited = api_with("*", staff_ids=[ours.id])
+    assert call(limited, "get", f"/audiences/{id_}/count")["count"] == 1
+    assert members(limited, id_) == {mine.customer_id}
+    assert call(limited, "post", "/audiences/preview", {"condition": named("王")})["count"] == 1
+    list_id = listing("名单")
+    rows = {"customers": [{"customer_id": mine.customer_id}, {"customer_id": other.customer_id}]}
+    results = call(limited, "post", f"/audiences/{list_id}/members:add", rows)["results"]
+    assert [each["status"] for each in results] == ["added", "refused"]
+    assert call(limited, "post", f"/audiences/{list_id}/members:fill", {"audience_id": id_})["added"] == 0
+
+
+def test_a_list_takes_customers_by_both_ids_and_answers_row_by_row(api, world, listing):
+    one, two = world.customer(), world.customer()
+    id_ = listing("名单")
+    rows = [
+        {"customer_id": one.id},
+        {"external_userid": two.external_userid},
+        {"customer_id": 10**12},
+        {"external_userid": "nobody"},
+        {"customer_id": one.id},
+    ]
+    results = call(api, "post", f"/audiences/{id_}/members:add", {"customers": rows})["results"]
+    assert [each["status"] for each in results] == ["added", "added", "refused", "refused", "unchanged"]
+    assert [each.get("customer_id") for each in results] == [one.id, two.id, None, None, one.id]
+    assert list(results[3]["problem"]) == ["external_userid"]
+    results = call(api, "post", f"/audiences/{id_}/members:remove", {"customers": rows[:3]})["results"]
+    assert [each["status"] for each in results] == ["removed", "removed", "refused"]
+    told = [each["changes"] for each in call(api, "get", f"/audiences/{id_}/history")["items"]]
+    assert told[:2] == [{"members": {"added": 0, "removed": 2}}, {"members": {"added": 2, "removed": 0}}]
+
+
+def test_rows_that_name_a_customer_twice_or_not_at_all_are_refused(api, world, listing):
+    id_ = listing("名单")
+    for row in ({}, {"customer_id": 1, "external_userid": "x"}, {"customer_id": "1"}):
+        call(api, "post", f"/audiences/{id_}/members:add", {"customers": [row]}, 422)
+    call(api, "post", f"/audiences/{id_}/members:add", {"customers": [{"customer_id": 1}] * 1001}, 422)
+
+
+def test_a_member_of_a_list_says_what_put_them_there(api, world, listing):
+    customer = world.customer()
+    id_ = listing("名单")
+    with transaction():
+        assert add_members(id_, [customer.id, 10**12], "import:7") == 1
+        assert add_members(id_, [customer.id], "import:8") == 0
+    [item] = call(api, "get", f"/audiences/{id_}/members")["items"]
+    assert (item["source"], item["leaves"][0]["words"]["zh"]) == ("import:7", "在人群名单中")
+
+
+def test_a_copy_stays_what_it_was_when_the_condition_moves_on(api, world, tree, listing, session):
+    was, becomes = world.customer(name="王"), world.customer(name="李")
+    live, frozen = tree("王", named("王")), listing("三月的王")
+    assert call(api, "post", f"/audiences/{frozen}/members:fill", {"audience_id": live})["added"] == 1
+    was.name, becomes.name = "李", "王"
+    session.flush()
+    assert members(api, live) == {becomes.id}
+    assert members(api, frozen) == {was.id}
+    assert (
+        call(api, "post", f"/audiences/{frozen}/members:fill", {"condition": within(frozen, live)})["added"]
+        == 1
+    )
+    sources = session.scalars(select(AudienceMember.source).where(AudienceMember.audience_id == frozen)).all()
+    assert all(source.startswith("apikey:") for source in sources)
+
+
+def test_only_a_list_is_filled_by_hand_and_an_archived_one_is_not(api, world, tree, listing):
+    live, old = tree("王", named("王")), listing("旧")
+    call(api, "post", f"/audiences/{old}/archive")
+    for id_ in (live, old):
+        call(api, "post", f"/audiences/{id_}/members:fill", {"condition": named("x")}, 409)
+        call(api, "post", f"/audiences/{id_}/members:add", {"customers": [{"customer_id": 1}]}, 409)
+    call(api, "patch", f"/audiences/{old}", {"condition": named("x")}, 422)
+    call(api, "post", f"/audiences/{old}/members:fill", {"condition": named("x"), "audience_id": live}, 422)
