@@ -29,6 +29,7 @@ from pydantic_settings import (
 
 from config.facts import People, Rules, Source
 from config.section import Section
+from config.webhooks import Webhooks
 
 DEFAULT_FILE = Path(__file__).with_name("default.toml")
 PROJECT = Path(__file__).resolve().parent.parent
@@ -291,6 +292,7 @@ class Settings(BaseSettings):
     people: People
     sources: dict[str, Source] = Field(default_factory=dict)
     rules: Rules
+    webhooks: Webhooks
     clock: Clock
     log: Log
 

@@ -1,0 +1,130 @@
+"""Where deliveries may go (SSRF): the address is parsed once, resolved once, and every answer has to be allowed.
+
+Whoever posts connects to an address that :func:`resolve` returned and to nothing else, so a name that means another
+address a moment later (DNS rebinding) gains nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from urllib3.exceptions import LocationParseError
+from urllib3.util import parse_url
+
+from config.webhooks import Webhooks
+
+Ip = IPv4Address | IPv6Address
+MOST_CHARS = 2000
+PORTS = {"https": 443, "http": 80}
+UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
+UNICAST6 = IPv6Network("2000::/3")  # all that is given out as global unicast (RFC 4291, IANA)
+NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))  # RFC 6052, RFC 8215
+NAT64_LOW = 2**32 - 1
+
+
+class AddressRefused(ValueError):  # noqa: N818  # reads as a statement where it is raised
+    """Nothing is sent there; the message says what would be right."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A parsed address.
+
+    :param host: as the certificate must name it; an IPv6 address without brackets
+    :param path: with the query, as it stands in the request line
+    """
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What else than public addresses is allowed.
+
+    :param ports: empty: any
+    """
+
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    ports: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, conf: Webhooks) -> Rules:
+        """As configured."""
+        return cls(conf.allowed_networks, conf.allowed_ports)
+
+
+def parse_target(url: str, rules: Rules) -> Target:
+    """Take an address apart; raises AddressRefused for everything that is no plain http(s) address."""
+    if len(url) > MOST_CHARS or UNSAFE.search(url):
+        raise AddressRefused(f"must be an address of at most {MOST_CHARS} characters without blanks")
+    try:
+        parts = parse_url(url)
+    except LocationParseError:
+        raise AddressRefused("must be an address such as https://example.com/webhooks") from None
+    scheme, host = parts.scheme or "", (parts.host or "").strip("[]")
+    if scheme not in PORTS or not host:
+        raise AddressRefused("must be an address such as https://example.com/webhooks")
+    if parts.auth is not None or "@" in (parts.netloc or ""):
+        raise AddressRefused("must hold no user and password; the signature shows who sends")
+    if parts.fragment is not None:
+        raise AddressRefused("must have no #fragment; it would never be sent")
+    port = PORTS[scheme] if parts.port is None else parts.port
+    if port == 0 or (rules.ports and port not in rules.ports):
+        allowed = ", ".join(map(str, rules.ports)) or "1 to 65535"
+        raise AddressRefused(f"port {port} is not allowed ([webhooks] allowed_ports); allowed are {allowed}")
+    return Target(scheme, host, port, parts.request_uri)
+
+
+def resolve(target: Target, rules: Rules) -> list[str]:
+    """The addresses behind the name, all of them allowed; may wait for DNS.
+
+    :raises AddressRefused: when there is none, or any of them is not allowed
+    """
+    try:
+        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError):
+        raise AddressRefused(f"the name {target.host} cannot be resolved") from None
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    for address in addresses:
+        _check(target, address, rules)
+    return addresses
+
+
+def _check(target: Target, address: str, rules: Rules) -> None:
+    ip = ip_address(address)
+    inner = _within(ip)
+    listed = any(inner in network for network in rules.networks if network.version == inner.version)
+    if not listed and not is_public(ip):
+        raise AddressRefused(
+            f"{target.host} means {address}, which is no public address; [webhooks] allowed_networks names exceptions"
+        )
+    if target.scheme == "http" and not (listed and inner.is_loopback):
+        raise AddressRefused("must begin with https:// (http only to this machine, where it is allowed)")
+
+
+def _within(ip: Ip) -> Ip:
+    """The IPv4 address that an IPv4-mapped one is."""
+    return ip.ipv4_mapped or ip if isinstance(ip, IPv6Address) else ip
+
+
+def is_public(ip: Ip) -> bool:
+    """Global unicast, and no way around: addresses that carry an IPv4 address carry a public one."""
+    if isinstance(ip, IPv4Address):
+        return ip.is_global and not ip.is_multicast and not ip.is_reserved
+    return all(map(is_public, _carried(ip))) and (
+        ip.ipv4_mapped is not None or ip in NAT64[0] or (ip in UNICAST6 and ip.is_global)
+    )
+
+
+def _carried(ip: IPv6Address) -> list[IPv4Address]:
+    """IPv4 addresses inside: mapped, 6to4 (RFC 3056), Teredo (RFC 4380), NAT64."""
+    found = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
+    if any(ip in network for network in NAT64):
+        found.append(IPv4Address(int(ip) & NAT64_LOW))
+    return [each for each in found if each is not None]

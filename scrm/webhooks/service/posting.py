@@ -1,0 +1,169 @@
+"""One HTTP POST to a checked address, with a hard end: whatever the receiver does, it is over in time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import ssl
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import Any
+
+import certifi
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError, SSLError
+
+from scrm.kernel.clock import utcnow
+from scrm.webhooks.service.addresses import AddressRefused, Rules, Target, parse_target, resolve
+
+DRAINED_BYTES = (
+    16 * 1024
+)  # of an answer's body, read so that the receiver can end in peace; nobody looks at it
+MOST_RETRY_AFTER = 24 * 3600  # seconds; who asks for more is asked again after a day
+USER_AGENT = "wecom-scrm-webhooks/1"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a post.
+
+    :param status: HTTP status; None: no answer
+    :param error: why there was none
+    :param retry_after: seconds the receiver asked us to wait
+    """
+
+    status: int | None
+    error: str | None
+    milliseconds: int
+    retry_after: float | None = None
+
+    @property
+    def delivered(self) -> bool:
+        """Only 2xx is a success; a redirect is none, it is not followed."""
+        return self.status is not None and 200 <= self.status < 300
+
+
+class Post:
+    """A post that another thread may abort."""
+
+    def __init__(
+        self, url: str, rules: Rules, *, connect_seconds: float, seconds: float, ca_file: str
+    ) -> None:
+        self._url, self._rules, self._ca = url, rules, ca_file or certifi.where()
+        self._connect_seconds, self._seconds = connect_seconds, seconds
+        self._started = time.monotonic()
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._aborted = False
+
+    def run(self, body: bytes, headers: dict[str, str]) -> Answer:
+        """Send; every failure is an Answer. In a thread."""
+        self._started = time.monotonic()
+        status, error, retry_after = None, None, None
+        try:
+            status, retry_after = self._exchange(body, headers)
+        except AddressRefused as refused:
+            error = str(refused)
+        except (OSError, HTTPError, ValueError) as failed:
+            error = "no answer in time" if self._late() else _reason(failed)
+        finally:
+            self._let_go()
+        return Answer(status, error, round((time.monotonic() - self._started) * 1000), retry_after)
+
+    def abort_if_late(self) -> None:
+        """Cut the connection when the time is over; a receiver that sends one byte a second gets no longer either."""
+        if self._late():
+            with self._lock:
+                self._aborted = True
+                if self._socket is not None:
+                    with contextlib.suppress(OSError):  # it ended by itself this moment
+                        self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _late(self) -> bool:
+        return time.monotonic() - self._started > self._seconds
+
+    def _left(self) -> float:
+        left = self._seconds - (time.monotonic() - self._started)
+        if left <= 0 or self._aborted:
+            raise TimeoutError
+        return left
+
+    def _exchange(self, body: bytes, headers: dict[str, str]) -> tuple[int, float | None]:
+        target = parse_target(self._url, self._rules)
+        addresses = resolve(target, self._rules)
+        connection = self._connection(target, addresses)
+        try:
+            connection.connect()
+            connection.sock.settimeout(self._left())
+            connection.request("POST", target.path, body=body, headers=headers)
+            answer = connection.getresponse()
+            with contextlib.suppress(OSError, HTTPError):  # the status says it all
+                answer.read(DRAINED_BYTES)
+            return answer.status, retry_after(answer.headers.get("Retry-After"))
+        finally:
+            connection.close()
+
+    def _connection(self, target: Target, addresses: list[str]) -> Any:
+        """A connection whose name is the receiver's, for certificate and Host header, and whose socket is ours."""
+        timeout = min(self._connect_seconds, self._left())
+        if target.scheme == "https":
+            made: Any = HTTPSConnection(
+                target.host, target.port, timeout=timeout, cert_reqs="CERT_REQUIRED", ca_certs=self._ca
+            )
+        else:
+            made = HTTPConnection(target.host, target.port, timeout=timeout)
+        made._new_conn = partial(self._open, addresses, target.port)
+        return made
+
+    def _open(self, addresses: list[str], port: int) -> socket.socket:
+        """Connect to the first of the checked addresses that answers."""
+        problem: OSError = OSError("no address")
+        for address in addresses:
+            try:
+                opened = socket.create_connection((address, port), min(self._connect_seconds, self._left()))
+            except OSError as error:
+                problem = error
+                continue
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with self._lock:
+                self._socket = (
+                    opened.dup()
+                )  # outlives the wrapping by TLS, so that abort works in a handshake too
+            return opened
+        raise problem
+
+    def _let_go(self) -> None:
+        with self._lock:
+            if self._socket is not None:
+                self._socket.close()
+                self._socket = None
+
+
+def retry_after(header: str | None) -> float | None:
+    """Seconds to wait by ``Retry-After``, a number or a date (RFC 9110 section 10.2.3); None when it says nothing."""
+    if header is None:
+        return None
+    if header.strip().isdigit() and header.isascii():
+        return min(float(header[:20]), MOST_RETRY_AFTER)
+    try:
+        when = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)) - utcnow()
+    return min(max(seconds.total_seconds(), 0.0), MOST_RETRY_AFTER)
+
+
+def _reason(error: Exception) -> str:
+    """Why there was no answer; never what the receiver said."""
+    if isinstance(error, SSLError | ssl.SSLError):
+        return f"TLS: {getattr(error, 'verify_message', '') or 'no secure connection'}"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, OSError) and error.errno:
+        return f"no connection: {os.strerror(error.errno)}"
+    return f"no answer: {type(error).__name__}"
