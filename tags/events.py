@@ -60,6 +60,13 @@ class TagsDeleted:
 
 
 @dataclass(frozen=True)
+class PushSwitched:
+    """A tag group is told to WeCom from now on, or no longer; its assignments follow."""
+
+    group_id: int
+
+
+@dataclass(frozen=True)
 class TagRefreshWanted:
     """The present state of tags or groups must be fetched from WeCom."""
 

@@ -19,6 +19,7 @@ from scrm.wecom.client import Client, wecom
 from scrm.wecom.errors import NotFound, WecomError
 from scrm.wecom.models import Priority
 from tags.catalog.service.refreshing import EVERYTHING, Listing, report_failure, take_over, want_refresh
+from tags.catalog.service.switching import switch_slice, switching_wanted
 from tags.models import PullState, RefreshKind, Tag, TagAssignment, TagPull, TagRefresh
 from tags.sync.service.pushes import plan_pushes, sendable
 from tags.sync.service.retiring import drop_orphans, orphans_left
@@ -114,6 +115,12 @@ def _pull(wanted: Sequence[Any]) -> None:
 def settle_exclusive_groups() -> None:
     """Leave one tag of exclusive groups where relations hold several."""
     _until_empty(settle_slice, settle_exclusive_groups)
+
+
+@job(Queue.BACKGROUND, due=lambda: bool(session().scalar(select(switching_wanted()))))
+def switch_pushes() -> None:
+    """Let assignments follow the groups that came to be told to WeCom, or no longer are."""
+    _until_empty(switch_slice, switch_pushes)
 
 
 def _listing(wanted: Sequence[Any], started: datetime, whole: bool) -> Listing:

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from scrm.kernel.db import CreatedAt, Id, Model, UpdatedAt, enum_text
@@ -32,8 +32,15 @@ class Preference(StrEnum):
     RULES = "rules"
 
 
+class Push(StrEnum):
+    """Where the tags of a group live."""
+
+    WECOM = "wecom"  # at WeCom too, within its 3,000 tags
+    LOCAL = "local"  # here alone, beyond that limit; ``wecom_id`` is empty then
+
+
 class TagGroup(Catalogued, Model):
-    """A group of enterprise tags.
+    """A group of tags; ``switching`` while assignments follow a change of ``push``.
 
     Of an exclusive group (level, stage) a relation carries one tag at most; ``settled_until`` is the last relation that
     was looked at since the group became exclusive or the order of its rules changed, empty when all were.
@@ -41,7 +48,8 @@ class TagGroup(Catalogued, Model):
 
     __tablename__ = "tag_groups"
     __table_args__ = (
-        Index("uq_tag_groups_name", "name", unique=True, postgresql_where=text("deleted_at IS NULL")),
+        Index("uq_tag_groups_name", "name", "push", unique=True, postgresql_where=text("deleted_at IS NULL")),
+        CheckConstraint("push = 'wecom' OR wecom_id IS NULL", name="local_unknown_at_wecom"),
     )
 
     id: Mapped[Id]
@@ -50,6 +58,8 @@ class TagGroup(Catalogued, Model):
         enum_text(Preference), default=Preference.PEOPLE, server_default=Preference.PEOPLE
     )
     settled_until: Mapped[int | None]
+    push: Mapped[Push] = mapped_column(enum_text(Push), default=Push.WECOM, server_default=Push.WECOM)
+    switching: Mapped[bool] = mapped_column(default=False, server_default="false")
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
 
@@ -117,7 +127,7 @@ class TagPull(Model):
 
 
 class AssignmentState(StrEnum):
-    """Where an assignment stands with WeCom. Only ``active`` is a fact there."""
+    """Where an assignment stands with WeCom. Only ``active`` is a fact there, or here of a tag that is kept here alone."""
 
     PENDING_ADD = "pending_add"
     ACTIVE = "active"
@@ -153,6 +163,7 @@ class TagAssignment(Model):
         ),
         Index("ix_tag_assignments_effect_id", "effect_id", postgresql_where=text("effect_id IS NOT NULL")),
         Index("ix_tag_assignments_tag_id", "tag_id", postgresql_where=text("state <> 'removed'")),
+        Index("ix_tag_assignments_outranked", "tag_id", postgresql_where=text("outranked")),
     )
 
     id: Mapped[Id]
@@ -162,9 +173,8 @@ class TagAssignment(Model):
     state: Mapped[AssignmentState] = mapped_column(enum_text(AssignmentState))
     effect_id: Mapped[int | None]  # the call that carries this change to WeCom
     effect_adds: Mapped[bool | None]  # what that call does: True adds, False removes
-    version: Mapped[int] = mapped_column(
-        default=0, server_default="0"
-    )  # raised by each change: one call per intent
+    # raised by each change: one call per intent
+    version: Mapped[int] = mapped_column(default=0, server_default="0")
     outranked: Mapped[bool] = mapped_column(default=False, server_default="false")
     error: Mapped[str | None]
     changed_at: Mapped[datetime]  # an older look at WeCom says nothing about this row

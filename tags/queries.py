@@ -99,7 +99,7 @@ def customer_tags(scope: Scope, customer_id: int) -> dict[str, Any]:
     rows = session().execute(
         select(
             a.id, a.tag_id, a.state, a.outranked, a.error, a.effect_id, a.changed_at,
-            Tag.name.label("tag"), TagGroup.name.label("group"), Follow.staff_id,
+            Tag.name.label("tag"), TagGroup.name.label("group"), TagGroup.push, Follow.staff_id,
         )
         .join(Tag, Tag.id == a.tag_id)
         .join(TagGroup, TagGroup.id == Tag.group_id)
@@ -149,7 +149,7 @@ def _history(scope: Scope, customer_id: int) -> Sequence[Any]:
 def tags_section() -> ColumnElement[Any]:
     """Tags on each relation with their state and reasons; those being removed or refused too."""
     return literal_column("""(SELECT COALESCE(json_agg(json_build_object(
-      'tag_id', a.tag_id, 'tag', t.name, 'group_id', t.group_id, 'group', g.name, 'staff_id', f.staff_id,
+      'tag_id', a.tag_id, 'tag', t.name, 'group_id', t.group_id, 'group', g.name, 'push', g.push, 'staff_id', f.staff_id,
       'state', a.state, 'error', a.error, 'changed_at', a.changed_at,
       'sources', (SELECT COALESCE(json_agg(s.source ORDER BY s.since, s.source), '[]')
         FROM tag_sources s WHERE s.assignment_id = a.id)) ORDER BY a.tag_id, f.staff_id), '[]')

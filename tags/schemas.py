@@ -54,6 +54,7 @@ class AssignmentOut(Schema):
     tag_id = fields.Integer()
     tag = fields.String()
     group = fields.String()
+    push = fields.String(metadata={"description": "wecom, or local: kept here alone"})
     staff_id = fields.Integer()
     state = fields.String(
         metadata={"description": "pending_add | active | pending_remove | failed | removed"}

@@ -1,7 +1,7 @@
 """Who has which tag and why: sources, history and the state towards WeCom.
 
 Everything works on batches: a handful of statements whatever the number of wishes. WeCom is told later, by the jobs of
-this package; until it accepted, an assignment is pending (docs/adr/0006-one-condition-compiler.md tells how rules use
+this package; until it accepted, an assignment is pending, unless its tag is kept here alone (docs/adr/0006-one-condition-compiler.md tells how rules use
 this).
 """
 
@@ -13,20 +13,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Text, delete, exists, insert, literal, or_, select, update
+from sqlalchemy import BigInteger, Boolean, Text, delete, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.orm import aliased
 from sqlalchemy.types import TypeEngine
 
-from scrm.customers.models import Follow
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.events import publish
 from tags.arrays import is_one_of, row_table
 from tags.events import AssignmentMoved, AssignmentsPending, TagsChanged
-from tags.models import AssignmentState, Preference, Tag, TagAssignment, TagChange, TagHistory, TagSource
+from tags.models import AssignmentState, Preference, Push, TagAssignment, TagChange, TagHistory, TagSource
 from tags.tagging.service import contests
+from tags.tagging.service.rows import ensure_rows, locked_rows
 
 S = AssignmentState
 HELD = {S.PENDING_ADD, S.ACTIVE}
@@ -152,7 +151,9 @@ def keep_one(
     standing = [
         row
         for row in rows
-        if row.group_id in groups and (after[row.id].state in STANDING if row.id in after else _stands(row))
+        if row.group_id in groups
+        and row.deleted_at is None
+        and (after[row.id].state in STANDING if row.id in after else _stands(row))
     ]
     lines: list[tuple[Any, Wish]] = []
     for outcome in (found := contests.outcomes(standing, groups)):
@@ -185,8 +186,10 @@ def after_wish(row: Any, *, wanted: bool) -> AssignmentState:
     """The state of an assignment that is now wanted, or no longer wanted.
 
     While a call is on its way its outcome is open, so the opposite must be asked for after it; otherwise a change
-    that WeCom never heard of is simply taken back.
+    that WeCom never heard of is simply taken back. A tag that is kept here alone is there, or not, at once.
     """
+    if row.push == Push.LOCAL:
+        return S.ACTIVE if wanted else S.REMOVED
     in_flight = row.effect_id is not None
     if wanted:
         waiting = S.PENDING_ADD if in_flight else S.ACTIVE
@@ -277,65 +280,6 @@ def write_history(lines: Sequence[tuple[Any, Wish]]) -> None:
 
 def _key(row: Any) -> tuple[int, int]:
     return row.follow_id, row.tag_id
-
-
-def ensure_rows(keys: set[tuple[int, int]], changed_at: datetime | None = None) -> None:
-    """Make the missing assignments, as removed ones; sorted, so that two batches never wait for each other in a ring.
-
-    :param keys: (follow id, tag id); unknown relations and deleted tags are passed over
-    """
-    if not keys:
-        return
-    wanted = row_table("wanted", {"follow_id": BigInteger, "tag_id": BigInteger}, sorted(keys))
-    fresh = (
-        select(
-            Follow.customer_id,
-            Follow.id,
-            Tag.id,
-            literal(S.REMOVED.value, Text),
-            literal(changed_at or utcnow()),
-        )
-        .join(wanted, wanted.c.follow_id == Follow.id)
-        .join(Tag, Tag.id == wanted.c.tag_id)
-        .where(
-            Tag.deleted_at.is_(None),
-            ~exists().where(TagAssignment.follow_id == Follow.id, TagAssignment.tag_id == Tag.id),
-        )
-        .order_by(Follow.id, Tag.id)
-    )
-    columns = ["customer_id", "follow_id", "tag_id", "state", "changed_at"]
-    session().execute(upsert(TagAssignment).from_select(columns, fresh).on_conflict_do_nothing())
-
-
-def locked_rows(keys: set[tuple[int, int]], groups: Mapping[int, Preference]) -> dict[tuple[int, int], Any]:
-    """The assignments of ``keys`` as they are now, and their rivals in exclusive groups; locked in the order of their
-    ids until the transaction ends.
-    """
-    wanted = row_table("wanted", {"follow_id": BigInteger, "tag_id": BigInteger}, sorted(keys))
-    same: Any = wanted.c.tag_id == TagAssignment.tag_id
-    if groups:
-        own = aliased(Tag)
-        rival = exists().where(
-            own.id == wanted.c.tag_id, own.group_id == Tag.group_id, is_one_of(own.group_id, groups)
-        )
-        same = or_(same, rival)
-    statement = (
-        locked_columns()
-        .join(wanted, wanted.c.follow_id == TagAssignment.follow_id)
-        .where(same)
-        .order_by(TagAssignment.id)
-    )
-    return {(row.follow_id, row.tag_id): row for row in session().execute(statement)}
-
-
-def locked_columns() -> Any:
-    """A select of what moves need to know of assignments, with their row locks; the caller orders by id."""
-    a = TagAssignment
-    columns = (
-        a.id, a.customer_id, a.follow_id, a.tag_id, a.state, a.version, a.effect_id, a.effect_adds, a.changed_at,
-        a.outranked, Tag.group_id, Tag.deleted_at,
-    )  # fmt: skip
-    return select(*columns).join(Tag, Tag.id == a.tag_id).with_for_update(of=a)
 
 
 def _add_sources(wishes: Sequence[Wish], rows: dict[tuple[int, int], Any]) -> list[Wish]:

@@ -15,6 +15,7 @@ from tags.events import (
     AssignmentMoved,
     AssignmentsPending,
     ExclusiveGroupsChanged,
+    PushSwitched,
     TagRefreshWanted,
     TagsAccepted,
     TagsDeleted,
@@ -71,6 +72,12 @@ def on_tags_accepted(events: Sequence[TagsAccepted]) -> None:
 def on_exclusive_groups_changed(events: Sequence[ExclusiveGroupsChanged]) -> None:
     """Settle what relations hold, soon."""
     jobs.settle_exclusive_groups.wake()
+
+
+@subscribe(PushSwitched)
+def on_push_switched(events: Sequence[PushSwitched]) -> None:
+    """Let assignments follow, soon."""
+    jobs.switch_pushes.wake()
 
 
 @subscribe(TagsDeleted)

@@ -9,7 +9,8 @@ from marshmallow.validate import Length, Range
 
 from scrm.kernel.schemas import PageQuery, Schema, time_field
 from tags.catalog.service.editing import MAX_TAGS
-from tags.models import Preference
+from tags.catalog.service.switching import AtWecom
+from tags.models import Preference, Push
 
 NAME_LENGTH = 30
 ORDER_MAX = 2**32 - 1
@@ -59,6 +60,13 @@ def _prefers(**kwargs: Any) -> fields.Enum[Any]:
     return fields.Enum(Preference, by_value=True, metadata=told, **kwargs)
 
 
+def _push(**kwargs: Any) -> fields.Enum[Any]:
+    told = {
+        "description": "wecom: at WeCom too, within its 3,000 tags; local: kept here alone, without that limit"
+    }
+    return fields.Enum(Push, by_value=True, metadata=told, **kwargs)
+
+
 class NewTagGroup(NewTags):
     """A group to make; WeCom has no group without tags."""
 
@@ -66,6 +74,57 @@ class NewTagGroup(NewTags):
     order = _order(load_default=0)
     exclusive = _exclusive(load_default=False)
     prefers = _prefers(load_default=Preference.PEOPLE)
+    push = _push(load_default=Push.WECOM)
+
+
+class SwitchIn(Schema):
+    """Where a group is to live from now on."""
+
+    push = _push(required=True)
+    at_wecom = fields.Enum(
+        AtWecom,
+        by_value=True,
+        load_default=None,
+        allow_none=True,
+        metadata={
+            "description": "of push local: the tags at WeCom stay there (keep) or are deleted (delete)"
+        },
+    )
+
+
+class ConfirmedSwitchIn(SwitchIn):
+    """The same, with the yes of somebody who saw the numbers."""
+
+    confirm = fields.String(
+        load_default=None,
+        allow_none=True,
+        validate=Length(max=64),
+        metadata={"description": "the token of the preview"},
+    )
+
+
+class SentenceOut(Schema):
+    """The same in both languages."""
+
+    zh = fields.String()
+    en = fields.String()
+
+
+class SwitchOut(Schema):
+    """What a switch would do."""
+
+    group_id = fields.Integer()
+    push = _push()
+    at_wecom = fields.String(allow_none=True)
+    tags = fields.Integer(metadata={"description": "tags of the group"})
+    relations = fields.Integer(metadata={"description": "relations that hold one of them"})
+    reachable = fields.Integer(metadata={"description": "of them, those WeCom can be told of now"})
+    wecom_calls = fields.Integer(
+        metadata={"description": "calls it takes: the list's, and one mark_tag a relation"}
+    )
+    wecom_seconds = fields.Float(metadata={"description": "how long WeCom's limits make them take"})
+    words = fields.Nested(SentenceOut)
+    confirm = fields.String(metadata={"description": "say yes with this"})
 
 
 class ChangeIn(Schema):
@@ -101,6 +160,7 @@ class TagOut(Schema):
     id = fields.Integer(required=True)
     wecom_id = fields.String(allow_none=True, metadata={"description": "empty until WeCom accepted it"})
     group_id = fields.Integer()
+    push = _push()
     name = fields.String(required=True)
     order = fields.Integer(attribute="position")
     state = fields.String(metadata={"description": "active | pending | failed"})
@@ -125,6 +185,16 @@ class TagGroupOut(Schema):
     effect_id = fields.Integer(allow_none=True)
     exclusive = _exclusive()
     prefers = _prefers()
+    push = _push()
+    switching = fields.Boolean(
+        metadata={"description": "relations that hold its tags still follow a change of push"}
+    )
+    namesake_id = fields.Integer(
+        allow_none=True,
+        metadata={
+            "description": "another group of this name, one at WeCom and one kept here alone; rename one"
+        },
+    )
     settling = fields.Boolean(
         metadata={"description": "relations that hold several of its tags are still being looked at"}
     )

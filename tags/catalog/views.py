@@ -7,19 +7,23 @@ from typing import Any
 from scrm.kernel.db import transaction
 from scrm.kernel.http import PageQuery, api_blueprint, idempotent, page_schema
 from scrm.kernel.permissions import Permission, needs
-from tags.catalog import queries
+from tags.catalog.queries import groups as queries
+from tags.catalog.queries.switches import SwitchPlan
 from tags.catalog.schemas import (
     ChangeIn,
+    ConfirmedSwitchIn,
     GroupChangeIn,
     NewTagGroup,
     NewTags,
+    SwitchIn,
+    SwitchOut,
     TagGroupOut,
     TagList,
     TagOut,
     TagPullOut,
     TagQuery,
 )
-from tags.catalog.service import editing, exclusive
+from tags.catalog.service import editing, exclusive, switching
 
 blueprint = api_blueprint("tags", "标签 enterprise tags and their groups")
 
@@ -39,8 +43,8 @@ def list_tag_groups(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.arguments(NewTagGroup)
 @blueprint.response(201, TagGroupOut)
 def create_tag_group(data: dict[str, Any]) -> dict[str, Any]:
-    """Make a group with its first tags; pending until WeCom accepts it."""
-    group = editing.create_group(data["name"], data["position"], data["tags"])
+    """Make a group with its first tags; pending until WeCom accepts it, unless it is kept here alone."""
+    group = editing.create_group(data["name"], data["position"], data["tags"], data["push"])
     exclusive.set_exclusive(group, data)
     return queries.tag_group_detail(group.id)
 
@@ -63,6 +67,26 @@ def change_tag_group(data: dict[str, Any], group_id: int) -> dict[str, Any]:
     """
     with transaction():
         exclusive.change_group(group_id, data)
+    return queries.tag_group_detail(group_id)
+
+
+@blueprint.route("/tag-groups/<int:group_id>/push/preview", methods=["POST"])
+@needs(Permission.TAGS_READ)
+@blueprint.arguments(SwitchIn)
+@blueprint.response(200, SwitchOut)
+def preview_switch(data: dict[str, Any], group_id: int) -> SwitchPlan:
+    """What telling a group to WeCom, or no longer telling it, would do: relations, calls, how long; changes nothing."""
+    return switching.plan_switch(group_id, data["push"], data["at_wecom"])
+
+
+@blueprint.route("/tag-groups/<int:group_id>/push", methods=["POST"])
+@needs(Permission.TAGS_WRITE)
+@blueprint.arguments(ConfirmedSwitchIn)
+@blueprint.response(202, TagGroupOut)
+def switch_push(data: dict[str, Any], group_id: int) -> dict[str, Any]:
+    """Have a group told to WeCom from now on, with all who hold its tags; or keep it here alone. Wants the preview's yes."""
+    with transaction():
+        switching.switch_group(group_id, data["push"], data["at_wecom"], data["confirm"])
     return queries.tag_group_detail(group_id)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 from scrm.customers.models import Customer, Follow
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session as current_session
+from scrm.kernel.settings import EXTENSION
 from scrm.staff.models import Staff
 from scrm.wecom.events import EffectSettled
 from scrm.wecom.models import Effect, EffectState
@@ -85,6 +86,18 @@ def end(effect, state=EffectState.CONFIRMED, errcode=None, error=None):
     effect.state, effect.errcode, effect.error = state, errcode, error
     current_session().flush()
     return EffectSettled(effect.id, effect.kind, effect.key, effect.subject, effect.state, effect.errcode)
+
+
+@pytest.fixture
+def rule_limits(app, monkeypatch):
+    """Give the app other ``[rules]`` settings for the length of the test."""
+
+    def give(**limits):
+        told = app.extensions[EXTENSION]
+        rules = told.rules.model_copy(update=limits)
+        monkeypatch.setitem(app.extensions, EXTENSION, told.model_copy(update={"rules": rules}))
+
+    return give
 
 
 @pytest.fixture

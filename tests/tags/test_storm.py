@@ -2,22 +2,17 @@
 
 import pytest
 
-from scrm.kernel.settings import settings as read_settings
-from tags.rules.queries import impact as impacts
-from tags.rules.service import storms
+from tags.rules import jobs
 from tests.tags.test_api import send
-from tests.tags.test_rules import backfill, make_rule
 
 ANYBODY = {"not": {"kind": "field", "field": "customer.name", "op": "equals", "value": "nobody"}}
 VIP = {"kind": "field", "field": "customer.name", "op": "equals", "value": "vip"}
 
 
 @pytest.fixture
-def guarded(monkeypatch):
+def guarded(rule_limits):
     """A fifth of the base, and at least three customers."""
-    limits = read_settings().rules.model_copy(update={"storm_min": 3, "storm_share": 0.2})
-    told = read_settings().model_copy(update={"rules": limits})
-    monkeypatch.setattr(storms, "settings", lambda: told)
+    rule_limits(storm_min=3, storm_share=0.2)
 
 
 @pytest.fixture
@@ -66,31 +61,19 @@ def test_few_customers_or_a_small_share_pass_without_asking(api, world, crowd):
     send(api, "post", "/rules", rule(world.tag(), VIP, state="active"), 201)  # 3 of 16
 
 
-def test_what_is_done_already_does_not_count(api, world, crowd, monkeypatch):
-    tag = world.tag()
-    monkeypatch.setattr(storms, "refuse_storm", lambda *_: None)
-    monkeypatch.setattr("tags.rules.service.saving.refuse_storm", lambda *_: None)
-    made = make_rule(ANYBODY, tag)
-    backfill(made)
-    monkeypatch.undo()
-    assert send(api, "post", f"/rules/{made.id}/backfill", {}, 202)["state"] == "queued"
+def test_what_is_done_already_does_not_count(api, world, crowd):
+    body = rule(world.tag(), state="active")
+    token = send(api, "post", "/rules", body, 409)["fields"]["confirm"]
+    path = f"/rules/{send(api, 'post', '/rules', {**body, 'confirm': token}, 201)['id']}"
+    send(api, "post", f"{path}/backfill", {"confirm": token}, 202)
+    jobs.backfill_rules.func()
+    assert send(api, "post", f"{path}/backfill", {}, 202)["state"] == "queued", "nobody has to say yes again"
 
 
-def test_a_count_that_takes_too_long_asks_as_well(api, world, crowd, monkeypatch):
-    from sqlalchemy import text
-
-    from scrm.kernel.db import session
-
-    limits = read_settings().rules.model_copy(update={"preview_seconds": 0.05})
-    told = read_settings().model_copy(update={"rules": limits})
-    monkeypatch.setattr(storms, "settings", lambda: told)
-
-    def slow(*_):
-        session().execute(text("SELECT pg_sleep(5)"))
-
-    monkeypatch.setattr(storms, "impact", slow)
-    refused = send(api, "post", "/rules", rule(world.tag(), state="active"), 409)
+def test_a_count_that_takes_too_long_asks_as_well(api, world, crowd, rule_limits):
+    rule_limits(preview_seconds=0.001)
+    body = rule(world.tag(), state="active")
+    refused = send(api, "post", "/rules", body, 409)
     assert "could not be counted" in refused["detail"]
-    confirm = refused["fields"]["confirm"]
-    send(api, "post", "/rules", rule(world.tag(), state="draft", confirm=confirm), 201)
-    assert impacts.calls_take(0) == 0
+    assert send(api, "get", "/rules")["items"] == [], "the connection goes on"
+    send(api, "post", "/rules", {**body, "confirm": refused["fields"]["confirm"]}, 201)

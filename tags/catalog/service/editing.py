@@ -1,5 +1,6 @@
 """Making, changing and deleting tags and tag groups: checked here, told to WeCom by the ledger, final when WeCom agreed.
 
+A group that is kept here alone (``push`` local) is final at once, and beyond WeCom's limit of tags.
 WeCom's limits (wecom-api.md section 4.3): names of at most 30 characters, unique within a group, group names unique; an
 order below 2^32; at most 3000 tags a corp; no group without tags.
 """
@@ -14,40 +15,49 @@ from sqlalchemy import ARRAY, BigInteger, Text, cast, func, or_, select
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.errors import Conflict, InvalidInput, NotFound
+from scrm.kernel.events import publish
 from scrm.kernel.locks import hold_in_transaction
 from scrm.wecom.effects import Intent, plan
 from tags.catalog.service.refreshing import LOCK, bury_empty_groups
-from tags.models import Rule, RuleVersion, Tag, TagGroup
+from tags.events import TagsDeleted
+from tags.models import Push, Rule, RuleVersion, Tag, TagGroup
 
 MAX_TAGS = 3000
 Row = Tag | TagGroup
 R = TypeVar("R", Tag, TagGroup)
 
 
-def create_group(name: str, position: int, tags: Sequence[Mapping[str, Any]]) -> TagGroup:
-    """A new group with its tags (``name``, ``position``), pending until WeCom accepts them.
+def create_group(
+    name: str, position: int, tags: Sequence[Mapping[str, Any]], push: Push = Push.WECOM
+) -> TagGroup:
+    """A new group with its tags (``name``, ``position``), pending until WeCom accepts them unless it is local.
 
     :raises InvalidInput: a name is taken, or there would be more than 3000 tags
     """
     hold_in_transaction(LOCK)
     _refuse_taken_group(name)
-    group = TagGroup(name=name, position=position)
+    group = TagGroup(name=name, position=position, push=push)
     session().add(group)
     session().flush()
-    _plan_creation(group, _new_tags(group, tags))
+    made = _new_tags(group, tags)
+    if push == Push.WECOM:
+        plan_creation(group, made)
     return group
 
 
 def add_tags(group_id: int, tags: Sequence[Mapping[str, Any]]) -> list[Tag]:
-    """New tags (``name``, ``position``) in a group, pending until WeCom accepts them.
+    """New tags (``name``, ``position``) in a group, pending until WeCom accepts them unless the group is local.
 
     :raises NotFound: no such group
-    :raises InvalidInput: a name is taken, or there would be more than 3000 tags
+    :raises InvalidInput: a name is taken, or there would be more than 3000 tags at WeCom
+    :raises Conflict: the group is on its way to WeCom or back
     """
     hold_in_transaction(LOCK)
-    group = _one(TagGroup, group_id)
+    group = find_row(TagGroup, group_id)
+    refuse_switching(group)
     made = _new_tags(group, tags)
-    _plan_creation(group, made)
+    if group.push == Push.WECOM:
+        plan_creation(group, made)
     return made
 
 
@@ -59,7 +69,8 @@ def edit_group(group_id: int, change: Mapping[str, Any]) -> TagGroup:
         _refuse_taken_group(change["name"])
     if group.wecom_id is None:
         _apply(group, change)
-        _plan_creation(group, _tags_of(group))
+        if group.push == Push.WECOM:
+            plan_creation(group, tags_of(group))
         return group
     return _plan_edit(group, change)
 
@@ -72,20 +83,21 @@ def edit_tag(tag_id: int, change: Mapping[str, Any]) -> Tag:
         _refuse_taken_tags(tag.group_id, [change["name"]], "name")
     if tag.wecom_id is None:
         _apply(tag, change)
-        _plan_creation(_one(TagGroup, tag.group_id), [tag])
+        if (group := find_row(TagGroup, tag.group_id)).push == Push.WECOM:
+            plan_creation(group, [tag])
         return tag
     return _plan_edit(tag, change)
 
 
 def delete_tag(tag_id: int) -> Tag:
-    """Delete a tag at WeCom; it stays until WeCom agreed. The last tag takes its group with it.
+    """Delete a tag at WeCom; it stays until WeCom agreed. The last tag takes its group with it, unless that is local.
 
     :raises Conflict: a rule uses it, or a change of it is on its way
     """
     hold_in_transaction(LOCK)
     tag = _changeable(Tag, tag_id)
     _refuse_used([tag.id])
-    return _plan_deletion(tag, {"tag_id": [tag.wecom_id]})
+    return plan_deletion(tag, {"tag_id": [tag.wecom_id]})
 
 
 def delete_group(group_id: int) -> TagGroup:
@@ -95,15 +107,17 @@ def delete_group(group_id: int) -> TagGroup:
     """
     hold_in_transaction(LOCK)
     group = _changeable(TagGroup, group_id)
-    tags = _tags_of(group)
+    tags = tags_of(group)
     _refuse_used([tag.id for tag in tags])
     if group.wecom_id is None:
         for tag in tags:
             tag.deleted_at = utcnow()
-    return _plan_deletion(group, {"group_id": [group.wecom_id]})
+        publish(TagsDeleted(tuple(tag.id for tag in tags)))
+    return plan_deletion(group, {"group_id": [group.wecom_id]})
 
 
-def _one(model: type[R], id_: int) -> R:
+def find_row(model: type[R], id_: int) -> R:
+    """A tag or group that is not deleted; raises NotFound."""
     row = session().get(model, id_, populate_existing=True)
     if row is None or row.deleted_at is not None:
         raise NotFound(f"there is no {subject(model, id_)}")
@@ -111,10 +125,21 @@ def _one(model: type[R], id_: int) -> R:
 
 
 def _changeable(model: type[R], id_: int) -> R:
-    row = _one(model, id_)
-    if row.pending is not None or (row.wecom_id is None and row.failed is None):
+    row = find_row(model, id_)
+    group = row if isinstance(row, TagGroup) else find_row(TagGroup, row.group_id)
+    refuse_switching(group)
+    unknown = group.push == Push.WECOM and row.wecom_id is None and row.failed is None
+    if row.pending is not None or unknown:
         raise Conflict(f"a change of {subject(model, id_)} is on its way to WeCom; ask again in a moment")
     return row
+
+
+def refuse_switching(group: TagGroup) -> None:
+    """Raise Conflict while assignments follow a change of where the group lives."""
+    if group.switching:
+        raise Conflict(
+            f"tag group {group.id} is on its way to WeCom or back; ask again when `switching` is over"
+        )
 
 
 def subject(model: type[Any], id_: int) -> str:
@@ -122,7 +147,8 @@ def subject(model: type[Any], id_: int) -> str:
     return f"{'tag' if model is Tag else 'tag_group'}:{id_}"
 
 
-def _tags_of(group: TagGroup) -> list[Tag]:
+def tags_of(group: TagGroup) -> list[Tag]:
+    """The group's tags, oldest first."""
     found = select(Tag).where(Tag.group_id == group.id, Tag.deleted_at.is_(None)).order_by(Tag.id)
     return list(session().scalars(found))
 
@@ -130,13 +156,28 @@ def _tags_of(group: TagGroup) -> list[Tag]:
 def _new_tags(group: TagGroup, tags: Sequence[Mapping[str, Any]]) -> list[Tag]:
     names = [tag["name"] for tag in tags]
     _refuse_taken_tags(group.id, names, "tags")
-    alive = session().scalar(select(func.count()).select_from(Tag).where(Tag.deleted_at.is_(None))) or 0
-    if alive + len(tags) > MAX_TAGS:
-        raise InvalidInput.field("tags", f"there are {alive} tags; WeCom allows {MAX_TAGS} in all")
+    there = pushed_tags()
+    if group.push == Push.WECOM and there + len(tags) > MAX_TAGS:
+        raise InvalidInput.field(
+            "tags",
+            f"there are {there} tags; WeCom allows {MAX_TAGS} in all. A group with push: local is kept here alone and "
+            "does not count",
+        )
     made = [Tag(group_id=group.id, name=tag["name"], position=tag["position"]) for tag in tags]
     session().add_all(made)
     session().flush()
     return made
+
+
+def pushed_tags() -> int:
+    """How many tags count towards WeCom's limit: those of groups that are pushed."""
+    pushed = (
+        select(func.count())
+        .select_from(Tag)
+        .join(TagGroup, TagGroup.id == Tag.group_id)
+        .where(Tag.deleted_at.is_(None), TagGroup.push == Push.WECOM)
+    )
+    return session().scalar(pushed) or 0
 
 
 def _refuse_taken_group(name: str) -> None:
@@ -195,7 +236,7 @@ def _apply(row: Row, change: Mapping[str, Any]) -> None:
     session().flush()
 
 
-def _plan_creation(group: TagGroup, tags: Sequence[Tag]) -> None:
+def plan_creation(group: TagGroup, tags: Sequence[Tag]) -> None:
     """One call for the group (when it is new) and the tags; the same name at WeCom means the same group."""
     where: dict[str, Any] = (
         {"group_id": group.wecom_id}
@@ -221,10 +262,16 @@ def _plan_edit(row: R, change: Mapping[str, Any]) -> R:
     return row
 
 
-def _plan_deletion(row: R, payload: dict[str, Any]) -> R:
+def plan_deletion(row: R, payload: dict[str, Any]) -> R:
+    """One call that deletes it at WeCom; what WeCom does not know goes at once.
+
+    :param payload: of ``del_corp_tag``
+    """
     if row.wecom_id is None:
         row.deleted_at = utcnow()
         session().flush()
+        if isinstance(row, Tag):
+            publish(TagsDeleted((row.id,)))
         bury_empty_groups()
         return row
     _plan_change(row, "delete_tag", payload, {"deleted": True})

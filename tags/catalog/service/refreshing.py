@@ -19,7 +19,7 @@ from scrm.kernel.db import session
 from scrm.kernel.events import publish
 from scrm.kernel.locks import hold_in_transaction
 from tags.events import TagRefreshWanted, TagsAccepted, TagsDeleted
-from tags.models import PullState, RefreshKind, Tag, TagGroup, TagPull, TagRefresh
+from tags.models import PullState, Push, RefreshKind, Tag, TagGroup, TagPull, TagRefresh
 
 LOCK = "tags.catalog"  # one writer of the tag list at a time: it is short, and names must stay unique
 EVERYTHING = ""
@@ -201,7 +201,7 @@ def _bury(tags: Sequence[Tag], report: Report) -> None:
 def _merge(listing: Listing, groups: dict[Any, Any], tags: dict[Any, Any], report: Report) -> None:
     """Add and change groups, then their tags. Names are freed before they are given anew, so that two may swap."""
     living = [g for g in [*listing.groups, *listing.parts] if not g.get("deleted")]
-    mine = {group.name: group for group in _unconfirmed(TagGroup)}
+    mine = {group.name: group for group in _unconfirmed(TagGroup) if group.push == Push.WECOM}
     of_group: dict[str, tuple[str, int, dict[str, Any]]] = {
         str(g["group_id"]): (g["group_name"], int(g.get("order", 0)), {}) for g in living
     }

@@ -11,15 +11,11 @@ from scrm.customers.models import Customer, Follow, FollowStatus
 from scrm.customers.queries import visible
 from scrm.kernel.db import session
 from scrm.kernel.permissions import Scope
-from scrm.kernel.settings import settings
-from scrm.wecom.limits import Rules
-from scrm.wecom.queries import limits_left
-from tags.models import AssignmentState, Tag, TagAssignment, TagGroup, TagSource
+from tags.models import AssignmentState, Push, Tag, TagAssignment, TagGroup, TagSource
 from tags.rules.compiler import compile_condition
 from tags.rules.service.evaluating import Population, difference_table, truth_table
 from tags.rules.service.texts import RuleText
 
-MARK_TAG = "externalcontact/mark_tag"
 HELD = (AssignmentState.ACTIVE, AssignmentState.PENDING_ADD)
 REACHABLE = (FollowStatus.ACTIVE, FollowStatus.DELETED_BY_CUSTOMER)
 
@@ -34,7 +30,7 @@ class Impact:
     :param added: tags on relations that would come; ``removed`` that would go
     :param rivals: of ``added``, those whose relation holds another tag of an exclusive group now
     :param staff: members with a relation that changes
-    :param calls: relations WeCom has to be told of, one call each
+    :param calls: relations WeCom has to be told of, one call each; nobody tells it tags that are kept here alone
     """
 
     base: int
@@ -65,7 +61,7 @@ def impact(scope: Scope, rule: RuleText) -> Impact:
         and_(changes.c.adds, ~_there(changes)),
         and_(~changes.c.adds, ~_wanted_else(changes, rule)),
     )
-    told = and_(adds | removes, Follow.status.in_(REACHABLE))
+    told = and_(adds | removes, Follow.status.in_(REACHABLE), TagGroup.push == Push.WECOM)
     statement = (
         select(
             select(func.count()).select_from(Customer).where(population.where).scalar_subquery(),
@@ -79,6 +75,8 @@ def impact(scope: Scope, rule: RuleText) -> Impact:
         )
         .select_from(changes)
         .join(Follow, Follow.id == changes.c.follow_id)
+        .join(Tag, Tag.id == changes.c.tag_id)
+        .join(TagGroup, TagGroup.id == Tag.group_id)
     )
     return Impact(*session().execute(statement).one())
 
@@ -120,18 +118,3 @@ def _has_rival(changes: Any) -> ColumnElement[bool]:
         TagAssignment.tag_id == other.c.id,
         TagAssignment.state.in_(HELD),
     )
-
-
-def calls_take(calls: int) -> float:
-    """Seconds until WeCom was told, as its limits stand now: what is left goes at once, the rest as it comes back."""
-    left = {
-        (window.per, window.only, window.seconds): window.left
-        for each in limits_left(apis=[MARK_TAG])
-        for window in each.windows
-    }
-    waits = [0.0]
-    for window in Rules(settings().governor, MARK_TAG).windows:
-        row = window.row
-        at_once = left.get((row.per, row.only, row.window), int(window.burst))
-        waits.append(max(0, calls - at_once) * row.window / window.figure)
-    return max(waits)

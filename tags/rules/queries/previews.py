@@ -17,12 +17,13 @@ from scrm.kernel.settings import settings
 from tags.arrays import is_one_of
 from tags.rules.compiler import compile_condition, words
 from tags.rules.costs import too_slow
-from tags.rules.queries.impact import calls_take, impact
+from tags.rules.queries.impact import impact
 from tags.rules.references import reference_names
 from tags.rules.service.bounds import TooSlow, bounded
 from tags.rules.service.reasons import leaf_columns
 from tags.rules.service.texts import RuleText
 from tags.rules.tree import parse_tree
+from tags.sync.queries import calls_take
 
 NO_RULE = 0  # a rule that is not saved yet
 

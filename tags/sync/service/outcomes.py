@@ -16,9 +16,10 @@ from scrm.wecom.events import EffectSettled
 from scrm.wecom.models import Effect, EffectState
 from tags.arrays import is_one_of, row_table
 from tags.events import AssignmentsPending
-from tags.models import AssignmentState, TagAssignment, TagChange, TagHistory
-from tags.service import Move, announce, locked_columns
+from tags.models import AssignmentState, Push, TagAssignment, TagChange, TagHistory
+from tags.service import Move, after_wish, announce
 from tags.sync.service.pushes import plan_alone
+from tags.tagging.service.rows import locked_columns
 
 S = AssignmentState
 NO_RELATION = 84061  # WeCom has no relation between the member and the customer: it holds no tags either
@@ -58,7 +59,12 @@ def _look_again(effect_ids: set[int]) -> None:
 
 
 def after_call(row: Any, event: EffectSettled) -> AssignmentState:
-    """The state of an assignment whose call ended: what WeCom has now, against what is wanted now."""
+    """The state of an assignment whose call ended: what WeCom has now, against what is wanted now.
+
+    A tag that came to be kept here alone while the call was out is as it is wanted.
+    """
+    if row.push == Push.LOCAL:
+        return after_wish(row, wanted=row.state in {S.ACTIVE, S.PENDING_ADD})
     confirmed = event.state == EffectState.CONFIRMED
     gone = event.errcode == NO_RELATION
     has = row.effect_adds if confirmed else not row.effect_adds and not gone

@@ -23,8 +23,9 @@ from tags.arrays import is_one_of, row_table
 from tags.catalog.service.refreshing import want_refresh
 from tags.events import AssignmentsPending
 from tags.models import AssignmentState, RefreshKind, Tag, TagAssignment, TagSighting, TagSource
-from tags.service import Move, Wish, ensure_rows, locked_columns, move, write_history
+from tags.service import Move, Wish, after_wish, move, write_history
 from tags.tagging.service.contests import exclusive_groups, hold_relations
+from tags.tagging.service.rows import ensure_rows, locked_columns, share_pushes
 from tags.tagging.service.settling import settle_contests
 
 S = AssignmentState
@@ -49,6 +50,7 @@ def reconcile(seen: Sequence[FollowTagsSeen]) -> None:
     }
     _remember_unknown(newest.values(), tags)
     seen_at = {follow_id: event.seen_at for follow_id, event in newest.items()}
+    share_pushes()
     if exclusive_groups(tags.values()):
         hold_relations(newest)
     _ensure_shown(shown)
@@ -61,7 +63,8 @@ def reconcile(seen: Sequence[FollowTagsSeen]) -> None:
     )
     current = [row for row in rows if row.effect_id is None and row.changed_at < seen_at[row.follow_id] - LAG]
     _appeared([row for row in current if (row.follow_id, row.tag_id) in shown])
-    _vanished([row for row in current if (row.follow_id, row.tag_id) not in shown])
+    missing = [row for row in current if (row.follow_id, row.tag_id) not in shown]
+    _vanished([row for row in missing if row.wecom_id is not None])
     settle_contests(newest)
 
 
@@ -86,6 +89,7 @@ def reconcile_sightings(everything_since: datetime | None = None) -> None:
     shown = {(row.follow_id, tags[row.wecom_id]): row.seen_at for row in waiting if row.wecom_id in tags}
     if not shown:
         return
+    share_pushes()
     if exclusive_groups(tags.values()):
         hold_relations({follow_id for follow_id, _ in shown})
     _ensure_shown(set(shown))
@@ -147,7 +151,7 @@ def try_refused_again(follow_ids: Iterable[int]) -> None:
         )
         .order_by(TagAssignment.id)
     )
-    move([Move(row, S.PENDING_ADD, WECOM) for row in session().execute(again)])
+    move([Move(row, after_wish(row, wanted=True), WECOM) for row in session().execute(again)])
     publish(AssignmentsPending())
 
 

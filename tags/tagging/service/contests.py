@@ -18,6 +18,7 @@ from scrm.kernel.db import session
 from scrm.kernel.locks import hold_in_transaction
 from tags.arrays import is_one_of
 from tags.models import Preference, Rule, RuleVersion, Tag, TagGroup, TagSource
+from tags.tagging.service.rows import share_pushes
 
 LOCKS = 8  # several writers of different relations at once
 RULE = "rule:"
@@ -72,6 +73,7 @@ def hold_relations(follow_ids: Iterable[int]) -> None:
 
     Two tags of one group may be two new rows that do not see each other, so that row locks would not do.
     """
+    share_pushes()  # always before these, so that no two wait for each other through somebody who switches a group
     for shard in sorted({follow_id % LOCKS for follow_id in follow_ids}):
         hold_in_transaction(f"tags.exclusive:{shard}")
 

@@ -13,8 +13,9 @@ from scrm.kernel.events import publish
 from tags.arrays import is_one_of
 from tags.events import ExclusiveGroupsChanged
 from tags.models import Tag, TagAssignment, TagGroup, TagSource
-from tags.service import STANDING, Move, after_wish, keep_one, locked_columns, move
+from tags.service import STANDING, Move, after_wish, keep_one, move
 from tags.tagging.service.contests import every_exclusive_group, hold_relations
+from tags.tagging.service.rows import locked_columns
 
 WINDOW = 20_000  # ids of relations looked at in one transaction
 

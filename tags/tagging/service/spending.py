@@ -11,8 +11,9 @@ from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from tags.arrays import is_one_of
 from tags.models import AssignmentState, Preference, TagAssignment, TagChange, TagSource
-from tags.service import Move, Wish, after_wish, keep_one, locked_rows, move, with_sources, write_history
+from tags.service import Move, Wish, after_wish, keep_one, move, with_sources, write_history
 from tags.tagging.service import contests
+from tags.tagging.service.rows import locked_rows
 
 
 def spend_sources(assignment_ids: Sequence[int], source: str, by: str) -> None:

@@ -6,8 +6,9 @@ from sqlalchemy import select
 from scrm.kernel.clock import shifted
 from scrm.kernel.db import transaction
 from scrm.wecom.models import Effect
+from tags.catalog.service.editing import create_group
 from tags.jobs import push_assignments
-from tags.models import Tag, TagAssignment
+from tags.models import Push, Tag, TagAssignment
 from tags.service import Wish, assign
 from tests.scrm.sync.conftest import LATER, later_sync, living, relations, sync, truth
 from tests.scrm.wecom.conftest import carry_out
@@ -87,3 +88,17 @@ def test_a_tag_made_at_wecom_after_the_list_was_read_is_remembered_and_found(cor
     later_sync(entities=["customers"])  # the list of tags is not read by this one
     later_sync(entities=["tags"])
     assert states(committed, key)[made] == "active"
+
+
+@pytest.mark.parametrize("repair", ["ours", "wecom"])
+def test_tags_that_are_kept_here_alone_are_no_difference(corp, committed, repair):
+    sync(**PEOPLE)
+    key = next(key for key, row in sorted(living(committed).items()) if not row[4])
+    with transaction():
+        group = create_group("内部", 0, [{"name": "重点", "position": 0}], Push.LOCAL)
+        tag_id = committed.scalar(select(Tag.id).where(Tag.group_id == group.id))
+        assign([Wish(relations(committed)[key][1].id, tag_id, "manual:op", add=True)])
+    run = later_sync(**PEOPLE, repair_tags=repair)
+    assert states(committed, key)[None] == "active"
+    assert run.counts["customer_tags"].get("gone", 0) == 0
+    assert committed.scalars(select(Effect)).all() == []

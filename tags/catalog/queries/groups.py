@@ -6,11 +6,12 @@ from collections import defaultdict
 from typing import Any
 
 from sqlalchemy import Select, func, select
+from sqlalchemy.orm import aliased
 
 from scrm.kernel.db import session
 from scrm.kernel.errors import NotFound
 from scrm.kernel.paging import paginate
-from tags.models import AssignmentState, Tag, TagAssignment, TagGroup, TagPull
+from tags.models import AssignmentState, Push, Tag, TagAssignment, TagGroup, TagPull
 
 
 def tag_group_page(query: dict[str, Any]) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def tag_page(query: dict[str, Any]) -> dict[str, Any]:
     if q := query.get("q"):
         statement = statement.where(Tag.name.icontains(q, autoescape=True))
     page = paginate(statement, Tag.id, query)
-    return {**page, "items": [_shown(tag) for tag in page["items"]]}
+    return {**page, "items": tags_shown(page["items"])}
 
 
 def tag_detail(tag_id: int) -> dict[str, Any]:
@@ -49,12 +50,14 @@ def tag_detail(tag_id: int) -> dict[str, Any]:
         TagAssignment.tag_id == tag_id,
         TagAssignment.state.in_([AssignmentState.ACTIVE, AssignmentState.PENDING_ADD]),
     )
-    return {**_shown(tag), "customers": session().scalar(having)}
+    return {**tags_shown([tag])[0], "customers": session().scalar(having)}
 
 
 def tags_shown(tags: list[Tag]) -> list[dict[str, Any]]:
     """Tags as the API shows them."""
-    return [_shown(tag) for tag in tags]
+    found = select(TagGroup.id, TagGroup.push).where(TagGroup.id.in_({tag.group_id for tag in tags}))
+    push = {row.id: row.push for row in session().execute(found)}
+    return [_shown(tag, push[tag.group_id]) for tag in tags]
 
 
 def tag_pull_page(query: dict[str, Any]) -> dict[str, Any]:
@@ -67,20 +70,40 @@ def _living() -> Select[Tag]:
 
 
 def _with_tags(groups: list[TagGroup]) -> list[dict[str, Any]]:
+    push = {group.id: group.push for group in groups}
     by_group: dict[int, list[dict[str, Any]]] = defaultdict(list)
     tags = _living().where(Tag.group_id.in_([group.id for group in groups]))
     for tag in session().scalars(
         tags.order_by(Tag.position.desc(), Tag.id).execution_options(populate_existing=True)
     ):
-        by_group[tag.group_id].append(_shown(tag))
+        by_group[tag.group_id].append(_shown(tag, push[tag.group_id]))
+    namesakes = _namesakes(groups)
     return [
-        {**_shown(group), "settling": group.settled_until is not None, "tags": by_group[group.id]}
+        {
+            **_shown(group, group.push),
+            "settling": group.settled_until is not None,
+            "namesake_id": namesakes.get(group.id),
+            "tags": by_group[group.id],
+        }
         for group in groups
     ]
 
 
-def _shown(row: Tag | TagGroup) -> dict[str, Any]:
+def _namesakes(groups: list[TagGroup]) -> dict[int, int]:
+    """Groups whose name another one has: WeCom made one of the same name as one that is kept here alone."""
+    own, other = aliased(TagGroup), aliased(TagGroup)
+    same = select(own.id, other.id.label("other")).where(
+        own.id.in_([group.id for group in groups]),
+        other.name == own.name,
+        other.push != own.push,
+        other.deleted_at.is_(None),
+    )
+    return {row.id: row.other for row in session().execute(same)}
+
+
+def _shown(row: Tag | TagGroup, push: Push) -> dict[str, Any]:
     """A row with its ``state``: failed when WeCom refused the last change, pending while it has not answered."""
     columns = {column.key: getattr(row, column.key) for column in row.__table__.columns}
-    waits = row.pending is not None or row.wecom_id is None
-    return {**columns, "state": "failed" if row.failed else "pending" if waits else "active"}
+    waits = row.pending is not None or (row.wecom_id is None and push == Push.WECOM)
+    state = "failed" if row.failed else "pending" if waits else "active"
+    return {**columns, "push": push, "state": state}
