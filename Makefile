@@ -30,10 +30,10 @@ demo: $(STAMP)  ## a finite story on throw-away stores, checked against what WeC
 	@$(SCRM) demo
 
 test: $(STAMP)  ## all tests, those that kill processes too (under 12 minutes on 2 cores)
-	@$(PY) -m pytest -n 2 --dist loadgroup
+	@$(PY) -m pytest -n 2 --dist loadfile
 
 test-quick: $(STAMP)  ## the tests that kill nothing (under 3 minutes on 2 cores)
-	@$(PY) -m pytest -n 2 --dist loadgroup -m "not fault"
+	@$(PY) -m pytest -n 2 --dist loadfile -m "not fault"
 
 check: $(STAMP)  ## format, lint, types, layers, size of files
 	@.venv/bin/ruff format --check .

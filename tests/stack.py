@@ -1,11 +1,12 @@
 """The whole deployment as real processes: for fault tests and benchmarks.
 
 ``with Stack(...) as stack:`` starts fresh stores, the sandbox WeCom, web, one worker per queue and the clock, through
-the same ``scrm`` commands that people use. ``stack.kill("worker:events")`` and friends do what the night does.
+the same ``scrm`` commands that people use (in tests forked from a process that has loaded them: see ``nursery``). ``stack.kill("worker:events")`` and friends do what the night does.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -13,8 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,6 +27,7 @@ from config.queues import Queue
 from scrm.cli.stores import Postgres, Valkey, stop
 from scrm.sandbox.control import SandboxControl
 from scrm.sandbox.testing import RunningSandbox, free_port, running_sandbox
+from tests import nursery
 
 CORP_ID = "wx5823bf96d3bd56c7"
 APP = {
@@ -37,6 +39,7 @@ APP = {
 EVERYTHING = ("web", "clock", *(f"worker:{queue}" for queue in Queue))
 READY_SECONDS = 30.0
 SCRM = str(Path(sys.executable).with_name("scrm"))
+TEST_FOLDER = "SCRM_TEST_FOLDER"  # of the whole test run
 
 
 class Stack:
@@ -66,7 +69,7 @@ class Stack:
         self._first = tuple(processes)
         self._extra = environment or {}
         self._limits = limits or {}
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._running: dict[str, nursery.Child | subprocess.Popen[bytes]] = {}
         self._stores: dict[str, subprocess.Popen[bytes]] = {}
         self._stack = ExitStack()
         self.sandbox: RunningSandbox
@@ -85,7 +88,6 @@ class Stack:
         self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self._stack.callback(self._stop_all)
         try:
-            self.start_store("postgres")
             self.start_store("valkey")
             app = {
                 "name": "main",
@@ -94,7 +96,7 @@ class Stack:
             }
             config = {"corp_id": CORP_ID, "apps": [app], "limits": self._limits}
             self.sandbox = self._stack.enter_context(running_sandbox(config))
-            self.run("migrate")
+            self._start_database()
             for name in self._first:
                 self.start(name)
             if "web" in self._first:
@@ -107,6 +109,20 @@ class Stack:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def _start_database(self) -> None:
+        """PostgreSQL with our tables: the first stack of a test run migrates, the others begin with a copy."""
+        with _kept_database() as kept:
+            if kept and kept.exists():
+                _copy(kept, self.postgres.folder)
+                self.start_store("postgres")
+                return
+            self.start_store("postgres")
+            self.run("migrate")
+            if kept:
+                self.stop_store("postgres")
+                _copy(self.postgres.folder, kept)
+                self.start_store("postgres")
 
     def environment(self) -> dict[str, str]:
         """The environment of every process of this deployment."""
@@ -125,10 +141,13 @@ class Stack:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one ``scrm`` command to its end; raises with its output when it fails."""
-        command = [SCRM, *arguments]
-        done = subprocess.run(
-            command, env=self.environment(), capture_output=True, text=True, check=False, timeout=60
-        )
+        if in_tests():
+            done = nursery.run([*arguments], self.environment())
+        else:
+            done = subprocess.run(
+                [SCRM, *arguments],
+                env=self.environment(), capture_output=True, text=True, check=False, timeout=60,
+            )  # fmt: skip
         if done.returncode:
             raise AssertionError(
                 f"scrm {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -137,14 +156,13 @@ class Stack:
 
     def start(self, name: str, **environment: str) -> None:
         """Start ``web``, ``clock`` or ``worker:<queue>``; keyword arguments are further environment variables."""
-        command = [SCRM, *name.split(":")]
+        every = {**self.environment(), **environment}
+        if in_tests():
+            self._running[name] = nursery.nursery().spawn(name.split(":"), every, self.log(name))
+            return
         with self.log(name).open("ab") as log:
             self._running[name] = subprocess.Popen(
-                command,
-                env={**self.environment(), **environment},
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
+                [SCRM, *name.split(":")], env=every, stdout=log, stderr=log, start_new_session=True
             )
 
     def log(self, name: str) -> Path:
@@ -244,3 +262,27 @@ def wait_until(question: Callable[[], bool], seconds: float, why: Callable[[], s
         if time.monotonic() > until:
             raise AssertionError(f"not within {seconds:.0f} s: {why()}")
         time.sleep(0.05)
+
+
+def in_tests() -> bool:
+    """Whether pytest runs, so that processes and databases may come from a prepared one; benchmarks start from nothing."""
+    return TEST_FOLDER in os.environ
+
+
+@contextmanager
+def _kept_database() -> Iterator[Path | None]:
+    """Where the migrated database of this test run is, or will be; one stack at a time may look."""
+    if not in_tests():
+        yield None
+        return
+    folder = Path(os.environ[TEST_FOLDER])
+    with (folder / "stack.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder / "stack-database"
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a stopped PostgreSQL with owners and permissions."""
+    draft = target.with_name(f"{target.name}.draft")
+    subprocess.run(["cp", "-a", "--reflink=auto", str(source), str(draft)], check=True)
+    draft.rename(target)

@@ -4,7 +4,7 @@ import pytest
 
 from tests.stack import Stack, wait_until
 
-pytestmark = [pytest.mark.fault, pytest.mark.xdist_group("events")]
+pytestmark = [pytest.mark.fault]
 
 
 @pytest.fixture(scope="module")

@@ -170,7 +170,6 @@ def test_a_postgres_that_hangs_is_answered_in_time_and_comes_back() -> None:
         assert wecom.slowest < WECOM_SECONDS
 
 
-@pytest.mark.xdist_group("inbox_web")
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_over_the_cap_is_refused_by_the_real_server_and_it_goes_on(web: Stack, chunked: bool) -> None:
     wecom = WeCom(web)
@@ -183,7 +182,6 @@ def test_a_body_over_the_cap_is_refused_by_the_real_server_and_it_goes_on(web: S
     assert wecom.post(message_xml(2)) == 200
 
 
-@pytest.mark.xdist_group("inbox_web")
 @pytest.mark.parametrize(
     "target", ["/wecom/callbacks/main?\xff=%ff", "/wecom/callbacks/%ff%00", "/wecom/callbacks/主"]
 )
@@ -211,7 +209,6 @@ def test_sigterm_under_load_loses_nothing() -> None:
         assert wecom.taken <= stored(stack)
 
 
-@pytest.mark.xdist_group("inbox_web")
 def test_the_same_callback_to_two_processes_at_once_is_one_row(web: Stack) -> None:
     wecom, text = WeCom(web), message_xml(1)
     before = stored(web)

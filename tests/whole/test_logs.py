@@ -6,7 +6,7 @@ import pytest
 
 from tests.stack import APP, Stack
 
-pytestmark = [pytest.mark.fault, pytest.mark.xdist_group("logs")]
+pytestmark = [pytest.mark.fault]
 
 NAME, TEXT, REMARK = "张绝密姓名", "这句话谁也不许写进日志", "备注不许外泄"
 

@@ -10,7 +10,7 @@ import requests
 
 from tests.stack import Stack, wait_until
 
-pytestmark = [pytest.mark.fault, pytest.mark.xdist_group("acquisition_stack"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(240)]
 SECONDS = 60
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.stack import SCRM, Stack, wait_until
 
-pytestmark = [pytest.mark.fault, pytest.mark.xdist_group("broadcast_stack"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(180)]
 
 SENDS = "externalcontact/add_msg_template"
 MEMBERS, EACH = 4, 30

@@ -13,7 +13,6 @@ from tests.scrm.cli.conftest import Run
 
 @pytest.mark.fault
 @pytest.mark.timeout(240)
-@pytest.mark.xdist_group("up")
 def test_the_demo_plays_to_its_end_and_everything_is_right(run: Run) -> None:
     played = run("demo", "--json", "--people", "20")
     assert played.returncode == 0, played.stdout + played.stderr[-3000:]

@@ -22,7 +22,7 @@ from scrm.sandbox.control import SandboxControl
 from tests.scrm.cli.conftest import Run, clean_environment
 from tests.stack import SCRM, wait_until
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(240), pytest.mark.xdist_group("up")]
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(240)]
 START_SECONDS = 90.0
 
 

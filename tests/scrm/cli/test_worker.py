@@ -23,7 +23,7 @@ from scrm.cli.serving.worker import worker_name
 from scrm.kernel.beats import PREFIX
 from tests.stack import Stack, wait_until
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(180), pytest.mark.xdist_group("worker")]
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(180)]
 WORKER = "worker:events"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.stack import Stack, wait_until
 
-pytestmark = [pytest.mark.fault, pytest.mark.xdist_group("losses_stack"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(240)]
 
 TELLING, RECORDING = "worker:urgent", "worker:events"
 QUICK = {

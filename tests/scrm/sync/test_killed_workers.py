@@ -9,7 +9,7 @@ import pytest
 
 from tests.stack import SCRM, Stack, wait_until
 
-pytestmark = [pytest.mark.fault, pytest.mark.xdist_group("sync_stack"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(240)]
 
 WORKER = "worker:background"
 QUICK = {"SCRM_SYNC__LEASE_SECONDS": "3", "SCRM_WECOM__READ_TIMEOUT_SECONDS": "3"}

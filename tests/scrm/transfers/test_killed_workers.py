@@ -11,7 +11,7 @@ import pytest
 
 from tests.stack import Stack, wait_until
 
-pytestmark = [pytest.mark.fault, pytest.mark.xdist_group("transfer_stack"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(180)]
 
 API = "externalcontact/transfer_customer"
 ASKING, READING, EVENTS = "worker:broadcast", "worker:background", "worker:events"
