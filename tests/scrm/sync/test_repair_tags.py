@@ -94,10 +94,11 @@ def test_a_tag_made_at_wecom_after_the_list_was_read_is_remembered_and_found(cor
 def test_tags_that_are_kept_here_alone_are_no_difference(corp, committed, repair):
     sync(**PEOPLE)
     key = next(key for key, row in sorted(living(committed).items()) if not row[4])
+    follow_id = relations(committed)[key][1].id
     with transaction():
         group = create_group("内部", 0, [{"name": "重点", "position": 0}], Push.LOCAL)
         tag_id = committed.scalar(select(Tag.id).where(Tag.group_id == group.id))
-        assign([Wish(relations(committed)[key][1].id, tag_id, "manual:op", add=True)])
+        assign([Wish(follow_id, tag_id, "manual:op", add=True)])
     run = later_sync(**PEOPLE, repair_tags=repair)
     assert states(committed, key)[None] == "active"
     assert run.counts["customer_tags"].get("gone", 0) == 0
