@@ -72,9 +72,7 @@ class Broadcast(Model):
     )
     text: Mapped[str | None]
     attachments: Mapped[list[Any]]
-    audience: Mapped[
-        dict[str, Any]
-    ]  # {"condition": tree} | {"customer_ids": [..]} | {"group_ids": [..]} | {"all": true}
+    audience: Mapped[dict[str, Any]]  # a loaded schemas.AudienceSchema
     scope_staff_ids: Mapped[
         list[int] | None
     ]  # data scope of who made it; empty column: everybody's customers

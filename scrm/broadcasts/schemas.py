@@ -8,13 +8,14 @@ from typing import Any
 from marshmallow import ValidationError, fields, validates_schema
 from marshmallow.validate import Equal, Length, Range
 
+from scrm.audiences.queries.in_audience import MAX_AUDIENCES
 from scrm.broadcasts.models import BroadcastKind, BroadcastState, TargetState
 from scrm.kernel.schemas import PageQuery, Schema, time_field
 from scrm.wecom.attachments import message_attachments, message_text, refuse_empty
 
 NAME_LENGTH = 100
 IDS_MAX = 100_000  # what fits into one request of reasonable size; larger audiences are conditions
-CHOICES = ("condition", "customer_ids", "group_ids", "all")
+CHOICES = ("condition", "audience_ids", "customer_ids", "group_ids", "all")
 
 
 def _ids() -> fields.List[int]:
@@ -22,18 +23,30 @@ def _ids() -> fields.List[int]:
     return fields.List(one, validate=Length(1, IDS_MAX))
 
 
+def _saved(words: str) -> fields.List[int]:
+    one = fields.Integer(strict=True, validate=Range(1))
+    return fields.List(one, validate=Length(1, MAX_AUDIENCES), metadata={"description": words})
+
+
 class AudienceSchema(Schema):
-    """Who receives: exactly one of a condition tree, customers, groups, or all."""
+    """Who receives: a condition tree, saved audiences or both together, or customers, groups, or all."""
 
     condition = fields.Dict(keys=fields.String())
+    audience_ids = _saved(
+        "saved audiences; who belongs to any of them, and fulfils the condition where there is one"
+    )
+    exclude_audience_ids = _saved("beside any choice of customers: but nobody who belongs to one of these")
     customer_ids = _ids()
     group_ids = _ids()
     all = fields.Boolean(truthy={True}, falsy=set(), validate=Equal(True))
 
     @validates_schema
     def _exactly_one(self, data: Mapping[str, Any], **_: Any) -> None:
-        if len(data) != 1:
-            raise ValidationError(f"give exactly one of {', '.join(CHOICES)}")
+        chosen = data.keys() - {"exclude_audience_ids"}
+        if len(chosen) != 1 and chosen != {"condition", "audience_ids"}:
+            raise ValidationError(
+                f"give exactly one of {', '.join(CHOICES)}; condition and audience_ids go together too"
+            )
 
 
 def _send_at(**kwargs: Any) -> fields.DateTime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from scrm.audiences.registry import audience_users
 from scrm.broadcasts import jobs
 from scrm.broadcasts.events import (
     BroadcastCancelled,
@@ -12,11 +13,14 @@ from scrm.broadcasts.events import (
     BroadcastStarted,
     ChunksSettled,
 )
+from scrm.broadcasts.queries.saved_audiences import broadcasts_naming
 from scrm.broadcasts.service.settlement import record_submissions
 from scrm.broadcasts.service.task_stops import record_cancellations
 from scrm.kernel.events import subscribe
 from scrm.portraits.service import Entry, EntryKind, add_entries
 from scrm.wecom.events import EffectSettled
+
+audience_users(broadcasts_naming)
 
 
 @subscribe(EffectSettled)

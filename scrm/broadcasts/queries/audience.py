@@ -33,11 +33,11 @@ from sqlalchemy.dialects.postgresql import distinct_on
 
 from scrm.broadcasts.models import Broadcast, BroadcastKind, BroadcastTarget, TargetState
 from scrm.broadcasts.queries.bulk import in_list
+from scrm.broadcasts.queries.saved_audiences import conditions_hold
 from scrm.conversations.models import Message
 from scrm.customers.models import Customer, Follow, FollowStatus
 from scrm.groups.models import CustomerGroup, GroupStatus
 from scrm.staff.models import Staff
-from tags.rules.compiler import compile_condition
 
 CHUNK_SIZE = {BroadcastKind.CUSTOMERS: 10_000, BroadcastKind.GROUPS: 2_000}  # wecom-api.md section 4.9
 ACTIVE_STAFF = 1  # Staff.status
@@ -103,14 +103,9 @@ def _customers(broadcast: Broadcast, month_start: datetime, monthly_cap: int) ->
 
 def customers_wanted(broadcast: Broadcast) -> ColumnElement[bool]:
     """The clause over ``customers`` that the audience is; InvalidInput when its condition is no longer valid."""
-    audience = broadcast.audience
-    if "condition" in audience:
-        clause = compile_condition(audience["condition"])
-    elif "customer_ids" in audience:
-        clause = in_list(Customer.id, audience["customer_ids"])
-    else:
-        clause = true()
-    return and_(clause, customers_in_scope(broadcast.scope_staff_ids))
+    ids = broadcast.audience.get("customer_ids")
+    listed = true() if ids is None else in_list(Customer.id, ids)
+    return and_(listed, conditions_hold(broadcast.audience), customers_in_scope(broadcast.scope_staff_ids))
 
 
 def customers_in_scope(staff_ids: list[int] | None) -> ColumnElement[bool]:

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from scrm.broadcasts.models import Broadcast, BroadcastKind, BroadcastState
 from scrm.broadcasts.queries.audience import customers_in_scope, groups_in_scope
 from scrm.broadcasts.queries.bulk import in_list
+from scrm.broadcasts.queries.saved_audiences import NAMING, check_conditions
 from scrm.broadcasts.queries.visibility import broadcast_for
 from scrm.broadcasts.service.states import EDITABLE
 from scrm.customers.models import Customer
@@ -21,13 +22,13 @@ from scrm.kernel.errors import Conflict, InvalidInput
 from scrm.kernel.permissions import Actor, Scope
 from scrm.kernel.settings import settings
 from scrm.media.service.uploading import keep_ready
-from tags.rules.compiler import validate_condition
 
 NAMED_MAX = 20  # unknown ids shown in an error
 AUDIENCES = {
-    BroadcastKind.CUSTOMERS: ("condition", "customer_ids", "all"),
+    BroadcastKind.CUSTOMERS: ("condition", "customer_ids", "all", *NAMING),
     BroadcastKind.GROUPS: ("group_ids", "all"),
 }
+IDS = {"customer_ids", "group_ids"}
 
 
 def create_broadcast(data: Mapping[str, Any], actor: Actor) -> Broadcast:
@@ -103,15 +104,14 @@ def future_time(wall: datetime | None) -> datetime | None:
 
 def check_audience(kind: BroadcastKind, audience: Mapping[str, Any], scope: Scope) -> None:
     """Raise InvalidInput unless this audience suits ``kind`` and everything it names exists for the caller."""
-    chosen = next(iter(audience))
-    if chosen not in AUDIENCES[kind]:
-        allowed = ", ".join(AUDIENCES[kind])
-        raise InvalidInput.field(
-            f"audience.{chosen}", f"does not suit a broadcast to {kind}; give one of: {allowed}"
-        )
-    if chosen == "condition":
-        validate_condition(audience["condition"], "audience.condition")
-    elif chosen != "all":
+    for chosen in audience:
+        if chosen not in AUDIENCES[kind]:
+            allowed = ", ".join(AUDIENCES[kind])
+            raise InvalidInput.field(
+                f"audience.{chosen}", f"does not suit a broadcast to {kind}; give one of: {allowed}"
+            )
+    check_conditions(audience)
+    for chosen in IDS & audience.keys():
         _check_ids(chosen, audience[chosen], scope)
 
 

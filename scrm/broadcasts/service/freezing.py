@@ -11,13 +11,13 @@ from scrm.broadcasts.events import BroadcastFinished, BroadcastFrozen
 from scrm.broadcasts.models import Broadcast, BroadcastChunk, BroadcastState, BroadcastTarget, TargetState
 from scrm.broadcasts.queries.audience import frozen_recipients
 from scrm.broadcasts.queries.months import month_start, monthly_cap
+from scrm.broadcasts.queries.saved_audiences import check_conditions
 from scrm.broadcasts.service.states import move
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.errors import InvalidInput
 from scrm.kernel.events import publish
 from scrm.kernel.locks import hold_in_transaction
-from tags.rules.compiler import validate_condition
 
 log = structlog.get_logger(__name__)
 
@@ -37,8 +37,7 @@ def freeze_audience(broadcast_id: int) -> bool:
     if broadcast is None or broadcast.state is not BroadcastState.PLANNING or broadcast.frozen_at is not None:
         return False
     try:
-        if "condition" in broadcast.audience:  # "has not <a tag deleted since>" would be everybody
-            validate_condition(broadcast.audience["condition"], "audience.condition")
+        check_conditions(broadcast.audience)  # "has not <a tag deleted since>" would be everybody
         chunks = _write(broadcast, utcnow())
     except (
         InvalidInput

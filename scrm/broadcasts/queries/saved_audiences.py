@@ -1,0 +1,59 @@
+"""Saved audiences that a broadcast names: they become conditions, so that the dry run and the freeze ask SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, select
+
+from scrm.audiences.queries.in_audience import KIND
+from scrm.audiences.queries.users import named_in
+from scrm.audiences.registry import AudienceUser
+from scrm.broadcasts.models import Broadcast, BroadcastState
+from scrm.kernel.db import session
+from scrm.kernel.errors import InvalidInput
+from tags.rules.compiler import compile_condition, validate_condition
+from tags.rules.migration import SCHEMA_VERSION
+
+NAMING = {"audience_ids": "any", "exclude_audience_ids": "none"}
+UNFROZEN = (BroadcastState.DRAFT, BroadcastState.SCHEDULED, BroadcastState.PLANNING)
+Audience = Mapping[str, Any]
+
+
+def check_conditions(audience: Audience) -> None:
+    """Raise InvalidInput unless the condition and everything that it and the audiences name exists."""
+    for field, tree in _conditions(audience):
+        try:
+            validate_condition(tree, "audience.condition" if field == "condition" else "audience")
+        except InvalidInput as error:
+            if field == "condition":
+                raise
+            [(path, problem)] = error.fields.items()
+            raise InvalidInput.field(
+                path.replace("audience.audience_ids", f"audience.{field}"), problem
+            ) from None
+
+
+def conditions_hold(audience: Audience) -> ColumnElement[bool]:
+    """The clause over ``customers`` of the condition and the saved audiences together; without any, everybody."""
+    return and_(True, *(compile_condition(tree, everybody=True) for _, tree in _conditions(audience)))
+
+
+def _conditions(audience: Audience) -> Iterator[tuple[str, dict[str, Any]]]:
+    if "condition" in audience:
+        yield "condition", audience["condition"]
+    for field, match in NAMING.items():
+        if ids := audience.get(field):
+            leaf = {"kind": KIND, "audience_ids": ids, "match": match}
+            yield field, {"schema_version": SCHEMA_VERSION, **leaf}
+
+
+def broadcasts_naming(audience_id: int) -> list[AudienceUser]:
+    """Broadcasts that are not frozen yet and name a saved audience."""
+    waiting = select(Broadcast.id, Broadcast.name, Broadcast.audience).where(Broadcast.state.in_(UNFROZEN))
+    return [
+        AudienceUser("broadcast", row.id, row.name)
+        for row in session().execute(waiting.order_by(Broadcast.id))
+        if any(audience_id in named_in(tree) for _, tree in _conditions(row.audience))
+    ]
