@@ -22,10 +22,14 @@ class OrdersChanged:
 
     :param person_ids: everybody concerned, also who lost an order to another person; sorted
     :param steps: every status change of the changed orders whose person is known, for timelines; may repeat earlier ones
+    :param made: orders that are told of for the first time; before, nobody knew whose they are
+    :param new_steps: those of ``steps`` that were not told before
     """
 
     person_ids: tuple[int, ...]
     steps: tuple[Step, ...] = ()
+    made: frozenset[int] = frozenset()
+    new_steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True)

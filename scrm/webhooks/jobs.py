@@ -31,7 +31,8 @@ LEAST_SECONDS = 0.5  # a run works at least so long, even if others wait
 TAKE_EVERY_SECONDS = (
     0.2  # how often new deliveries are looked for while there were fewer than there was room for
 )
-GATHER_SECONDS = 0.05  # how long answers wait for others, to be recorded together
+PAUSE_SECONDS = 0.1  # how long a first answer is waited for
+GATHER_SECONDS = 0.005  # how long it waits for others, to be recorded together
 EXTENSION = "scrm_webhooks"
 NO_SECRET = Answer(None, "its secret cannot be opened: webhooks.secret_key changed; rotate the secret", 0)
 _pools: dict[int, ThreadPoolExecutor] = {}
@@ -94,13 +95,14 @@ class Courier:
 
     def _settle(self) -> bool:
         """Record what was answered; says whether there was anything."""
-        done, _ = wait(self.flying, timeout=GATHER_SECONDS, return_when=FIRST_COMPLETED)
+        wait(self.flying, timeout=PAUSE_SECONDS, return_when=FIRST_COMPLETED)
+        done, _ = wait(self.flying, timeout=GATHER_SECONDS)
         for _work, post in self.flying.values():
             if post is not None:
                 post.abort_if_late()
         if not done:
             return False
-        ended = [Outcome(self.flying[future][0], future.result()) for future in done]
+        ended = [Outcome(self.flying[future][0], _answer(future, self.flying[future][0])) for future in done]
         reached("webhooks_answered")
         with transaction():
             recording.record(ended)
@@ -112,6 +114,14 @@ class Courier:
 def _send(work: Work, post: Post) -> Answer:
     """In a thread: sign at the moment of the attempt, and send."""
     return post.run(work.body, {**work.headers(utcnow()), "User-Agent": USER_AGENT})
+
+
+def _answer(future: Future[Answer], work: Work) -> Answer:
+    error = future.exception()
+    if error is None:
+        return future.result()
+    log.error("webhook could not be sent", delivery_id=work.id, endpoint_id=work.endpoint_id, exc_info=error)
+    return Answer(None, f"defect: {type(error).__name__}", 0)
 
 
 def _pool(size: int) -> ThreadPoolExecutor:

@@ -11,6 +11,7 @@ from scrm.broadcasts.events import (
     BroadcastFinished,
     BroadcastFrozen,
 )
+from scrm.commerce.events import OrdersChanged, Step
 from scrm.customers.events import CustomerChanged, CustomersWritten, FollowAdded, FollowChanged, FollowLost
 from scrm.groups.events import GroupChanged, GroupJoined, GroupLeft
 from scrm.kernel.events import subscribe
@@ -114,6 +115,27 @@ def _tagged(type_: str, changes: Sequence[tuple[str, int, tuple[int, ...]]]) -> 
         if tag_ids:
             by_source[source].append({"customer_id": customer_id, "tag_ids": list(tag_ids)})
     return (News(type_, items, {"source": source}) for source, items in by_source.items())
+
+
+@subscribe(OrdersChanged)
+def on_orders_changed(events: Sequence[OrdersChanged]) -> None:
+    """Orders became known, or reached a status; the first status of a new order is told too."""
+    if not wanted("order.created", "order.status_changed"):
+        return
+    steps = [step for event in events for step in event.new_steps]
+    whose = {step.order_id: step.person_id for event in events for step in event.steps}
+    made = sorted({order_id for event in events for order_id in event.made} & whose.keys())
+    note(
+        [
+            News("order.created", [{"order_id": id_, "person_id": whose[id_]} for id_ in made]),
+            News("order.status_changed", [_step(step) for step in steps]),
+        ]
+    )
+
+
+def _step(step: Step) -> dict[str, object]:
+    at = moment(step.at)
+    return {"order_id": step.order_id, "person_id": step.person_id, "status": step.status, "at": at}
 
 
 @subscribe(BroadcastFrozen)

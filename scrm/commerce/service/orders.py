@@ -7,6 +7,8 @@ kept; the status of an order is that of the newest one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import compress
 from typing import Any
 
 import orjson
@@ -80,10 +82,12 @@ def _store(source: str, orders: Mapping[str, Row]) -> tuple[set[str], set[str]]:
     places = session().execute(_PLACES, {"source": source, "rows": rows}).all()
     ids = {row.source_id: row.id for row in places}
     lined = _write_lines(source, [(row.id, orders[row.source_id]) for row in places if row.applied])
-    stepped = _write_steps([(ids[key], order) for key, order in orders.items()])
+    steps = _write_steps([(ids[key], order) for key, order in orders.items()])
+    stepped = {order_id for order_id, *_ in steps}
     changed |= {key for key, order_id in ids.items() if order_id in lined | stepped}
     losers = {row.old_person_id for row in written if row.old_person_id is not None and row.changed}
-    _tell([ids[key] for key in made | changed], losers)
+    whole = {ids[row.source_id] for row in written if row.whole}
+    _tell([ids[key] for key in made | changed], losers, whole, steps)
     return made, changed
 
 
@@ -110,7 +114,7 @@ ON CONFLICT (source, source_id) DO UPDATE SET
 WHERE excluded.version_at >= COALESCE(o.version_at, '-infinity')
   AND ({", ".join(f"o.{name}" for name in NAMES)}, o.version_at)
   IS DISTINCT FROM ({", ".join(f"excluded.{name}" for name in NAMES)}, excluded.version_at)
-RETURNING new.source_id, old.id IS NULL AS created, old.person_id AS old_person_id, old.id IS NOT NULL
+RETURNING new.source_id, old.id IS NULL AS created, old.version_at IS NULL AND new.version_at IS NOT NULL AS whole, old.person_id AS old_person_id, old.id IS NOT NULL
   AND ({", ".join(f"old.{name}" for name in NAMES)}) IS DISTINCT FROM ({", ".join(f"new.{name}" for name in NAMES)}) AS changed
 """)  # noqa: S608  # names of this module's own constants; a row that WHERE leaves alone is locked all the same
 _PLACES = text(f"""
@@ -156,24 +160,24 @@ RETURNING l.order_id
 """)
 
 
-def _write_steps(orders: Sequence[tuple[int, Row]]) -> set[int]:
-    """Keep status changes and work out status and times of orders with new ones; returns those orders."""
+def _write_steps(orders: Sequence[tuple[int, Row]]) -> set[tuple[int, str, datetime]]:
+    """Keep status changes and work out status and times of orders with new ones; returns the new (order, status, at)."""
     rows = [
         {"order_id": order_id, "status": status, "at": at}
         for order_id, order in sorted(orders, key=lambda pair: pair[0])
         for at, status in sorted(order["steps"])
     ]
-    stepped = set(session().scalars(_STEPS, {"rows": _dumped(rows)}))
-    if stepped:
-        session().execute(_WORK_OUT, {"ids": sorted(stepped)})
-    return stepped
+    new = {(row.order_id, row.status, row.at) for row in session().execute(_STEPS, {"rows": _dumped(rows)})}
+    if new:
+        session().execute(_WORK_OUT, {"ids": sorted({order_id for order_id, *_ in new})})
+    return new
 
 
 _STEPS = text("""
 INSERT INTO order_statuses (order_id, status, at)
 SELECT order_id, status, at
 FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(order_id bigint, status text, at timestamptz)
-ON CONFLICT DO NOTHING RETURNING order_id
+ON CONFLICT DO NOTHING RETURNING order_id, status, at
 """)
 _WORK_OUT = text("""
 UPDATE orders o SET status = s.status, status_at = s.status_at, placed_at = COALESCE(s.placed_at, s.first_at),
@@ -191,12 +195,24 @@ WHERE o.id = s.order_id
 """)
 
 
-def _tell(order_ids: Sequence[int], losers: set[int]) -> None:
-    if order_ids:
-        rows = session().execute(_TOLD, {"ids": sorted(order_ids)}).all()
-        persons = {row.person_id for row in rows} | losers
-        if persons:
-            publish(OrdersChanged(tuple(sorted(persons)), tuple(Step(*row) for row in rows)))
+def _tell(
+    order_ids: Sequence[int], losers: set[int], whole: set[int], new: set[tuple[int, str, datetime]]
+) -> None:
+    """Publish what changed.
+
+    :param whole: orders whose person is known only now; nobody was told of their steps yet
+    :param new: (order, status, at) that were not known before
+    """
+    if not order_ids:
+        return
+    rows = session().execute(_TOLD, {"ids": sorted(order_ids)}).all()
+    persons = {row.person_id for row in rows} | losers
+    if persons:
+        steps = tuple(Step(*row) for row in rows)
+        untold = [each.order_id in whole or (each.order_id, each.status, each.at) in new for each in steps]
+        publish(
+            OrdersChanged(tuple(sorted(persons)), steps, frozenset(whole), tuple(compress(steps, untold)))
+        )
 
 
 _TOLD = text("""

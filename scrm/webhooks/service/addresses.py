@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import socket
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
@@ -20,8 +20,12 @@ Ip = IPv4Address | IPv6Address
 MOST_CHARS = 2000
 PORTS = {"https": 443, "http": 80}
 UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
+USERINFO = re.compile(r"[^/?#]*//[^/?#]*@")
+SPECIAL = tuple(map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20")))
+"""Of IANA's special-purpose registries, what ``ipaddress`` of Python 3.11 does not know: protocol assignments, the relay
+of 6to4 (RFC 7526), documentation (RFC 9637)."""
 UNICAST6 = IPv6Network("2000::/3")  # all that is given out as global unicast (RFC 4291, IANA)
-NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))  # RFC 6052, RFC 8215
+NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052; that of RFC 8215 is for private use
 NAT64_LOW = 2**32 - 1
 
 
@@ -70,7 +74,7 @@ def parse_target(url: str, rules: Rules) -> Target:
     scheme, host = parts.scheme or "", (parts.host or "").strip("[]")
     if scheme not in PORTS or not host:
         raise AddressRefused("must be an address such as https://example.com/webhooks")
-    if parts.auth is not None or "@" in (parts.netloc or ""):
+    if parts.auth is not None or USERINFO.match(url):
         raise AddressRefused("must hold no user and password; the signature shows who sends")
     if parts.fragment is not None:
         raise AddressRefused("must have no #fragment; it would never be sent")
@@ -115,16 +119,18 @@ def _within(ip: Ip) -> Ip:
 
 def is_public(ip: Ip) -> bool:
     """Global unicast, and no way around: addresses that carry an IPv4 address carry a public one."""
+    if any(ip in network for network in SPECIAL if network.version == ip.version):
+        return False
     if isinstance(ip, IPv4Address):
         return ip.is_global and not ip.is_multicast and not ip.is_reserved
     return all(map(is_public, _carried(ip))) and (
-        ip.ipv4_mapped is not None or ip in NAT64[0] or (ip in UNICAST6 and ip.is_global)
+        ip.ipv4_mapped is not None or ip in NAT64 or (ip in UNICAST6 and ip.is_global)
     )
 
 
 def _carried(ip: IPv6Address) -> list[IPv4Address]:
     """IPv4 addresses inside: mapped, 6to4 (RFC 3056), Teredo (RFC 4380), NAT64."""
     found = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
-    if any(ip in network for network in NAT64):
+    if ip in NAT64:
         found.append(IPv4Address(int(ip) & NAT64_LOW))
     return [each for each in found if each is not None]

@@ -18,6 +18,29 @@ TIME: Json = {"type": "string", "format": "date-time"}
 RELATION = {"customer_id": ID, "follow_id": ID, "staff_id": ID}
 STAY = {"group_id": ID, "stay_id": ID, "customer_id": {"type": ["integer", "null"]}, "at": TIME}
 TAGGED = {"customer_id": ID, "tag_ids": IDS}
+TEXT_OR_NOT: Json = {"type": ["string", "null"]}
+ID_OR_NOT: Json = {"type": ["integer", "null"]}
+TIME_OR_NOT: Json = {"type": ["string", "null"], "format": "date-time"}
+FAT: dict[str, dict[str, Json]] = {
+    "customers": {
+        "id": ID,
+        **dict.fromkeys(("external_userid", "unionid", "name"), TEXT_OR_NOT),
+        **dict.fromkeys(("type", "gender"), ID_OR_NOT),
+        **dict.fromkeys(("corp_name", "position"), TEXT_OR_NOT),
+    },
+    "orders": {
+        "id": ID,
+        **dict.fromkeys(("source", "source_id"), TEXT),
+        "person_id": ID_OR_NOT,
+        "status": TEXT,
+        **dict.fromkeys(("status_at", "placed_at"), TIME),
+        **dict.fromkeys(
+            ("paid_at", "shipped_at", "completed_at", "cancelled_at", "refunded_at"), TIME_OR_NOT
+        ),
+        **dict.fromkeys(("amount", "refunded_amount", "currency", "shop", "region", "seller"), TEXT_OR_NOT),
+    },
+}
+"""What fat endpoints get besides, as it is when it is sent."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +66,15 @@ class EventType:
         return self.name.partition(".")[0]
 
     def schema(self) -> Json:
-        """JSON Schema (2020-12) of the whole body, as it goes to thin endpoints."""
+        """JSON Schema (2020-12) of the whole body; what only fat endpoints get is not required."""
         data: dict[str, Json] = dict(self.common)
         if self.item:
             items = {"type": "array", "minItems": 1, "maxItems": MOST_ITEMS, "items": _object(self.item)}
             data = {**data, "items": items}
-        body = {"type": {"const": self.name}, "timestamp": TIME, "sequence": ID, "data": _object(data)}
+        told = _object(data)
+        if self.fat:
+            told["properties"][self.fat] = {"type": "array", "items": _object(FAT[self.fat])}
+        body = {"type": {"const": self.name}, "timestamp": TIME, "sequence": ID, "data": told}
         return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_object(body)}
 
 

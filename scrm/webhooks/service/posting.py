@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import socket
 import ssl
@@ -69,7 +70,7 @@ class Post:
             status, retry_after = self._exchange(body, headers)
         except AddressRefused as refused:
             error = str(refused)
-        except (OSError, HTTPError, ValueError) as failed:
+        except (OSError, HTTPError, http.client.HTTPException, ValueError) as failed:
             error = "no answer in time" if self._late() else _reason(failed)
         finally:
             self._let_go()
@@ -102,7 +103,7 @@ class Post:
             connection.sock.settimeout(self._left())
             connection.request("POST", target.path, body=body, headers=headers)
             answer = connection.getresponse()
-            with contextlib.suppress(OSError, HTTPError):  # the status says it all
+            with contextlib.suppress(OSError, HTTPError, http.client.HTTPException):  # the status says it all
                 answer.read(DRAINED_BYTES)
             return answer.status, retry_after(answer.headers.get("Retry-After"))
         finally:
