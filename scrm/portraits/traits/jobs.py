@@ -14,6 +14,8 @@ from scrm.portraits.traits.service import computing
 
 RUN_SECONDS = 20.0
 BATCH = 5_000
+STREAM = 500  # so many at once come of batches that follow each other:
+LINGER_SECONDS = 0.1  # wait a moment for the next ones, more persons at once cost less each
 
 
 @job(Queue.BACKGROUND, due=computing.wanted)
@@ -23,8 +25,10 @@ def compute_wanted() -> None:
     while True:
         with transaction():
             taken = computing.compute_wanted(BATCH)
-        if taken < BATCH:
+        if taken < STREAM:
             return
+        if taken < BATCH:
+            time.sleep(LINGER_SECONDS)
         if time.monotonic() > until or others_wait(Queue.BACKGROUND):
             compute_wanted.wake()
             return

@@ -14,6 +14,7 @@ import orjson
 from sqlalchemy import exists, select, text
 
 from scrm.behaviour.models import EventType
+from scrm.kernel.batch import AHEAD
 from scrm.kernel.clock import in_zone, utcnow
 from scrm.kernel.db import session
 from scrm.kernel.errors import InvalidInput
@@ -112,7 +113,7 @@ def compute(trait: Trait, event_type: EventType | None, person_ids: Sequence[int
         return
     trait.problem = None
     now = utcnow()
-    values: dict[str, Any] = {"trait": trait.id, "now": now, **compiled.values}
+    values: dict[str, Any] = {"trait": trait.id, "now": now, "until": now + 2 * AHEAD, **compiled.values}
     if person_ids is not None:
         values["ids"] = sorted(person_ids)
     if days := trait.definition["window_days"]:
@@ -128,7 +129,11 @@ def compute(trait: Trait, event_type: EventType | None, person_ids: Sequence[int
 def _statement(compiled: Compiled, *, some: bool, windowed: bool) -> str:
     only = "AND {}.person_id = ANY(CAST(:ids AS bigint[]))" if some else ""
     limits = {
-        f"only_{rows}": (only.format(alias) if some else "") + (f" AND {at} >= :since" if windowed else "")
+        f"only_{rows}": (only.format(alias) if some else "")
+        + (f" AND {at} >= :since" if windowed else "")
+        + (
+            " AND e.at < :until" if rows == "events" else ""
+        )  # nothing is later: partitions made ahead are skipped
         for rows, alias, at in (("events", "e", "e.at"), ("orders", "o", "o.paid_at"))
     }
     return _COMPUTE.format(
