@@ -108,6 +108,7 @@ class Courier:
             recording.record(ended)
         for future in done:
             del self.flying[future]
+        self.take_at = 0.0  # there is room again, perhaps for an endpoint whose share was used up
         return True
 
 

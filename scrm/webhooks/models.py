@@ -64,7 +64,7 @@ class WebhookEndpoint(Model):
     failures: Mapped[int] = mapped_column(server_default="0")  # attempts in a row that failed
     failing_since: Mapped[datetime | None]  # the first failure after the last success
     resume_at: Mapped[datetime | None]  # left alone until then: its circuit is open, or it asked for it
-    paced_until: Mapped[datetime | None]  # max_per_second is used up until then
+    paced_until: Mapped[datetime | None]  # up to here its time is spent, at max_per_second
     made_by: Mapped[str]
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]

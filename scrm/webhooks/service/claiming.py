@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import text
@@ -23,6 +23,8 @@ LEASE_SECONDS = 60.0
 """Longer than any post: time-out (at most 40) and a slow DNS; a killed worker's deliveries are sent again after it."""
 CIRCUIT_FAILURES = 5
 """So many failures in a row open an endpoint's circuit; then one delivery at a time tries whether it is back."""
+BURST_SECONDS = 2.0
+"""Time that an endpoint with a pace may save up: the clock looks every two seconds."""
 CONTENT_TYPE = "application/json"
 
 
@@ -73,7 +75,7 @@ def claim_deliveries(room: int, flying: Mapping[int, int]) -> list[Work]:
     """
     now = utcnow()
     ready = session().execute(_ENDPOINTS, {"now": now}).all()
-    rooms = {row.id: _room(row, flying.get(row.id, 0)) for row in ready}
+    rooms = {row.id: _room(row, flying.get(row.id, 0), now) for row in ready}
     rooms = {id_: free for id_, free in rooms.items() if free > 0}
     if not rooms:
         return []
@@ -90,19 +92,27 @@ def claim_deliveries(room: int, flying: Mapping[int, int]) -> list[Work]:
     return _works(held.token, held.ids)
 
 
-def _room(row: Any, flying: int) -> int:
+def _room(row: Any, flying: int, now: datetime) -> int:
     share = 1 if row.failures >= CIRCUIT_FAILURES else settings().webhooks.share
-    return min(share - flying, row.max_per_second or share)
+    if row.max_per_second is None:
+        return share - flying
+    saved = min((now - row.paced_until).total_seconds(), BURST_SECONDS) if row.paced_until else BURST_SECONDS
+    return min(share - flying, int(saved * row.max_per_second))
 
 
 def _pace(rows: list[Any], limits: Mapping[int, int | None], now: datetime) -> None:
-    """An endpoint that took n deliveries of a pace of r a second is left alone for n/r seconds."""
+    """An endpoint that took n deliveries of a pace of r a second has used n/r seconds of its time."""
     taken: dict[int, int] = {}
     for row in rows:
         taken[row.endpoint_id] = taken.get(row.endpoint_id, 0) + 1
     paced = {id_: count / limit for id_, count in sorted(taken.items()) if (limit := limits.get(id_))}
     if paced:
-        session().execute(_PACE, {"ids": list(paced), "seconds": list(paced.values()), "now": now})
+        values = {
+            "ids": list(paced),
+            "seconds": list(paced.values()),
+            "from": now - timedelta(seconds=BURST_SECONDS),
+        }
+        session().execute(_PACE, values)
 
 
 def _works(token: uuid.UUID, ids: list[int]) -> list[Work]:
@@ -118,15 +128,15 @@ def _works(token: uuid.UUID, ids: list[int]) -> list[Work]:
     ]  # fmt: skip
 
 
-_READY = "e.state = 'active' AND (e.resume_at IS NULL OR e.resume_at <= :now)"
+_READY = """e.state = 'active' AND (e.resume_at IS NULL OR e.resume_at <= :now)
+  AND (e.paced_until IS NULL OR e.max_per_second IS NULL OR e.paced_until + interval '1 second' / e.max_per_second <= :now)"""
 _FREE = "d.state = 'pending' AND d.next_at <= :now AND (d.lease_until IS NULL OR d.lease_until < :now)"
 _HAS_WORK = text(f"""
-SELECT EXISTS (SELECT FROM webhook_endpoints e WHERE {_READY} AND (e.paced_until IS NULL OR e.paced_until <= :now)
+SELECT EXISTS (SELECT FROM webhook_endpoints e WHERE {_READY}
   AND EXISTS (SELECT FROM webhook_deliveries d WHERE d.endpoint_id = e.id AND {_FREE}))
 """)  # noqa: S608  # constants of this module
 _ENDPOINTS = text(f"""
-SELECT e.id, e.failures, e.max_per_second FROM webhook_endpoints e
-WHERE {_READY} AND (e.paced_until IS NULL OR e.paced_until <= :now)
+SELECT e.id, e.failures, e.max_per_second, e.paced_until FROM webhook_endpoints e WHERE {_READY}
 ORDER BY e.id FOR NO KEY UPDATE SKIP LOCKED
 """)  # noqa: S608  # the lock keeps two workers from spending the same pace
 _PICK = text(f"""
@@ -137,7 +147,7 @@ CROSS JOIN LATERAL (
 ORDER BY picked.turn, picked.id LIMIT :limit
 """)  # noqa: S608
 _PACE = text("""
-UPDATE webhook_endpoints e SET paced_until = :now + r.seconds * interval '1 second'
+UPDATE webhook_endpoints e SET paced_until = GREATEST(e.paced_until, :from) + r.seconds * interval '1 second'
 FROM unnest(CAST(:ids AS bigint[]), CAST(:seconds AS float[])) AS r(id, seconds) WHERE e.id = r.id
 """)
 _WORKS = text("""

@@ -101,7 +101,8 @@ class Post:
         try:
             connection.connect()
             connection.sock.settimeout(self._left())
-            connection.request("POST", target.path, body=body, headers=headers)
+            raw = {"preload_content": False, "decode_content": False}  # neither floods nor compressed bombs
+            connection.request("POST", target.path, body=body, headers=headers, **raw)
             answer = connection.getresponse()
             with contextlib.suppress(OSError, HTTPError, http.client.HTTPException):  # the status says it all
                 answer.read(DRAINED_BYTES)
