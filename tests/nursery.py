@@ -1,9 +1,9 @@
 """Real processes of the program without the seconds each takes to load it: a nursery has loaded it, and forks.
 
 What comes out is a process of its own, with its own process id, process group, environment, output and signals, and
-it runs ``scrm <arguments>`` from the first line of the command to the exit code. Only Python's start and the imports
-are shared. That the installed command starts by itself is what the tests of ``scrm up``, ``scrm demo`` and of the
-commands prove; they use no nursery.
+it runs ``scrm <arguments>`` from the first line of the command to the exit code (or, after ``-c``, any Python). Only
+Python's start and the imports are shared. That the installed command starts by itself is what the tests of
+``scrm up``, of ``scrm demo`` and of exit codes prove; they use no nursery.
 """
 
 from __future__ import annotations
@@ -89,7 +89,10 @@ class Nursery:
         err: Path | None = None,
         cwd: Path = ROOT,
     ) -> Child:
-        """Start ``scrm <arguments>``; ``out`` takes its stdout, and its stderr when there is no ``err``."""
+        """Start ``scrm <arguments>``; ``out`` takes its stdout, and its stderr when there is no ``err``.
+
+        :param arguments: what stands behind ``scrm``, or ``-c`` and a Python text
+        """
         paths = {"out": str(out), "err": str(err or out), "cwd": str(cwd)}
         return Child(self, self.ask(arguments=arguments, environment=environment, **paths))
 
@@ -206,6 +209,9 @@ def _live(arguments: list[str], environment: dict[str, str], out: str, err: str,
         os.environ.setdefault(METRICS, metrics)
     _forget()
     sys.argv = ["scrm", *arguments]
+    if arguments[0] == "-c":
+        exec(arguments[1], {"__name__": "__main__"})  # noqa: S102  # a test's own text
+        return
     from scrm.cli.main import main
 
     main(arguments)

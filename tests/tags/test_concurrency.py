@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from tags.rules.service import saving
 from tags.rules.service.evaluating import SHARDS
 from tags.rules.service.working import evaluate_due
 from tags.service import Wish, assign
+from tests import nursery
 from tests.scrm.wecom.conftest import process_env, process_environment  # noqa: F401  # fixtures
 from tests.tags.conftest import make_world
 from tests.tags.test_rules import VIP, make_rule
@@ -163,9 +162,7 @@ def test_a_killed_backfill_goes_on_and_counts_everybody_once(committed, process_
     rule = make_rule(VIP, tag)
     with transaction():
         run = saving.start_backfill(rule.id)
-    killed = subprocess.run(
-        [sys.executable, "-c", RUN], env={**process_env, "SCRM_CRASH_AT": place}, check=False
-    )
+    killed = nursery.run(["-c", RUN], {**process_env, "SCRM_CRASH_AT": place})
     assert killed.returncode == -9
     with transaction():
         seen = session().get(RuleRun, run.id, populate_existing=True).seen

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
-from tests.stack import SCRM, Stack, wait_until
+from tests.nursery import nursery
+from tests.stack import Stack, wait_until
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(180)]
 
@@ -171,10 +171,8 @@ class Twin:
         self.stack, self.name = stack, name
 
     def __enter__(self) -> None:
-        with self.stack.log(f"{self.name}-twin").open("ab") as log:
-            self.process = subprocess.Popen(
-                [SCRM, *self.name.split(":")], env=self.stack.environment(), stdout=log, stderr=log
-            )
+        log = self.stack.log(f"{self.name}-twin")
+        self.process = nursery().spawn(self.name.split(":"), self.stack.environment(), log)
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()

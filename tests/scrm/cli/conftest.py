@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import nursery
 from tests.stack import SCRM
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -21,7 +22,18 @@ def clean_environment() -> dict[str, str]:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Run ``scrm`` with arguments to its end; keyword arguments are environment variables."""
+    """Run ``scrm`` with arguments to its end in a process; keyword arguments are environment variables."""
+
+    def scrm(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        given = {**clean_environment(), "SCRM_VAR_DIR": str(tmp_path / "var"), **environment}
+        return nursery.run([*arguments], given, cwd=tmp_path)
+
+    return scrm
+
+
+@pytest.fixture
+def run_installed(tmp_path: Path) -> Run:
+    """The same with the installed program, from nothing: a second later."""
 
     def scrm(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         given = {"SCRM_VAR_DIR": str(tmp_path / "var"), **environment}

@@ -132,8 +132,8 @@ def test_a_key_is_made_for_staff_that_exist_only() -> None:
         _check_staff((there, there + 1))
 
 
-def test_the_process_ends_with_the_commands_exit_code(run: Run) -> None:
-    done = run("worker", "lunch")
+def test_the_process_ends_with_the_commands_exit_code(run_installed: Run) -> None:
+    done = run_installed("worker", "lunch")
     assert (done.returncode, done.stdout) == (2, "")
     assert "Traceback" not in done.stderr
 

@@ -13,8 +13,8 @@ from tests.scrm.cli.conftest import Run
 
 @pytest.mark.fault
 @pytest.mark.timeout(240)
-def test_the_demo_plays_to_its_end_and_everything_is_right(run: Run) -> None:
-    played = run("demo", "--json", "--people", "20")
+def test_the_demo_plays_to_its_end_and_everything_is_right(run_installed: Run) -> None:
+    played = run_installed("demo", "--json", "--people", "20")
     assert played.returncode == 0, played.stdout + played.stderr[-3000:]
     outcome = json.loads(played.stdout)
     assert outcome["well"]

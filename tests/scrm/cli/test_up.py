@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 import pytest
@@ -57,15 +58,20 @@ class Up:
 
     def start(self) -> None:
         with self.output.open("wb") as out:
-            self.process = subprocess.Popen(
-                [SCRM, "up", "--quiet-company", "--port-base", str(self.port)],
-                env={**clean_environment(), **self.environment},
-                stdout=out,
-                stderr=out,
-                cwd="/",
-            )
+            self.process = self.started("--quiet-company", out=out)
         wait_until(lambda: "/signin#" in self.shown() or self.ended(), START_SECONDS, self.shown)
         assert not self.ended(), self.shown()
+
+    def started(self, *options: str, out: BinaryIO) -> subprocess.Popen[bytes]:
+        """The process alone; Ctrl-C reaches it even where the tests run in the background of a shell."""
+        return subprocess.Popen(
+            [SCRM, "up", *options, "--port-base", str(self.port)],
+            env={**clean_environment(), **self.environment},
+            stdout=out,
+            stderr=out,
+            cwd="/",
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # before any thread
+        )
 
     def is_running(self) -> bool:
         return hasattr(self, "process") and not self.ended()
@@ -213,15 +219,13 @@ def test_after_its_violent_death_everything_ends_and_the_next_one_cleans_up(up: 
 
 def test_ctrl_c_while_starting_leaves_nothing(tmp_path: Path) -> None:
     up = Up(tmp_path / "var")
-    with up.output.open("wb") as out:
-        up.process = subprocess.Popen(
-            [SCRM, "up", "--port-base", str(up.port)],
-            env={**clean_environment(), **up.environment},
-            stdout=out,
-            stderr=out,
-        )
-    up.wait_shown("PostgreSQL")
-    time.sleep(0.5)
-    up.process.send_signal(signal.SIGINT)
-    assert up.process.wait(60) == 0, up.shown()
-    assert up.family() == []
+    try:
+        with up.output.open("wb") as out:
+            up.process = up.started(out=out)
+        up.wait_shown("PostgreSQL")
+        time.sleep(0.5)
+        up.process.send_signal(signal.SIGINT)
+        assert up.process.wait(60) == 0, up.shown()
+        assert up.family() == []
+    finally:
+        up.end()

@@ -1,8 +1,6 @@
 """Reading customer service: every message once, whatever breaks between the pages."""
 
 import os
-import subprocess
-import sys
 from datetime import timedelta
 
 import pytest
@@ -26,6 +24,7 @@ from scrm.customers.models import Customer
 from scrm.kernel import clock, events
 from scrm.kernel.clock import shifted, utcnow
 from scrm.kernel.db import transaction
+from tests import nursery
 from tests.conftest import CORP_ID, TEST_APP
 from tests.scrm.conversations.conftest import pull
 
@@ -258,7 +257,7 @@ def run_elsewhere(settings, **extra):
         "SCRM_DATABASE_URL": settings.database_url.get_secret_value(),
         "SCRM_REDIS_URL": settings.redis_url.get_secret_value(), "SCRM_VAR_DIR": str(settings.var_dir),
     }  # fmt: skip
-    return subprocess.run([sys.executable, "-c", RUN], env=environment, check=False, timeout=60)
+    return nursery.run(["-c", RUN], environment)
 
 
 def test_an_account_that_was_not_ours_is_read_as_soon_as_it_calls_back(session, sandbox, account):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from tests.stack import SCRM, Stack, wait_until
+from tests.nursery import nursery
+from tests.stack import Stack, wait_until
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(240)]
 
@@ -98,12 +98,7 @@ def test_killed_at_every_step(fresh: Stack, place: str) -> None:
 def test_two_workers_share_a_run_and_one_dies(fresh: Stack) -> None:
     begin(fresh)
     fresh.start(WORKER)
-    other = subprocess.Popen(
-        [SCRM, "worker", "background"],
-        env=fresh.environment(),
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    other = nursery().spawn(["worker", "background"], fresh.environment(), fresh.log("other"))
     try:
         both = "SELECT count(DISTINCT lease_token) FROM sync_parts WHERE lease_until > now()"
         wait_until(lambda: fresh.sql(both)[0][0] >= 2, 60)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from datetime import timedelta
 
 import pytest
@@ -15,9 +14,9 @@ from scrm.kernel.permissions import Scope
 from scrm.transfers.models import Matter, PlanKind
 from scrm.transfers.service.activation import activate_plan
 from scrm.transfers.service.plans import create_plan
+from tests import nursery
 from tests.scrm.broadcasts.population import follow, make_customers, make_staff
 from tests.scrm.transfers.conftest import PERSON, rule
-from tests.stack import SCRM
 
 
 @pytest.fixture
@@ -37,14 +36,7 @@ def command(committed, settings):
     }
 
     def run(*arguments: str) -> str:
-        done = subprocess.run(
-            [SCRM, "transfers", *arguments],
-            env={**clean, **own},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        done = nursery.run(["transfers", *arguments], {**clean, **own})
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from datetime import timedelta
@@ -14,11 +13,10 @@ import pytest
 
 from scrm.kernel.clock import shifted
 from scrm.wecom.models import EffectState
+from tests.nursery import Child, nursery
 from tests.scrm.wecom.conftest import carry_out, effect, planned
 
 pytestmark = pytest.mark.fault
-ROOT = Path(__file__).parents[3]
-SCRM = str(Path(sys.executable).with_name("scrm"))
 LEASE_OVER = timedelta(seconds=61)
 MARK, MASS = "externalcontact/mark_tag", "externalcontact/add_msg_template"
 
@@ -26,16 +24,17 @@ MARK, MASS = "externalcontact/mark_tag", "externalcontact/add_msg_template"
 @contextmanager
 def worker(queue: str, env: dict[str, str], **more: str):
     """A ``scrm worker`` process; gone at the end."""
-    process = subprocess.Popen([SCRM, "worker", queue], env={**env, **more}, cwd=ROOT, stderr=subprocess.PIPE)
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGCONT)
-        process.kill()
-        process.communicate()
+    with tempfile.TemporaryDirectory() as folder:
+        process = nursery().spawn(["worker", queue], {**env, **more}, Path(folder) / "log")
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+            process.wait()
 
 
-def killed(process: subprocess.Popen) -> bool:
+def killed(process: Child) -> bool:
     return process.wait(60) == -signal.SIGKILL
 
 

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -15,8 +12,9 @@ from scrm.kernel.clock import shifted
 from scrm.wecom.errors import Denied, Retryable, TokenExpired
 from scrm.wecom.store import SharedStore
 from scrm.wecom.tokens import TokenStore
+from tests.nursery import nursery
+from tests.stack import wait_until
 
-ROOT = Path(__file__).parents[3]
 LIFE = 7200.0
 AWAY = "redis://127.0.0.1:9/0"
 
@@ -170,7 +168,7 @@ def test_what_is_shared_is_unreadable_to_a_repr(store):
 
 
 WORKER = """
-import sys, threading
+import pathlib, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from config.settings import load_settings
 from scrm.bootstrap import create_app
@@ -178,8 +176,9 @@ from scrm.wecom.client import wecom
 app = create_app(load_settings())
 with app.app_context():
     client = wecom()
-print("ready", flush=True)
-sys.stdin.readline()
+pathlib.Path(READY).touch()
+while not pathlib.Path(GO).exists():
+    time.sleep(0.002)
 start = threading.Barrier(10)
 def call(_):
     start.wait()
@@ -190,17 +189,13 @@ with ThreadPoolExecutor(10) as pool:
 
 
 @pytest.mark.fault
-def test_fifty_threads_in_five_processes_need_one_token(app, settings, sandbox, process_env):
+def test_fifty_threads_in_five_processes_need_one_token(app, settings, sandbox, process_env, tmp_path):
     sandbox.population(members=1)
-    command = [sys.executable, "-c", WORKER]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    workers = [subprocess.Popen(command, **pipes, env=process_env, cwd=ROOT) for _ in range(5)]
-    assert [worker.stdout.readline() for worker in workers] == [b"ready\n"] * 5
-    for worker in workers:
-        worker.stdin.write(b"\n")
-        worker.stdin.flush()
-    for worker in workers:
-        worker.communicate(timeout=30)
-    assert [worker.returncode for worker in workers] == [0] * 5
+    go, ready = tmp_path / "go", [tmp_path / f"ready{number}" for number in range(5)]
+    programs = [f"READY, GO = {str(mine)!r}, {str(go)!r}\n{WORKER}" for mine in ready]
+    workers = [nursery().spawn(["-c", program], process_env, tmp_path / "log") for program in programs]
+    wait_until(lambda: all(mine.exists() for mine in ready), 30, (tmp_path / "log").read_text)
+    go.touch()
+    assert [worker.wait(30) for worker in workers] == [0] * 5, (tmp_path / "log").read_text()
     assert sandbox.log_counts()["gettoken"] == {"0": 1}
     assert sandbox.log_counts()["externalcontact/get_follow_user_list"] == {"0": 50}
