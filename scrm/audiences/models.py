@@ -72,16 +72,17 @@ class AudienceMember(Model):
 
 
 class AudienceDay(Model):
-    """How many belonged on one day of the corp's zone, and who came and went since the look before it."""
+    """How many belonged on one day of the corp's zone, and how many came and went since the look before it."""
 
     __tablename__ = "audience_days"
 
     audience_id: Mapped[int] = mapped_column(ForeignKey("audiences.id", ondelete="CASCADE"), primary_key=True)
     day: Mapped[date] = mapped_column(primary_key=True)
-    count: Mapped[int]
-    joined: Mapped[int]
-    left: Mapped[int]
+    count: Mapped[int | None]
+    joined: Mapped[int | None]
+    left: Mapped[int | None]
     since: Mapped[date | None]  # the day of the look before; none: this is the first
+    problem: Mapped[str | None]  # why the look failed; then there are no counts
     version: Mapped[int]  # of the condition: another one explains a jump
     at: Mapped[datetime]
 

@@ -6,8 +6,10 @@ from typing import Any
 
 from flask import request
 
-from scrm.audiences.queries import audiences, members
+from scrm.audiences.queries import audiences, growth, members
 from scrm.audiences.queries.in_audience import KIND
+from scrm.audiences.queries.lookalike import frequent_tags
+from scrm.audiences.queries.overlap import audience_overlap
 from scrm.audiences.schemas import (
     AudienceChangeIn,
     AudienceCountOut,
@@ -20,9 +22,15 @@ from scrm.audiences.schemas import (
     AudienceMembersIn,
     AudienceMembersOut,
     AudienceOut,
+    AudienceOverlapIn,
+    AudienceOverlapOut,
     AudiencePreviewIn,
     AudiencePreviewOut,
     AudienceQuery,
+    FrequentTagQuery,
+    FrequentTagsOut,
+    GrowthOut,
+    GrowthQuery,
 )
 from scrm.audiences.service import members as lists
 from scrm.audiences.service import saving
@@ -175,6 +183,36 @@ def fill_audience(data: dict[str, Any], audience_id: int) -> dict[str, Any]:
     other = {"schema_version": 2, "kind": KIND, "audience_ids": [data.get("audience_id")]}
     actor = current_actor()
     return {"added": lists.fill(audience_id, data.get("condition") or other, actor.scope, actor.name)}
+
+
+@blueprint.route("/audiences/<int:audience_id>/growth")
+@needs(Permission.AUDIENCES_READ)
+@blueprint.arguments(GrowthQuery, location="query")
+@blueprint.response(200, GrowthOut)
+def get_growth(query: dict[str, Any], audience_id: int) -> dict[str, Any]:
+    """How many belonged each day, and how many came and went; for keys without a data scope."""
+    current_actor().require_everyone("growth counts")
+    return {"items": growth.audience_growth(audience_id, query["days"])}
+
+
+@blueprint.route("/audiences/overlap", methods=["POST"])
+@needs(Permission.AUDIENCES_READ)
+@blueprint.arguments(AudienceOverlapIn)
+@blueprint.response(200, AudienceOverlapOut)
+def compare_audiences(data: dict[str, Any]) -> dict[str, Any]:
+    """How 2 to 10 audiences overlap among this key's customers."""
+    with transaction():
+        return audience_overlap(current_actor().scope, data["audience_ids"])
+
+
+@blueprint.route("/audiences/<int:audience_id>/tags")
+@needs(Permission.AUDIENCES_READ)
+@blueprint.arguments(FrequentTagQuery, location="query")
+@blueprint.response(200, FrequentTagsOut)
+def list_frequent_tags(query: dict[str, Any], audience_id: int) -> dict[str, Any]:
+    """Tags that members have more often than everybody, with lift and significance."""
+    with transaction():
+        return frequent_tags(current_actor().scope, audience_id, query["min_support"], query["limit"])
 
 
 def _change_members(audience_id: int, data: dict[str, Any], *, add: bool) -> dict[str, Any]:
