@@ -37,6 +37,15 @@ class People(Section):
     trusted_sources: tuple[str, ...]
 
 
+class Imports(Section):
+    """Tables that people upload."""
+
+    max_megabytes: int = Field(ge=1, le=1000)
+    keep_days: int = Field(ge=1)
+    storm_share: float = Field(gt=0, le=1)
+    storm_min: int = Field(ge=1)
+
+
 class Source(Section):
     """A system that sends signed batches instead of using an API key."""
 

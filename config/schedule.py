@@ -95,6 +95,8 @@ SCHEDULE: tuple[Every | Daily, ...] = (
     Every("scrm.broadcasts.jobs.poll_results", 2),
     Every("scrm.webhooks.jobs.deliver", 2),
     Daily("scrm.webhooks.jobs.forget_events", "04:25"),
+    Every("scrm.imports.jobs.work_on_imports", 2),
+    Daily("scrm.imports.jobs.forget_imports", "04:35"),
     Daily("scrm.sync.jobs.start_nightly", "03:10"),
     Every("scrm.sync.jobs.advance", 2),
     Every("scrm.sync.jobs.read_new_members", 10),

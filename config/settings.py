@@ -27,7 +27,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from config.facts import People, Rules, Source
+from config.facts import Imports, People, Rules, Source
 from config.section import Section
 from config.webhooks import Webhooks
 
@@ -293,6 +293,7 @@ class Settings(BaseSettings):
     sources: dict[str, Source] = Field(default_factory=dict)
     rules: Rules
     webhooks: Webhooks
+    imports: Imports
     clock: Clock
     log: Log
 
