@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, select, text
+from sqlalchemy import func, or_, select, text
 
+from scrm.broadcasts.models import BroadcastTarget
 from scrm.customers.models import Follow
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
@@ -114,3 +115,15 @@ def follows_lost_before(adds: Sequence[tuple[int, datetime]]) -> set[tuple[int, 
     rows = select(f.id, f.deleted_by_staff_at, f.deleted_by_customer_at).where(f.id.in_(ids))
     losses = {id_: [at for at in times if at is not None] for id_, *times in session().execute(rows)}
     return {(id_, at) for id_, at in adds if any(lost < at for lost in losses.get(id_, ()))}
+
+
+def broadcast_results(broadcast_ids: Iterable[int]) -> dict[int, dict[str, int]]:
+    """By broadcast, how many of its recipients are in each state."""
+    target = BroadcastTarget
+    counted = select(target.broadcast_id, target.state, func.count()).group_by(
+        target.broadcast_id, target.state
+    )
+    found: dict[int, dict[str, int]] = {}
+    for id_, state, count in session().execute(counted.where(target.broadcast_id.in_(list(broadcast_ids)))):
+        found.setdefault(id_, {})[str(state)] = count
+    return found

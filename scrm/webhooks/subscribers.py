@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from scrm.audiences.events import AudienceFilled, AudienceMembersChanged
 from scrm.broadcasts.events import (
     BroadcastCancelled,
     BroadcastDelivered,
@@ -141,27 +142,28 @@ def _step(step: Step) -> dict[str, object]:
 @subscribe(BroadcastFrozen)
 def on_broadcast_frozen(events: Sequence[BroadcastFrozen]) -> None:
     """Who receives them is fixed."""
-    _note_broadcasts("broadcast.frozen", events)
+    if wanted("broadcast.frozen"):
+        note(News("broadcast.frozen", common={"broadcast_id": event.broadcast_id}) for event in events)
 
 
 @subscribe(BroadcastFinished)
 def on_broadcast_finished(events: Sequence[BroadcastFinished]) -> None:
     """Their results are final."""
-    _note_broadcasts("broadcast.finished", events)
+    if not wanted("broadcast.finished"):
+        return
+    ids = list(dict.fromkeys(event.broadcast_id for event in events))
+    results = queries.broadcast_results(ids)
+    note(
+        News("broadcast.finished", common={"broadcast_id": id_, "results": results.get(id_, {})})
+        for id_ in ids
+    )
 
 
 @subscribe(BroadcastCancelled)
 def on_broadcast_cancelled(events: Sequence[BroadcastCancelled]) -> None:
     """Somebody stopped them."""
-    _note_broadcasts("broadcast.cancelled", events)
-
-
-def _note_broadcasts(
-    type_: str, events: Sequence[BroadcastFrozen | BroadcastFinished | BroadcastCancelled]
-) -> None:
-    if wanted(type_):
-        ids = dict.fromkeys(event.broadcast_id for event in events)
-        note(News(type_, common={"broadcast_id": id_}) for id_ in ids)
+    if wanted("broadcast.cancelled"):
+        note(News("broadcast.cancelled", common={"broadcast_id": event.broadcast_id}) for event in events)
 
 
 @subscribe(BroadcastDelivered)
@@ -174,6 +176,30 @@ def on_broadcast_delivered(events: Sequence[BroadcastDelivered]) -> None:
                 [{"customer_id": id_, "at": moment(at)} for id_, at in event.customers],
                 {"broadcast_id": event.broadcast_id, "staff_id": event.staff_id},
             )
+            for event in events
+        )
+
+
+@subscribe(AudienceMembersChanged)
+def on_members_changed(events: Sequence[AudienceMembersChanged]) -> None:
+    """Customers came onto static lists, or went."""
+    if wanted("audience.members_changed"):
+        note(
+            News(
+                "audience.members_changed",
+                [{"customer_id": id_} for id_ in event.customer_ids],
+                {"audience_id": event.audience_id},
+            )
+            for event in events
+        )
+
+
+@subscribe(AudienceFilled)
+def on_audience_filled(events: Sequence[AudienceFilled]) -> None:
+    """Many customers came onto static lists at once."""
+    if wanted("audience.filled"):
+        note(
+            News("audience.filled", common={"audience_id": event.audience_id, "at": moment(event.at)})
             for event in events
         )
 

@@ -16,6 +16,7 @@ TEXT: Json = {"type": "string"}
 TEXTS: Json = {"type": "array", "items": TEXT}
 TIME: Json = {"type": "string", "format": "date-time"}
 RELATION = {"customer_id": ID, "follow_id": ID, "staff_id": ID}
+COUNTS: Json = {"type": "object", "additionalProperties": ID}
 STAY = {"group_id": ID, "stay_id": ID, "customer_id": {"type": ["integer", "null"]}, "at": TIME}
 TAGGED = {"customer_id": ID, "tag_ids": IDS}
 TEXT_OR_NOT: Json = {"type": ["string", "null"]}
@@ -167,11 +168,25 @@ _ALL = (
     EventType(
         "broadcast.finished",
         "群发已完成",
-        "Every recipient's fate is final",
-        common={"broadcast_id": ID},
+        "Every recipient's fate is final; `results` counts recipients by state",
+        common={"broadcast_id": ID, "results": COUNTS},
     ),
     EventType(
         "broadcast.cancelled", "群发已取消", "Somebody stopped a broadcast", common={"broadcast_id": ID}
+    ),
+    EventType(
+        "audience.members_changed",
+        "静态人群成员变更",
+        "Customers came onto a static list, or went from it",
+        {"customer_id": ID},
+        {"audience_id": ID},
+        fat="customers",
+    ),
+    EventType(
+        "audience.filled",
+        "静态人群批量加入",
+        "Many customers came onto a static list at once",
+        common={"audience_id": ID, "at": TIME},
     ),
     EventType("group.joined", "入群", "Somebody came into a customer group", STAY, fat="customers"),
     EventType("group.left", "退群", "Somebody left a customer group, or was removed", STAY, fat="customers"),
