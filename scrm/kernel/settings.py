@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from flask import current_app
 
 from config.settings import Settings
+from scrm.kernel.clock import in_zone, utcnow
 
 EXTENSION = "scrm_settings"
 
@@ -13,3 +16,8 @@ def settings() -> Settings:
     """What the running app was made with; needs an app context."""
     made: Settings = current_app.extensions[EXTENSION]
     return made
+
+
+def corp_today() -> date:
+    """Today in the corp's zone."""
+    return in_zone(utcnow(), settings().corp.zone).date()

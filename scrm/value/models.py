@@ -5,7 +5,7 @@ None of these rows is told by anybody else, so merges do not move them: they are
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -14,6 +14,7 @@ from sqlalchemy import CheckConstraint, Index, Numeric, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
 from scrm.kernel.db import CreatedAt, Id, Model
+from scrm.kernel.settings import corp_today
 
 
 class Method(StrEnum):
@@ -37,19 +38,27 @@ class ValueSettings(Model):
 
 
 class RfmScore(Model):
-    """Of everybody with a paid order within the window. Scores are 1 (worst) to 5 (best)."""
+    """Of everybody with a paid order within the window. Scores are 1 (worst) to 5 (best).
+
+    The day of the last order is kept, not how long ago it was: that moves with the clock and is worked out when asked.
+    """
 
     __tablename__ = "rfm_scores"
     __table_args__ = (Index("ix_rfm_scores_r_f_m_person_id", "r", "f", "m", "person_id"),)
 
     person_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    recency_days: Mapped[int]  # days of the corp's zone since the last paid order
+    last_on: Mapped[date]  # day of the corp's zone of the last paid order
     frequency: Mapped[int]  # paid orders
     monetary: Mapped[Decimal] = mapped_column(Numeric(24, 4))  # paid, less what was refunded
     r: Mapped[int] = mapped_column(SmallInteger)
     f: Mapped[int] = mapped_column(SmallInteger)
     m: Mapped[int] = mapped_column(SmallInteger)
     computed_at: Mapped[datetime]
+
+    @property
+    def recency_days(self) -> int:
+        """Days of the corp's zone since the last paid order."""
+        return max(0, (corp_today() - self.last_on).days)
 
 
 class Lifecycle(Model):

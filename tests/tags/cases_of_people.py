@@ -6,6 +6,7 @@ from datetime import timedelta
 from scrm.behaviour.models import BehaviourEvent, EventType
 from scrm.commerce.models import Order, OrderLine, Product
 from scrm.kernel.clock import utcnow
+from scrm.kernel.settings import corp_today
 from scrm.people.models import CustomerPerson, Person
 from scrm.portraits.models import Trait, TraitValue
 from scrm.value.models import Lifecycle, RfmScore
@@ -130,7 +131,16 @@ def many(measure, op, *values, **more):
 
 def scored(**figures):
     def make(world, customer, staff):
-        told = {"recency_days": 3, "frequency": 4, "monetary": 99.5, "r": 5, "f": 3, "m": 2, **figures}
+        days = figures.pop("recency_days", 3)
+        told = {
+            "last_on": corp_today() - timedelta(days=days),
+            "frequency": 4,
+            "monetary": 99.5,
+            "r": 5,
+            "f": 3,
+            "m": 2,
+            **figures,
+        }
         add(RfmScore(person_id=person_of(customer), computed_at=utcnow(), **told))
 
     return make
@@ -243,6 +253,9 @@ CASES = {
     "rfm": [
         ("best", {"figure": "r", "op": "equals", "value": 5}, scored(), True),
         ("not the best", {"figure": "m", "op": "gte", "value": 4}, scored(), False),
+        ("days since", {"figure": "recency_days", "op": "equals", "value": 3}, scored(), True),
+        ("a till whose clock runs ahead", {"figure": "recency_days", "op": "lte", "value": 0}, scored(recency_days=-1), True),
+        ("not so long", {"figure": "recency_days", "op": "gt", "value": 3}, scored(), False),
         ("figure", {"figure": "monetary", "op": "between", "values": [99, 100]}, scored(), True),
         ("other", {"figure": "f", "op": "not_equals", "value": 1}, scored(), True),
         ("never bought", {"figure": "f", "op": "not_equals", "value": 1}, no_order, False),

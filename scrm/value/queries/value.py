@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, literal_column, select
+from sqlalchemy import BigInteger, ColumnElement, Date, Select, Text, bindparam, cast, func, select
 
+from scrm.customers.models import Customer
 from scrm.kernel.db import session
 from scrm.kernel.permissions import Scope
+from scrm.kernel.settings import corp_today
+from scrm.people.models import CustomerPerson
 from scrm.people.queries.people import visible_people, whole_person
 from scrm.portraits.queries import portrait_section
 from scrm.value.models import Lifecycle, LifecycleChange, RfmScore
@@ -63,10 +66,22 @@ def value_of(scope: Scope, person_id: int) -> dict[str, Any]:
 @portrait_section("value")
 def value_section() -> ColumnElement[Any]:
     """Scores and stage of the person behind a customer; null before the customer is linked to a person."""
-    return literal_column("""(SELECT json_build_object(
-      'rfm', (SELECT json_build_object('recency_days', r.recency_days, 'frequency', r.frequency,
-          'monetary', CAST(r.monetary AS text), 'r', r.r, 'f', r.f, 'm', r.m, 'computed_at', r.computed_at)
-        FROM rfm_scores r WHERE r.person_id = cp.person_id),
-      'lifecycle', (SELECT json_build_object('stage', l.stage, 'since', l.since)
-        FROM lifecycle l WHERE l.person_id = cp.person_id))
-    FROM customer_people cp WHERE cp.customer_id = customers.id)""")
+    link = CustomerPerson
+    score = select(
+        func.json_build_object(
+            "recency_days", days_since(bindparam("today", callable_=corp_today, type_=Date)),
+            "frequency", RfmScore.frequency, "monetary", cast(RfmScore.monetary, Text),
+            "r", RfmScore.r, "f", RfmScore.f, "m", RfmScore.m, "computed_at", RfmScore.computed_at,
+        )
+    ).where(RfmScore.person_id == link.person_id)  # fmt: skip
+    stage = select(func.json_build_object("stage", Lifecycle.stage, "since", Lifecycle.since))
+    stage = stage.where(Lifecycle.person_id == link.person_id)
+    both = func.json_build_object(
+        "rfm", score.correlate(link).scalar_subquery(), "lifecycle", stage.correlate(link).scalar_subquery()
+    )
+    return select(both).where(link.customer_id == Customer.id).correlate(Customer).scalar_subquery()
+
+
+def days_since(on: Any) -> ColumnElement[int]:
+    """Days of the corp's zone from the last paid order until ``on`` (a date), as SQL; at least 0."""
+    return func.greatest(0, on - RfmScore.last_on, type_=BigInteger)

@@ -23,7 +23,7 @@ from scrm.kernel.db import session
 from scrm.kernel.settings import settings
 from scrm.value.models import Method
 from scrm.value.queries.settings import rfm_settings
-from scrm.value.service.bought import BOUGHT, ONLY, RECENCY
+from scrm.value.service.bought import BOUGHT, LAST_ON, ONLY, RECENCY
 
 FIGURES = ("recency", "frequency", "monetary")
 
@@ -74,21 +74,19 @@ def _passed(name: str, operator: str) -> str:
     return " + ".join(f"CAST(f.{name} {operator} c.{name}[{place}] AS int)" for place in (1, 2, 3, 4))
 
 
-_COMPARED = "recency_days, frequency, monetary, r, f, m"
+_COMPARED = "last_on, frequency, monetary, r, f, m"
 _SCORE = f"""
 WITH facts AS (
-  SELECT person_id, {RECENCY} AS recency, count(*) AS frequency, sum(net) AS monetary
+  SELECT person_id, {LAST_ON} AS last_on, {RECENCY} AS recency, count(*) AS frequency, sum(net) AS monetary
   FROM ({BOUGHT} AND o.currency = :currency AND o.paid_at >= :since {{only_orders}}) b GROUP BY person_id),
 cuts AS ({{cuts}}),
 scored AS (
-  SELECT f.person_id, f.recency AS recency_days, f.frequency, f.monetary, {{r}} AS r, {{f}} AS f, {{m}} AS m
+  SELECT f.person_id, f.last_on, f.frequency, f.monetary, {{r}} AS r, {{f}} AS f, {{m}} AS m
   FROM facts f CROSS JOIN cuts c),
 differing AS (
-  SELECT n.*, s.person_id IS NULL OR (s.frequency, s.monetary, s.r, s.f, s.m)
-    IS DISTINCT FROM (n.frequency, n.monetary, n.r, n.f, n.m) AS told
-  FROM scored n LEFT JOIN rfm_scores s USING (person_id)
-  WHERE (s.recency_days, s.frequency, s.monetary, s.r, s.f, s.m)
-    IS DISTINCT FROM (n.recency_days, n.frequency, n.monetary, n.r, n.f, n.m)),
+  SELECT n.* FROM scored n LEFT JOIN rfm_scores s USING (person_id)
+  WHERE (s.last_on, s.frequency, s.monetary, s.r, s.f, s.m)
+    IS DISTINCT FROM (n.last_on, n.frequency, n.monetary, n.r, n.f, n.m)),
 written AS (
   INSERT INTO rfm_scores (person_id, {_COMPARED}, computed_at)
   SELECT person_id, {_COMPARED}, :now FROM differing ORDER BY person_id
@@ -97,5 +95,5 @@ written AS (
 gone AS (
   DELETE FROM rfm_scores s WHERE NOT EXISTS (SELECT 1 FROM scored n WHERE n.person_id = s.person_id) {{only_scores}}
   RETURNING s.person_id)
-SELECT person_id FROM differing WHERE told UNION ALL SELECT person_id FROM gone
+SELECT person_id FROM differing UNION ALL SELECT person_id FROM gone
 """  # noqa: S608  # names of this module's own constants

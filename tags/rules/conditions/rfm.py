@@ -7,21 +7,24 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
 from marshmallow.validate import Length, OneOf
-from sqlalchemy import ColumnElement, not_
+from sqlalchemy import ColumnElement, Date, Select, literal, not_, select
 
 from scrm.kernel.schemas import Schema
 from scrm.value.models import RfmScore
+from scrm.value.queries.value import days_since
 from tags.rules import comparisons
-from tags.rules.comparisons import MAX_VALUES, Kind, compare
+from tags.rules.comparisons import MAX_VALUES, PRESENCE, Kind, compare
 from tags.rules.leaves import Args, Language, Leaf, Names, reads_always
-from tags.rules.persons import person_has
+from tags.rules.persons import customers_of, person_has
 from tags.rules.phrases import comparison_words
+from tags.rules.windows import today
 
+RECENCY = "recency_days"
 FIGURES: dict[str, tuple[Any, str, str]] = {
     "r": (RfmScore.r, "R分", "R score"),
     "f": (RfmScore.f, "F分", "F score"),
     "m": (RfmScore.m, "M分", "M score"),
-    "recency_days": (RfmScore.recency_days, "距上次付款天数", "days since the last payment"),
+    RECENCY: (None, "距上次付款天数", "days since the last payment"),
     "frequency": (RfmScore.frequency, "付款订单数", "number of paid orders"),
     "monetary": (RfmScore.monetary, "付款金额", "money paid"),
 }
@@ -45,7 +48,20 @@ class RfmArgs(Schema):
 def _clause(args: Args, now: datetime) -> ColumnElement[bool]:
     if args["op"] == "is_missing":
         return not_(person_has(RfmScore))
-    return person_has(RfmScore, compare(Kind.NUMBER, FIGURES[args["figure"]][0], args, now))
+    return person_has(RfmScore, compare(Kind.NUMBER, _figure(args, now), args, now))
+
+
+def _figure(args: Args, now: datetime) -> Any:
+    if args["figure"] == RECENCY:
+        return days_since(literal(today(now), Date))
+    return FIGURES[args["figure"]][0]
+
+
+def _expires(args: Args, since: datetime, until: datetime) -> Select[Any] | None:
+    if args["figure"] != RECENCY or args["op"] in PRESENCE:
+        return None
+    before, after = (compare(Kind.NUMBER, _figure(args, at), args, at) for at in (since, until))
+    return customers_of(select(RfmScore.person_id).where(before != after))
 
 
 def _words(args: Args, language: Language, names: Names) -> str:
@@ -71,5 +87,6 @@ LEAF = Leaf(
     reads=reads_always("rfm"),
     clause=_clause,
     words=_words,
+    expires=_expires,
     variants=_variants,
 )

@@ -7,11 +7,12 @@ from decimal import Decimal
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from scrm.kernel.clock import in_zone, shifted, utcnow
 from scrm.kernel.db import transaction
 from scrm.kernel.settings import settings as corp_settings
+from scrm.value.models import RfmScore
 from scrm.value.queries.settings import RFM, STAGES
 from scrm.value.service.rfm import score
 from scrm.value.service.setting import set_rfm
@@ -34,8 +35,9 @@ ORDERS = st.lists(
 
 
 def scores(session):
-    columns = "person_id, recency_days, frequency, monetary, r, f, m"
-    return {row[0]: tuple(row[1:]) for row in session.execute(text(f"SELECT {columns} FROM rfm_scores"))}  # noqa: S608
+    names = ("recency_days", "frequency", "monetary", "r", "f", "m")
+    rows = session.scalars(select(RfmScore).execution_options(populate_existing=True))
+    return {row.person_id: tuple(getattr(row, name) for name in names) for row in rows}
 
 
 def counts(amount, status, refunded):
@@ -125,7 +127,7 @@ def test_a_day_that_passes_is_written_and_told_only_when_it_changes_a_score(sess
         assert scores(session)[person][:1] == (3,)
     with shifted(timedelta(days=2)):
         assert score() == [person]
-    assert scores(session)[person] == (4, 1, Decimal(10), 4, 1, 2)
+        assert scores(session)[person] == (4, 1, Decimal(10), 4, 1, 2)
 
 
 def test_rows_are_written_only_where_something_differs(session, shop):

@@ -14,8 +14,18 @@ depends_on = None
 
 
 def upgrade():
+    # The day of the last order instead of the days since then; in another zone than this the next night puts it right.
+    op.add_column('rfm_scores', sa.Column('last_on', sa.Date(), nullable=True))
+    op.execute("""UPDATE rfm_scores SET
+      last_on = CAST(timezone('Asia/Shanghai', computed_at) AS date) - CAST(recency_days AS int)""")
+    op.alter_column('rfm_scores', 'last_on', nullable=False)
+    op.drop_column('rfm_scores', 'recency_days')
     op.drop_index('ix_event_days_person_id', table_name='event_days')
 
 
 def downgrade():
+    op.add_column('rfm_scores', sa.Column('recency_days', sa.BigInteger(), nullable=True))
+    op.execute("UPDATE rfm_scores SET recency_days = GREATEST(0, CAST(timezone('Asia/Shanghai', computed_at) AS date) - last_on)")
+    op.alter_column('rfm_scores', 'recency_days', nullable=False)
+    op.drop_column('rfm_scores', 'last_on')
     op.create_index('ix_event_days_person_id', 'event_days', ['person_id'])
