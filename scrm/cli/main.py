@@ -36,6 +36,10 @@ COMMANDS = {
         "scrm.cli.transfers:transfers_group",
         "Who hands over whom, and who is looked after by nobody.",
     ),
+    "webhooks": (
+        "scrm.cli.webhooks:webhooks_group",
+        "Events that go out: endpoints, deliveries, sending them again.",
+    ),
     "apikey": ("scrm.cli.apikey:apikey", "Create, list and revoke API keys."),
     "generate": (
         "scrm.cli.company_data.command:generate",
