@@ -27,6 +27,16 @@ class Rules(Section):
     preview_seconds: float = Field(gt=0)
 
 
+class Sets(Section):
+    """How fresh sets of customers are, and what room they may take."""
+
+    staleness_seconds: float = Field(gt=0)
+    memory_megabytes: int = Field(ge=1)
+    redis_megabytes: int = Field(ge=1)
+    kept_minutes: float = Field(gt=0)
+    checked_per_hour: int = Field(ge=0)
+
+
 class People(Section):
     """Who is one person, and which of several values is shown."""
 

@@ -27,7 +27,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from config.facts import Imports, People, Rules, Source
+from config.facts import Imports, People, Rules, Sets, Source
 from config.section import Section
 from config.webhooks import Webhooks
 
@@ -294,6 +294,7 @@ class Settings(BaseSettings):
     rules: Rules
     webhooks: Webhooks
     imports: Imports
+    sets: Sets
     clock: Clock
     log: Log
 

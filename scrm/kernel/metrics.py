@@ -20,3 +20,9 @@ CIRCUIT_OPENED = Counter("scrm_circuit_opened", "Times an API was left alone for
 WECOM_CALLS = Counter("scrm_wecom_calls", "Calls of WeCom by answer", ["api", "errcode"])
 WECOM_SECONDS = Histogram("scrm_wecom_seconds", "Duration of calls of WeCom", ["api"], buckets=SECONDS)
 TOKEN_FETCHES = Counter("scrm_token_fetches", "Access tokens fetched", ["app"])
+SETS_USED = Counter("scrm_sets_used", "Sets of customers that questions needed", ["how"])
+SETS_ASK_SECONDS = Histogram(
+    "scrm_sets_ask_seconds", "Time PostgreSQL took for the sets that a question lacked", buckets=SECONDS
+)
+SETS_CHECKED = Counter("scrm_sets_checked", "Sets compared with PostgreSQL")
+SETS_DRIFT = Counter("scrm_sets_drift", "Customers that were wrong in compared sets, and mended")

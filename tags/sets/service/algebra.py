@@ -25,15 +25,20 @@ def evaluated(node: SetNode, sets: Mapping[str, BitMap64]) -> Part:
     """
     if node.op == "leaf":
         return Part(sets[node.key])
-    parts = [evaluated(child, sets) for child in node.children]
+    parts = [evaluated(child, sets) for child in node.children]  # of an empty "any": nobody, as one would say
     if node.op == "not":
         return Part(parts[0].bits, not parts[0].but)
     return _all(parts) if node.op == "all" else _opposite(_all([_opposite(part) for part in parts]))
 
 
+def counted(part: Part, everybody: BitMap64) -> int:
+    """How many they are."""
+    return len(everybody) - everybody.intersection_cardinality(part.bits) if part.but else len(part.bits)
+
+
 def selected(part: Part, everybody: BitMap64) -> BitMap64:
     """The customers themselves, as a bitmap of the caller's own."""
-    return everybody - part.bits if part.but else part.bits & everybody
+    return everybody - part.bits if part.but else part.bits.copy()
 
 
 def _opposite(part: Part) -> Part:
@@ -55,4 +60,4 @@ def _all(parts: Sequence[Part]) -> Part:
 
 
 def _union(sets: Sequence[BitMap64]) -> BitMap64:
-    return sets[0] if len(sets) == 1 else BitMap64.union(*sets)
+    return BitMap64.union(*sets) if len(sets) > 1 else (sets[0] if sets else BitMap64())

@@ -1,4 +1,4 @@
-"""How many customers a condition holds for, and which: by sets, where SQL would take seconds."""
+"""How many customers a condition holds for, and which: by sets, where SQL would take seconds (docs/adr/0014-sets.md)."""
 
 from __future__ import annotations
 
@@ -8,21 +8,32 @@ from datetime import datetime
 from typing import Any
 
 from pyroaring import BitMap64
+from sqlalchemy import and_
 
 from scrm.customers.queries import visible
+from scrm.kernel import metrics
 from scrm.kernel.clock import utcnow
 from scrm.kernel.permissions import Scope
-from tags.sets.service.algebra import evaluated, selected
-from tags.sets.service.asking import customers_where, held_tag_sets, leaf_set
-from tags.sets.service.normal_form import set_tree
+from scrm.kernel.settings import settings
+from tags.rules.compiler import compile_condition
+from tags.rules.costs import too_slow
+from tags.rules.service.bounds import TooSlow, bounded
+from tags.sets.service.algebra import counted, evaluated, selected
+from tags.sets.service.asking import STAFF, TAGS, customers_where
+from tags.sets.service.current import Uncommitted, current_sets
+from tags.sets.service.keeping import asked
+from tags.sets.service.normal_form import SetNode, set_tree
+from tags.sets.service.watching import EVERYBODY
+
+EVERYONE = SetNode("leaf", key=EVERYBODY)
 
 
 @dataclass(frozen=True)
 class SetCount:
     """An answer.
 
-    :param as_of: nothing that happened before this moment is missing in it
-    :param exact: it is the answer of one moment, not put together from sets of several
+    :param as_of: nothing that happened before this moment is missing in it; never older than ``[sets] staleness_seconds``
+    :param exact: it is what SQL would have said while it was asked
     """
 
     count: int
@@ -32,35 +43,84 @@ class SetCount:
 
 @dataclass(frozen=True)
 class SetMembers:
-    """The customers themselves, as a bitmap of the caller's own."""
+    """The customers themselves, as a bitmap of the caller's own; the rest as in :class:`SetCount`."""
 
     ids: BitMap64
     as_of: datetime
-    exact: bool = True
+    exact: bool
 
 
-def count_tree(tree: Mapping[str, Any], scope: Scope) -> SetCount:
+def count_tree(
+    tree: Mapping[str, Any], scope: Scope, *, fresh: bool = False, seconds: float | None = None
+) -> SetCount:
     """How many customers of a scope a condition holds for.
 
+    A transaction that has written something itself is answered by SQL, as only it sees what it wrote.
+
+    :param fresh: of this very moment, not of the last ``[sets] staleness_seconds``
+    :param seconds: how long asking for what is not known yet may take; by default ``[rules] preview_seconds``
     :raises InvalidInput: the condition is malformed
+    :raises ConditionTooSlow: it took longer; names the leaf that costs most. Sets that were ready are kept, so that the
+        same question gets further the next time
     """
-    found = members_of_tree(tree, scope)
-    return SetCount(len(found.ids), found.as_of, found.exact)
+    limit = seconds or settings().rules.preview_seconds
+    node = _scoped(set_tree(tree), scope)
+    try:
+        found = current_sets({*node.keys(), EVERYBODY}, limit, fresh=fresh)
+    except Uncommitted:
+        told = _by_sql(tree, scope, limit)
+        return SetCount(len(told.ids), told.as_of, told.exact)
+    except TooSlow:
+        raise too_slow(tree, limit) from None
+    return SetCount(counted(evaluated(node, found.sets), found.sets[EVERYBODY]), found.as_of, found.exact)
 
 
-def members_of_tree(tree: Mapping[str, Any], scope: Scope) -> SetMembers:
-    """The customers of a scope for whom a condition holds.
-
-    :raises InvalidInput: the condition is malformed
-    """
-    now = utcnow()
-    node = set_tree(tree)
-    sets = {key: leaf_set(key, now) for key in set(node.keys())}
-    return SetMembers(selected(evaluated(node, sets), customers_where(visible(scope))), now)
+def members_of_tree(
+    tree: Mapping[str, Any], scope: Scope, *, fresh: bool = False, seconds: float | None = None
+) -> SetMembers:
+    """The customers of a scope for whom a condition holds; parameters and errors as for :func:`count_tree`."""
+    limit = seconds or settings().rules.preview_seconds
+    node = _scoped(set_tree(tree), scope)
+    try:
+        found = current_sets({*node.keys(), EVERYBODY}, limit, fresh=fresh)
+    except Uncommitted:
+        return _by_sql(tree, scope, limit)
+    except TooSlow:
+        raise too_slow(tree, limit) from None
+    return SetMembers(selected(evaluated(node, found.sets), found.sets[EVERYBODY]), found.as_of, found.exact)
 
 
 def tag_sets(scope: Scope) -> dict[int, BitMap64]:
-    """Tag → the customers of a scope who have it; tags that nobody there has are left out."""
-    seen = customers_where(visible(scope))
-    found = {tag_id: bits & seen for tag_id, bits in held_tag_sets().items()}
+    """Tag → the customers of a scope who have it; tags that nobody there has are left out.
+
+    :raises TooSlow: asking for what is not known yet took longer than ``[rules] preview_seconds``
+    """
+    keys = {tag_id: TAGS.key(tag_id) for tag_id in TAGS.ids()}
+    seen = _scoped(EVERYONE, scope)
+    wanted = {*keys.values(), *seen.keys()}
+    try:
+        sets = current_sets(wanted, settings().rules.preview_seconds).sets
+    except Uncommitted:
+        sets = asked(wanted, utcnow())
+    among = evaluated(seen, sets).bits
+    found = {tag_id: sets[key] & among for tag_id, key in keys.items()}
     return {tag_id: bits for tag_id, bits in found.items() if bits}
+
+
+def _scoped(node: SetNode, scope: Scope) -> SetNode:
+    """The node within a scope: those followed by one of its staff."""
+    if scope.everyone:
+        return node
+    followed = tuple(SetNode("leaf", key=STAFF.key(staff_id)) for staff_id in sorted(scope.staff_ids))
+    return SetNode("all", (node, SetNode("any", followed)))
+
+
+def _by_sql(tree: Mapping[str, Any], scope: Scope, seconds: float) -> SetMembers:
+    now = utcnow()
+    metrics.SETS_USED.labels("sql").inc()
+    try:
+        with bounded(seconds):
+            ids = customers_where(and_(compile_condition(tree, now=now, everybody=True), visible(scope)))
+    except TooSlow:
+        raise too_slow(tree, seconds) from None
+    return SetMembers(ids, now, exact=True)

@@ -1,0 +1,105 @@
+"""What changed since a snapshot: read from the changes that triggers note (migration 0005)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyroaring import BitMap64
+from sqlalchemy import select, text
+
+from scrm.kernel.db import session
+from scrm.people.models import CustomerPerson
+from tags.arrays import is_one_of
+
+NOTHING = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Which transactions a question saw: PostgreSQL's ``pg_snapshot``.
+
+    :param xmin: everything before it had ended; ``xmax`` everything from it on had not begun
+    :param running: what ran in between
+    """
+
+    xmin: int
+    xmax: int
+    running: frozenset[int]
+
+    @classmethod
+    def parse(cls, told: str) -> Snapshot:
+        """From PostgreSQL's own way of writing one: ``10:20:10,14,15``."""
+        xmin, xmax, running = told.split(":")
+        return cls(int(xmin), int(xmax), frozenset(map(int, filter(None, running.split(",")))))
+
+    def __str__(self) -> str:
+        return f"{self.xmin}:{self.xmax}:{','.join(map(str, sorted(self.running)))}"
+
+    def shows(self, xid: int) -> bool:
+        """Whether what this transaction wrote was there."""
+        return xid < self.xmin or (xid < self.xmax and xid not in self.running)
+
+
+@dataclass(frozen=True)
+class Change:
+    """Facts of these customers or persons changed; None: of anybody."""
+
+    xid: int
+    source: str
+    ids: Sequence[int] | None
+
+
+@dataclass(frozen=True)
+class Look:
+    """A moment, and the changes up to it.
+
+    :param writing: this transaction has written something itself, which nobody else sees yet
+    :param below: changes of transactions with smaller numbers are forgotten
+    :param cut: there are more changes than were asked for
+    """
+
+    snapshot: Snapshot
+    writing: bool
+    below: int
+    changes: Sequence[Change]
+    cut: bool
+
+    def knows_since(self, old: Snapshot) -> bool:
+        """Whether every change since ``old`` is among these; not for a snapshot of a database that was set back."""
+        return not self.cut and old.xmin >= self.below and old.xmax <= self.snapshot.xmax
+
+    def since(self, old: Snapshot, sources: Collection[str]) -> list[Change]:
+        """The changes in ``sources`` that ``old`` did not see."""
+        return [each for each in self.changes if each.source in sources and not old.shows(each.xid)]
+
+
+_LOOK = text("""
+SELECT CAST(pg_current_snapshot() AS text) AS snapshot, pg_current_xact_id_if_assigned() IS NOT NULL AS writing,
+  COALESCE((SELECT below FROM set_horizon), 0) AS below, c.xid, c.source, c.ids
+FROM (SELECT) AS once LEFT JOIN
+  (SELECT xid, source, ids FROM set_changes WHERE xid >= :since ORDER BY xid, id LIMIT :most) AS c ON true
+""")
+
+
+def look(since: Sequence[Snapshot] = (), most: int | None = None) -> Look:
+    """The present moment and what changed since the oldest of some snapshots, in one statement.
+
+    :param most: how many changes to read at most
+    """
+    begin = min((old.xmin for old in since), default=NOTHING)
+    limit = None if most is None else most + 1
+    rows = session().execute(_LOOK, {"since": begin, "most": limit}).all()
+    first = rows[0]
+    changes = [Change(row.xid, row.source, row.ids) for row in rows if row.xid is not None]
+    return Look(
+        Snapshot.parse(first.snapshot), first.writing, first.below, changes[:most],
+        most is not None and len(changes) > most,
+    )  # fmt: skip
+
+
+def customers_of_persons(person_ids: BitMap64) -> BitMap64:
+    """The customers whom these persons are."""
+    statement: Any = select(CustomerPerson.customer_id).where(is_one_of(CustomerPerson.person_id, person_ids))
+    return BitMap64(session().scalars(statement).all()) if person_ids else BitMap64()

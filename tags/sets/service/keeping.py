@@ -1,0 +1,134 @@
+"""Bringing sets to the present: what changed since a set's snapshot is asked again, and nothing else.
+
+A set is right for its snapshot. Of the customers who changed after it (``set_changes``), and of those whose answer the clock
+changed, the leaf is asked again; the set then is right for the newer snapshot. Whom a later transaction changes between the
+look at the changes and the asking is asked again the next time, so that no order of commits can leave anything out.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pyroaring import BitMap64
+
+from scrm.kernel.db import session
+from tags.sets.queries.changes import Change, Look, customers_of_persons
+from tags.sets.service.asking import Family, family_of, family_sets, leaf_set, leaf_sets_among
+from tags.sets.service.memory import KeptSet
+from tags.sets.service.watching import WATCHED, Reach, moves_with_time, sources_of, turned_by_time
+
+
+@dataclass
+class Progress:
+    """Sets brought to the present.
+
+    :param renewed: nothing of them changed
+    :param patched: some customers were asked again
+    :param left: what has to be asked as a whole
+    """
+
+    renewed: dict[str, KeptSet] = field(default_factory=dict)
+    patched: dict[str, KeptSet] = field(default_factory=dict)
+    left: set[str] = field(default_factory=set)
+
+
+def brought_up(held: Mapping[str, KeptSet], seen: Look, now: datetime, most: int) -> Progress:
+    """Bring sets to the moment of a look.
+
+    :param now: a moment just before the look
+    :param most: with more changed customers than this a set is left to be asked as a whole
+    """
+    done = Progress()
+    patches: dict[_Who, list[str]] = defaultdict(list)
+    touched = _Touched(seen)
+    for key, each in held.items():
+        changed = touched.customers(key, each, now)
+        if changed is None or len(changed) > most:
+            done.left.add(key)
+        elif changed:
+            patches[_Who(changed)].append(key)
+        else:
+            done.renewed[key] = KeptSet(each.bits, seen.snapshot, now)
+    for who, keys in patches.items():
+        for key, answer in _asked_again(keys, who.bits, now).items():
+            bits = (held[key].bits - who.bits) | answer
+            done.patched[key] = KeptSet(bits, seen.snapshot, now)
+    return done
+
+
+class _Who:
+    """Customers as the key of a dictionary: leaves that the same customers touched are asked together."""
+
+    def __init__(self, bits: BitMap64) -> None:
+        self.bits = bits
+        self._bytes = bits.serialize()
+
+    def __hash__(self) -> int:
+        return hash(self._bytes)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Who) and self._bytes == other._bytes
+
+
+class _Touched:
+    """Who changed, found out once for all leaves that read the same."""
+
+    def __init__(self, seen: Look) -> None:
+        self._seen = seen
+        self._known: dict[tuple[str, frozenset[str]], BitMap64 | None] = {}
+
+    def customers(self, key: str, each: KeptSet, now: datetime) -> BitMap64 | None:
+        """Who must be asked again for this leaf; None: everybody."""
+        sources = sources_of(key)
+        if sources is None or not self._seen.knows_since(each.snapshot):
+            return None
+        place = (str(each.snapshot), sources)
+        if place not in self._known:
+            self._known[place] = _customers(self._seen.since(each.snapshot, sources))
+        changed = self._known[place]
+        if changed is None or not moves_with_time(key):
+            return changed
+        turned = turned_by_time(key, each.as_of, now)
+        return changed if turned is None else changed | BitMap64(session().scalars(turned).all())
+
+
+def _customers(changes: Sequence[Change]) -> BitMap64 | None:
+    """Whom changes concern; None: anybody."""
+    customers, persons = BitMap64(), BitMap64()
+    for each in changes:
+        if each.ids is None or WATCHED[each.source] is Reach.ANYBODY:
+            return None
+        (persons if WATCHED[each.source] is Reach.PERSONS else customers).update(each.ids)
+    return customers | customers_of_persons(persons)
+
+
+def _asked_again(keys: Collection[str], customer_ids: BitMap64, now: datetime) -> dict[str, BitMap64]:
+    found: dict[str, BitMap64] = {}
+    for family, own in by_family(keys).items():
+        if family is None:
+            found |= leaf_sets_among(own, customer_ids, now)
+        else:
+            found |= family_sets(family, own, customer_ids)
+    return found
+
+
+def asked(keys: Collection[str], now: datetime) -> dict[str, BitMap64]:
+    """Whole sets, asked now; those of one family together."""
+    found: dict[str, BitMap64] = {}
+    for family, own in by_family(keys).items():
+        if family is None:
+            found |= {key: leaf_set(key, now) for key in own}
+        else:
+            found |= family_sets(family, own)
+    return found
+
+
+def by_family(keys: Collection[str]) -> dict[Family | None, list[str]]:
+    """Keys by the family they belong to; None: to none."""
+    found: dict[Family | None, list[str]] = defaultdict(list)
+    for key in keys:
+        found[family_of(key)].append(key)
+    return found
