@@ -171,6 +171,7 @@ def redis(settings: Settings) -> Iterator[Redis]:
 @pytest.fixture
 def session(app: Flask, redis: Redis) -> Iterator[Session]:
     """An app context whose commits are undone after the test. Use ``committed`` when other connections must see rows."""
+    forget_sets(app)
     with app.app_context():
         engine = db.engine
         connection = engine.connect()
@@ -190,12 +191,18 @@ def session(app: Flask, redis: Redis) -> Iterator[Session]:
 @pytest.fixture
 def committed(app: Flask, redis: Redis) -> Iterator[Session]:
     """An app context with real commits, visible to threads and other processes; tables are emptied afterwards."""
+    forget_sets(app)
     with app.app_context():
         try:
             yield db.session()
         finally:
             db.session.remove()
             empty_tables()
+
+
+def forget_sets(app: Flask) -> None:
+    """Sets of customers of the test before: its rows go without a trace (:func:`empty_tables`)."""
+    app.extensions.pop("scrm_sets", None)
 
 
 BIG = (

@@ -8,13 +8,15 @@ from sqlalchemy import select
 
 from scrm.audiences.events import AudienceFilled, AudienceMembersChanged
 from scrm.audiences.models import AudienceMember
-from scrm.audiences.queries.in_audience import LEAF, fact_of
+from scrm.audiences.queries.in_audience import KIND, LEAF, expanded, fact_of
 from scrm.kernel.events import subscribe
 from tags.rules.jobs import evaluate_rules
 from tags.rules.registry import contribute_leaf
 from tags.rules.service.marking import Fact, mark, mark_about
+from tags.sets.registry import expand_leaf
 
 contribute_leaf(LEAF)
+expand_leaf(KIND, expanded)
 
 
 @subscribe(AudienceMembersChanged)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from scrm.customers.models import Customer
 from scrm.kernel.db import session
 from scrm.kernel.schemas import Schema
 from tags.arrays import is_one_of
-from tags.rules.compiler import TIME, compile_condition, condition_expires, condition_reads
+from tags.rules.compiler import TIME, compile_condition, condition_expires, condition_reads, versioned
 from tags.rules.leaves import Args, Language, Leaf, Names, id_field, listed
 
 KIND = "in_audience"
@@ -128,6 +128,28 @@ def _words(args: Args, language: Language, names: Names) -> str:
     return (found or ("is in none of the audiences {}" if several else "is not in the audience {}")).format(
         told
     )
+
+
+def expanded(leaf: Mapping[str, Any]) -> Tree | None:
+    """What the leaf stands for now: conditions of audiences in place, lists one by one; None: it is one list."""
+    ids, match = leaf["audience_ids"], leaf.get("match") or "any"
+    known = trees_of(ids)
+    if ids == [*known] and match == "any" and known[ids[0]] is None and len(ids) == 1:
+        return None
+    parts: list[Tree] = []
+    for id_ in ids:
+        tree = known.get(id_)
+        one = (
+            {"kind": KIND, "audience_ids": [id_]} if id_ in known else {"any": []}
+        )  # nobody, when it is gone
+        parts.append(one if tree is None else _body(tree))
+    return (
+        {"all": parts} if match == "all" else {"not": {"any": parts}} if match == "none" else {"any": parts}
+    )
+
+
+def _body(tree: Tree) -> Tree:
+    return {key: value for key, value in versioned(tree).items() if key != "schema_version"}
 
 
 LEAF = Leaf(

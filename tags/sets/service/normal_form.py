@@ -18,6 +18,7 @@ from tags.rules.comparisons import Kind
 from tags.rules.compiler import versioned
 from tags.rules.fields import FIELDS
 from tags.rules.tree import parse_tree
+from tags.sets.registry import EXPANSIONS
 
 MOST_PIECES = 50  # a leaf whose lists would make more sets than this is kept whole, but for tags
 # Lists of which any one suffices: a leaf with several values is the union of leaves with one.
@@ -83,6 +84,9 @@ def _node(raw: Raw) -> SetNode:
 
 
 def _leaf(raw: Raw) -> SetNode:
+    expansion = EXPANSIONS.get(raw["kind"])
+    if expansion and (expanded := expansion(raw)) is not None:
+        return _node(expanded)
     if raw["kind"] == "has_tag":
         return _has_tag(raw)
     if raw["kind"] == "field":

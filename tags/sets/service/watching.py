@@ -12,6 +12,7 @@ from sqlalchemy.sql import visitors
 
 from scrm.kernel.clock import utcnow
 from tags.rules.compiler import compile_condition, condition_expires
+from tags.sets.registry import EXPANSIONS
 from tags.sets.service.normal_form import leaf_of
 
 EVERYBODY = '{"kind":"everybody"}'  # the key of the set of all customers
@@ -29,13 +30,15 @@ class Reach(StrEnum):
 # Tables whose changes are noted by triggers (migration 0005); ``customers`` itself notes who came and went.
 WATCHED = {
     "customers": Reach.CUSTOMERS, OWN_FIELDS: Reach.CUSTOMERS, "follows": Reach.CUSTOMERS,
-    "tag_assignments": Reach.CUSTOMERS, "group_stays": Reach.CUSTOMERS, "customer_people": Reach.CUSTOMERS,
+    "tag_assignments": Reach.CUSTOMERS, "group_stays": Reach.CUSTOMERS, "audience_members": Reach.CUSTOMERS, "customer_people": Reach.CUSTOMERS,
     "person_fields": Reach.PERSONS, "rfm_scores": Reach.PERSONS, "lifecycle": Reach.PERSONS,
     "trait_values": Reach.PERSONS, "tags": Reach.ANYBODY, "staff_departments": Reach.ANYBODY,
     "departments": Reach.ANYBODY, "customer_groups": Reach.ANYBODY, "channel_codes": Reach.ANYBODY,
 }  # fmt: skip
-# Kinds whose SQL says everything that their answer depends on. Others are asked anew when they are too old.
-KEPT_KINDS = frozenset({"everybody", "has_tag", "follow", "field", "in_group", "rfm", "stage", "trait", "sample"})  # fmt: skip
+# Kinds (with those of tags.sets.registry) whose SQL says everything that their answer depends on. Others are asked anew when they are too old.
+KEPT_KINDS = frozenset(
+    {"everybody", "has_tag", "follow", "field", "in_group", "rfm", "stage", "trait", "sample"}
+)
 
 
 def leaf_clause(key: str, now: datetime, *, everybody: bool) -> ColumnElement[bool]:
@@ -56,7 +59,7 @@ def sources_of(key: str) -> frozenset[str] | None:
 
     Needs an app context: the SQL of a leaf may depend on the settings.
     """
-    if leaf_of(key)["kind"] not in KEPT_KINDS:
+    if leaf_of(key)["kind"] not in KEPT_KINDS | EXPANSIONS.keys():
         return None
     read = {"customers"}
     for element in visitors.iterate(leaf_clause(key, utcnow(), everybody=False)):

@@ -10,6 +10,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from scrm.acquisition.models import ChannelCode
+from scrm.audiences.models import AudienceMember
 from scrm.customers.models import Customer, Follow
 from scrm.customers.queries import visible
 from scrm.groups.models import CustomerGroup, GroupStay
@@ -61,6 +62,7 @@ CHANGES = {
     "a value moves": (update(PersonField).values(person_id=2), [{**EMPLOYER, "op": "any_of", "values": ["甲", "乙"]}]),
     "a stage is left": (update(Lifecycle).values(stage="loyal"), [{"kind": "stage", "stages": ["lead", "repeat"]}]),
     "scores change": (update(RfmScore).values(r=1), [{"kind": "rfm", "figure": "r", "op": "gte", "value": 3}]),
+    "somebody is taken off a list": (delete(AudienceMember), [{"kind": "in_audience", "audience_ids": [1]}]),
     "a trait goes": (delete(TraitValue), [{"kind": "trait", "trait_id": 1, "op": "is_present"}]),
 }  # fmt: skip
 MOVING = [
@@ -74,10 +76,10 @@ follow = {
     "added_at": NOW - timedelta(hours=12), "half_added_at": None, "deleted_by_staff_at": None,
     "deleted_by_customer_at": None, "state": "c1", "remark": None, "remark_mobiles": None, "add_way": 1,
 }  # fmt: skip
-customer = {"name": None, "gender": 0, "person": 1, "messages": []}
+customer = {"name": None, "gender": 0, "person": 1, "messages": [], "lists": []}
 WORLD = {
     "customers": [
-        {**customer, "follows": [{**follow, "staff": 1, "assignments": [{"tag": 2, "state": "active", "sources": {}}]}],
+        {**customer, "lists": [1], "follows": [{**follow, "staff": 1, "assignments": [{"tag": 2, "state": "active", "sources": {}}]}],
          "stays": [{"group": 1, "joined_at": NOW - timedelta(hours=12), "left": False}]},
         {**customer, "person": 2, "stays": [], "follows": [{**follow, "staff": 2, "assignments": []}]},
     ],
@@ -127,7 +129,7 @@ def agrees(session, asked, scope):
         assert told.exact
 
 
-@examples(60)
+@examples(30)
 @given(
     world=worlds, other=worlds, asked=asked_of_all, scope=scopes, changed=changes,
     replaced=st.sampled_from([False, False, True]), hours=st.sampled_from([0, 0, 6, 30, 200]), place=st.sampled_from(PLACES),
@@ -180,7 +182,12 @@ def patched_only(monkeypatch):
     monkeypatch.setattr(current, "asked", refuse)
 
 
-WHOLE = {"a tag joins another group", "a member moves", "a code gets another state", "a group gets another owner"}
+WHOLE = {
+    "a tag joins another group",
+    "a member moves",
+    "a code gets another state",
+    "a group gets another owner",
+}
 
 
 def test_what_changed_is_asked_again_and_nothing_else(catalogue, redis, monkeypatch):

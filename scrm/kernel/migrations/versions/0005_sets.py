@@ -25,6 +25,7 @@ NOTED = {
                 ' remark_corp_name, remark_mobiles, add_way, state, oper_userid'),
     'tag_assignments': ('tag_assignments', 'customer_id', "tag_id, state IN ('active', 'pending_add')"),
     'group_stays': ('group_stays', 'customer_id', 'group_id, joined_at, left_at, state'),
+    'audience_members': ('audience_members', 'customer_id', 'audience_id'),
     'customer_people': ('customer_people', 'customer_id', 'person_id'),
     'person_fields': ('person_fields', 'person_id', 'field, value'),
     'rfm_scores': ('rfm_scores', 'person_id', 'r, f, m, recency_days, frequency, monetary'),
@@ -38,16 +39,17 @@ NOTED = {
 }
 
 
-def _listed(source, key, rows):
-    """Note who is in `rows`."""
+def _listed(source, key, rows, counted=None):
+    """Note who is in `rows`, if `counted` (by default the same rows) are not too many."""
     if key is None:
         return f"IF EXISTS (SELECT FROM {rows}) THEN {NOTE} '{source}', NULL); END IF;"
     return f"""
-      SELECT array_agg(DISTINCT {key}) INTO found FROM {rows} WHERE {key} IS NOT NULL;
-      IF cardinality(found) > {MOST_IDS} THEN
+      SELECT count(*) INTO many FROM (SELECT FROM {counted or rows} LIMIT {MOST_IDS} + 1) AS few;
+      IF many > {MOST_IDS} THEN
         {NOTE} '{source}', NULL);
-      ELSIF found IS NOT NULL THEN
-        {NOTE} '{source}', found);
+      ELSIF many > 0 THEN
+        SELECT array_agg(DISTINCT {key}) INTO found FROM {rows} WHERE {key} IS NOT NULL;
+        IF found IS NOT NULL THEN {NOTE} '{source}', found); END IF;
       END IF;"""
 
 
@@ -61,11 +63,11 @@ def _function(table, source, key, columns):
                 (SELECT {said} FROM old_rows EXCEPT SELECT {said} FROM new_rows)) AS changed"""
     return f"""
 CREATE FUNCTION note_{table}() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE found bigint[];
+DECLARE many bigint; found bigint[];
 BEGIN
   IF TG_OP = 'INSERT' THEN {_listed(table, key, 'new_rows')}
   ELSIF TG_OP = 'DELETE' THEN {_listed(table, key, 'old_rows')}
-  ELSIF TG_OP = 'UPDATE' THEN {_listed(source, key, both)}
+  ELSIF TG_OP = 'UPDATE' THEN {_listed(source, key, both, counted='new_rows')}
   ELSE {NOTE} '{table}', NULL); {f"{NOTE} '{source}', NULL);" if source != table else ""}
   END IF;
   RETURN NULL;
