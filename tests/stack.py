@@ -40,6 +40,22 @@ EVERYTHING = ("web", "clock", *(f"worker:{queue}" for queue in Queue))
 READY_SECONDS = 30.0
 SCRM = str(Path(sys.executable).with_name("scrm"))
 TEST_FOLDER = "SCRM_TEST_FOLDER"  # of the whole test run
+STOP_SECONDS = (
+    3.0  # a worker that still waits for its turn at WeCom then is killed: here nobody needs it any more
+)
+# What the clock asks about every few seconds, it asks about every second: no test is about how long people wait.
+QUICK_CLOCK = """
+from dataclasses import replace
+from config import schedule
+
+def quick(line):
+    often = isinstance(line, schedule.Every) and 1 < line.seconds <= 5
+    return replace(line, seconds=1) if often else line
+
+schedule.SCHEDULE = tuple(map(quick, schedule.SCHEDULE))
+from scrm.cli.main import main
+main(["clock"])
+"""
 
 
 class Stack:
@@ -158,7 +174,8 @@ class Stack:
         """Start ``web``, ``clock`` or ``worker:<queue>``; keyword arguments are further environment variables."""
         every = {**self.environment(), **environment}
         if in_tests():
-            self._running[name] = nursery.nursery().spawn(name.split(":"), every, self.log(name))
+            arguments = ["-c", QUICK_CLOCK] if name == "clock" else name.split(":")
+            self._running[name] = nursery.nursery().spawn(arguments, every, self.log(name))
             return
         with self.log(name).open("ab") as log:
             self._running[name] = subprocess.Popen(
@@ -246,7 +263,7 @@ class Stack:
                 process.terminate()
         for process in self._running.values():
             try:
-                process.wait(15)
+                process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()

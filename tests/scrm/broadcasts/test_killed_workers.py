@@ -152,6 +152,11 @@ def test_a_time_out_after_wecom_accepted_is_not_sent_again(company: Company) -> 
     company.stack.control.fault("timeout_after_success", api=SENDS, times=2)
     broadcast = company.start()
     company.work(SENDING, READING)
+    unknown = "SELECT count(*) FROM effects WHERE state = 'unknown' AND next_at > now()"
+    wait_until(lambda: company.stack.sql(unknown) == [(2,)], 60, lambda: company.report(broadcast))
+    company.stack.sql(
+        "UPDATE effects SET next_at = now() WHERE state = 'unknown'"
+    )  # as if the pause had gone by
     company.finished(broadcast)
     company.everybody_once(broadcast)
 
