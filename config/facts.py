@@ -37,6 +37,12 @@ class Sets(Section):
     checked_per_hour: int = Field(ge=0)
 
 
+class Audiences(Section):
+    """How long files of audiences are kept."""
+
+    export_days: int = Field(ge=1, le=90)
+
+
 class People(Section):
     """Who is one person, and which of several values is shown."""
 

@@ -27,7 +27,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from config.facts import Imports, People, Rules, Sets, Source
+from config.facts import Audiences, Imports, People, Rules, Sets, Source
 from config.section import Section
 from config.webhooks import Webhooks
 
@@ -289,6 +289,7 @@ class Settings(BaseSettings):
     losses: Losses
     transfers: Transfers
     sync: Sync
+    audiences: Audiences
     people: People
     sources: dict[str, Source] = Field(default_factory=dict)
     rules: Rules

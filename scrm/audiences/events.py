@@ -20,3 +20,10 @@ class AudienceFilled:
 
     audience_id: int
     at: datetime
+
+
+@dataclass(frozen=True)
+class ExportWanted:
+    """An export waits to be written, or its file to be removed."""
+
+    export_id: int

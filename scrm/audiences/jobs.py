@@ -1,23 +1,35 @@
-"""What workers do for audiences: a look a day."""
+"""What workers do for audiences: a look a day, exports, and their end."""
 
 from __future__ import annotations
 
+import tempfile
 import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import structlog
+from obstore.exceptions import BaseError
 
 from config.queues import Queue
+from scrm.audiences.queries.exports import expired_exports, open_exports
+from scrm.audiences.service import export_files, exporting
 from scrm.audiences.service.growth import measure, unmeasured
+from scrm.kernel.crashpoints import reached
 from scrm.kernel.db import transaction
 from scrm.kernel.jobs import job
+from scrm.kernel.locks import leader
 
 RUN_SECONDS = 20.0
 BATCH = 100
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
 
 
 @job(Queue.BACKGROUND, due=lambda: bool(unmeasured(1)))
 def measure_growth() -> None:
     """Look at every audience that was not looked at today, until none is left or 20 s are over."""
     stop = time.monotonic() + RUN_SECONDS
-    while waiting := _waiting():
+    while waiting := _read(lambda: unmeasured(BATCH)):
         for audience_id in waiting:
             with transaction():
                 measure(audience_id)
@@ -26,6 +38,60 @@ def measure_growth() -> None:
                 return
 
 
-def _waiting() -> list[int]:
+@job(Queue.BACKGROUND, due=lambda: bool(open_exports()))
+def write_exports() -> None:
+    """Carry on with exports, part by part, one worker an export, until all are done or 20 s are over."""
+    stop = time.monotonic() + RUN_SECONDS
+    for export_id in _read(open_exports):
+        with leader(f"audience-export:{export_id}") as lead:
+            if lead is None:
+                continue
+            if not _read_parts(export_id, stop):
+                write_exports.wake()
+                return
+            _put_away(export_id)
+
+
+def _read_parts(export_id: int, stop: float) -> bool:
+    """Read what is left of an export; False: time is over."""
+    more = True
+    while more:
+        if time.monotonic() > stop:
+            return False
+        with transaction():
+            more = exporting.advance_export(export_id)
+            reached("export_part")
+    return True
+
+
+def _put_away(export_id: int) -> None:
+    """Make the file and keep it; a store that cannot be reached is tried again."""
+    export = _read(lambda: exporting.open_export(export_id))
+    if export is None:
+        return
+    try:
+        with tempfile.TemporaryFile() as file:
+            size = _read(lambda: export_files.write_file(export, file))
+            export_files.keep_file(export.id, export.format, file)
+    except (OSError, BaseError) as error:
+        log.warning("export not kept", export_id=export_id, error=type(error).__name__)
+        with transaction():
+            exporting.note_failure(export_id, type(error).__name__)
+        return
+    reached("export_kept")
+    with transaction():
+        exporting.finish_export(export_id, size)
+
+
+@job(Queue.BACKGROUND, due=lambda: bool(expired_exports(1)))
+def remove_exports() -> None:
+    """Remove files whose days are over."""
+    for export in _read(lambda: expired_exports(BATCH)):
+        export_files.remove_file(export.id, export.format)
+        with transaction():
+            exporting.mark_expired(export.id)
+
+
+def _read(question: Callable[[], T]) -> T:
     with transaction():  # ends at once, so that no snapshot is held
-        return unmeasured(BATCH)
+        return question()

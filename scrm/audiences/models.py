@@ -95,3 +95,103 @@ class AudienceSnapshot(Model):
     audience_id: Mapped[int] = mapped_column(ForeignKey("audiences.id", ondelete="CASCADE"), primary_key=True)
     day: Mapped[date]
     members: Mapped[bytes]
+
+
+class ExportFormat(StrEnum):
+    """What file is made."""
+
+    CSV = "csv"
+    XLSX = "xlsx"
+
+
+class ExportState(StrEnum):
+    """Where an export stands."""
+
+    QUEUED = "queued"
+    WRITING = "writing"  # who belongs is fixed; rows are read part by part
+    READY = "ready"  # the file can be fetched
+    FAILED = "failed"
+    EXPIRED = "expired"  # the file is gone
+
+
+class AudienceExport(Model):
+    """A file of an audience's members: who asked, for which columns, how far it is, and how long it is kept."""
+
+    __tablename__ = "audience_exports"
+    __table_args__ = (
+        Index("ix_audience_exports_open", "id", postgresql_where=text("state IN ('queued', 'writing')")),
+        Index("ix_audience_exports_expires_at", "expires_at", postgresql_where=text("state <> 'expired'")),
+    )
+
+    id: Mapped[Id]
+    audience_id: Mapped[int] = mapped_column(ForeignKey("audiences.id", ondelete="CASCADE"), index=True)
+    audience_name: Mapped[str]
+    format: Mapped[ExportFormat] = mapped_column(enum_text(ExportFormat))
+    language: Mapped[str]  # of the header and of choices: zh | en
+    columns: Mapped[list[str]]
+    plain: Mapped[list[str]]  # of them, those that others would get masked
+    masked: Mapped[list[str]]  # of them, those that are masked in the file
+    hidden: Mapped[list[str]]  # of the masked, those of which nothing is shown
+    scope_staff_ids: Mapped[list[int] | None]  # whose customers; empty column: everybody's
+    state: Mapped[ExportState] = mapped_column(
+        enum_text(ExportState), default=ExportState.QUEUED, server_default=ExportState.QUEUED
+    )
+    total: Mapped[int | None]  # members when they were fixed
+    done: Mapped[int] = mapped_column(default=0, server_default="0")
+    cursor: Mapped[int] = mapped_column(default=0, server_default="0")  # last customer id written
+    attempts: Mapped[int] = mapped_column(default=0, server_default="0")  # to put the file away
+    size: Mapped[int | None]  # bytes
+    error: Mapped[str | None]
+    made_by: Mapped[str]
+    frozen_at: Mapped[datetime | None]  # when PostgreSQL said who belongs
+    finished_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime]
+    created_at: Mapped[CreatedAt]
+
+
+class ExportMember(Model):
+    """Who is in an export that is being written."""
+
+    __tablename__ = "audience_export_members"
+
+    export_id: Mapped[int] = mapped_column(
+        ForeignKey("audience_exports.id", ondelete="CASCADE"), primary_key=True
+    )
+    customer_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+
+
+class ExportPart(Model):
+    """Rows of an export that is being written, as JSON; the file is made of them at the end."""
+
+    __tablename__ = "audience_export_parts"
+
+    export_id: Mapped[int] = mapped_column(
+        ForeignKey("audience_exports.id", ondelete="CASCADE"), primary_key=True
+    )
+    last_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # customer of the last row
+    rows: Mapped[bytes]
+
+
+class ExportUse(StrEnum):
+    """What was done with an export."""
+
+    REQUESTED = "requested"
+    DOWNLOADED = "downloaded"
+    DELETED = "deleted"
+
+
+class ExportLog(Model):
+    """Who asked for, fetched or deleted which file: kept when the file is long gone."""
+
+    __tablename__ = "audience_export_log"
+
+    id: Mapped[Id]
+    export_id: Mapped[int]
+    audience_id: Mapped[int]
+    audience_name: Mapped[str]
+    use: Mapped[ExportUse] = mapped_column(enum_text(ExportUse))
+    by: Mapped[str]
+    at: Mapped[datetime]
+    rows: Mapped[int | None]
+    columns: Mapped[list[str]]
+    masked: Mapped[list[str]]

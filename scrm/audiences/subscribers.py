@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import select
 
-from scrm.audiences.events import AudienceFilled, AudienceMembersChanged
+from scrm.audiences.events import AudienceFilled, AudienceMembersChanged, ExportWanted
+from scrm.audiences.jobs import remove_exports, write_exports
 from scrm.audiences.models import AudienceMember
 from scrm.audiences.queries.in_audience import KIND, LEAF, expanded, fact_of
 from scrm.kernel.events import subscribe
@@ -33,3 +34,10 @@ def on_filled(events: Sequence[AudienceFilled]) -> None:
         of_it = AudienceMember.audience_id == event.audience_id, AudienceMember.added_at == event.at
         if mark_about(select(AudienceMember.customer_id).where(*of_it), fact_of(event.audience_id)):
             evaluate_rules.wake()
+
+
+@subscribe(ExportWanted)
+def on_export_wanted(events: Sequence[ExportWanted]) -> None:
+    """Begin soon."""
+    write_exports.wake()
+    remove_exports.wake()

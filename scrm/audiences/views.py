@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import request
+from flask import Response, request
 
-from scrm.audiences.queries import audiences, growth, members
+from scrm.audiences.models import AudienceExport, ExportFormat, ExportUse
+from scrm.audiences.queries import audiences, exports, growth, members
+from scrm.audiences.queries.export_columns import columns_for
 from scrm.audiences.queries.in_audience import KIND
 from scrm.audiences.queries.lookalike import frequent_tags
 from scrm.audiences.queries.overlap import audience_overlap
-from scrm.audiences.schemas import (
+from scrm.audiences.schemas.audiences import (
     AudienceChangeIn,
     AudienceCountOut,
     AudienceDetailOut,
@@ -22,24 +24,38 @@ from scrm.audiences.schemas import (
     AudienceMembersIn,
     AudienceMembersOut,
     AudienceOut,
-    AudienceOverlapIn,
-    AudienceOverlapOut,
     AudiencePreviewIn,
     AudiencePreviewOut,
     AudienceQuery,
+)
+from scrm.audiences.schemas.comparing import (
+    AudienceOverlapIn,
+    AudienceOverlapOut,
     FrequentTagQuery,
     FrequentTagsOut,
     GrowthOut,
     GrowthQuery,
 )
+from scrm.audiences.schemas.exports import (
+    AudienceExportOut,
+    ExportColumnsOut,
+    ExportIn,
+    ExportLogOut,
+    ExportQuery,
+)
+from scrm.audiences.service import export_files, exporting, saving
 from scrm.audiences.service import members as lists
-from scrm.audiences.service import saving
 from scrm.kernel.db import transaction
-from scrm.kernel.errors import InvalidInput
+from scrm.kernel.errors import InvalidInput, NotFound
 from scrm.kernel.http import PageQuery, api_blueprint, idempotent, page_schema
 from scrm.kernel.permissions import Permission, current_actor, needs
+from scrm.media.service.files import file_store
 from tags.rules.compiler import validate_condition
 
+CONTENT_TYPES = {
+    ExportFormat.CSV: "text/csv; charset=utf-8",
+    ExportFormat.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
 blueprint = api_blueprint("audiences", "人群 audiences: saved conditions and lists of customers")
 
 
@@ -213,6 +229,82 @@ def list_frequent_tags(query: dict[str, Any], audience_id: int) -> dict[str, Any
     """Tags that members have more often than everybody, with lift and significance."""
     with transaction():
         return frequent_tags(current_actor().scope, audience_id, query["min_support"], query["limit"])
+
+
+@blueprint.route("/audiences/<int:audience_id>/exports", methods=["POST"])
+@needs(Permission.AUDIENCES_EXPORT)
+@idempotent
+@blueprint.arguments(ExportIn)
+@blueprint.response(202, AudienceExportOut)
+def export_audience(data: dict[str, Any], audience_id: int) -> AudienceExport:
+    """Make a file of the members that this key may see, in the background; what it may not read in full is masked."""
+    return exporting.request_export(audience_id, data, current_actor())
+
+
+@blueprint.route("/audience-exports/columns")
+@needs(Permission.AUDIENCES_EXPORT)
+@blueprint.response(200, ExportColumnsOut)
+def list_export_columns() -> dict[str, Any]:
+    """Every column an export may have, and how this key would get it."""
+    return {"items": columns_for(current_actor())}
+
+
+@blueprint.route("/audience-exports")
+@needs(Permission.AUDIENCES_EXPORT)
+@blueprint.arguments(ExportQuery, location="query")
+@blueprint.response(200, page_schema(AudienceExportOut))
+def list_exports(query: dict[str, Any]) -> dict[str, Any]:
+    """Exports within this key's data scope, newest first."""
+    return exports.export_page(current_actor().scope, query)
+
+
+@blueprint.route("/audience-exports/<int:export_id>")
+@needs(Permission.AUDIENCES_EXPORT)
+@blueprint.response(200, AudienceExportOut)
+def get_export(export_id: int) -> AudienceExport:
+    """How far an export is."""
+    return exports.export_by_id(current_actor().scope, export_id)
+
+
+@blueprint.route("/audience-exports/<int:export_id>", methods=["DELETE"])
+@needs(Permission.AUDIENCES_EXPORT)
+@blueprint.response(204)
+def delete_export(export_id: int) -> None:
+    """Remove the file before its days are over."""
+    actor = current_actor()
+    with transaction():
+        exporting.delete_export(exports.export_by_id(actor.scope, export_id, lock=True), actor.name)
+
+
+@blueprint.route("/audience-exports/<int:export_id>/file")
+@needs(Permission.AUDIENCES_EXPORT)
+@blueprint.response(200, content_type="application/octet-stream")
+def download_export(export_id: int) -> Response:
+    """The file; every download is written down. One that shows more than this key may read in full is refused."""
+    actor = current_actor()
+    with transaction():
+        export = exports.fetchable(actor, export_id)
+        exporting.log_use(export, ExportUse.DOWNLOADED, actor.name)
+    name = export_files.file_name(export.id, export.format)
+    try:
+        answer = Response(file_store().pieces(name), mimetype=CONTENT_TYPES[export.format])
+    except FileNotFoundError:
+        raise NotFound(f"the file of export {export_id} is gone from the file store") from None
+    answer.headers.set("Content-Disposition", "attachment", filename=f"audience-{name.rsplit('/', 1)[-1]}")
+    answer.headers.set("Content-Length", str(export.size))
+    answer.headers.set("X-Content-Type-Options", "nosniff")
+    answer.headers.set("Cache-Control", "no-store")
+    return answer
+
+
+@blueprint.route("/audience-exports/log")
+@needs(Permission.AUDIENCES_EXPORT)
+@blueprint.arguments(ExportQuery, location="query")
+@blueprint.response(200, page_schema(ExportLogOut))
+def list_export_log(query: dict[str, Any]) -> dict[str, Any]:
+    """Who asked for, fetched or deleted which file, newest first; for keys without a data scope."""
+    current_actor().require_everyone("the log tells of")
+    return exports.log_page(query)
 
 
 def _change_members(audience_id: int, data: dict[str, Any], *, add: bool) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from obstore.store import LocalStore, S3Store
@@ -34,15 +35,17 @@ class MediaStore:
 
     def remove(self, sha256: str) -> None:
         """Forget the content; no error when it is gone already."""
-        self._store.delete(_path(sha256))
+        with suppress(FileNotFoundError):  # a folder says so, a bucket does not
+            self._store.delete(_path(sha256))
 
 
 def media_store() -> MediaStore:
     """The store of the running program; needs an app context."""
-    return kept(EXTENSION, lambda: MediaStore(_open(settings().media)))
+    return kept(EXTENSION, lambda: MediaStore(open_store(settings().media)))
 
 
-def _open(conf: Media) -> LocalStore | S3Store:
+def open_store(conf: Media) -> LocalStore | S3Store:
+    """The folder or bucket that the settings name."""
     if not conf.url:
         folder = settings().var_dir / "media"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from config.settings import load_settings
-from scrm.media.service.store import MediaStore, _open
+from scrm.media.service.store import MediaStore, open_store
 
 
 class Bucket(BaseHTTPRequestHandler):
@@ -64,7 +64,7 @@ def test_an_s3_store_keeps_gives_and_forgets_under_its_prefix(app, bucket):
         }
     ).media  # fmt: skip
     with app.app_context():
-        store = MediaStore(_open(conf))
+        store = MediaStore(open_store(conf))
     digest = "ab" + "0" * 62
     store.put(digest, b"content")
     assert list(objects) == [f"/scrm/files/ab/{digest}"]
