@@ -129,7 +129,7 @@ def _mark_grown_orders() -> None:
 
 def _grown_sql(table: str) -> str:
     return f"""
-UPDATE import_undo u SET why = 'used by others'
+UPDATE import_undo u SET why = COALESCE(u.why, 'used by others')
 WHERE u."table" = 'orders' AND u.before IS NULL AND EXISTS (
   SELECT FROM "{table}" t WHERE t.order_id = CAST(u.after ->> 'id' AS bigint) AND NOT EXISTS (
     SELECT FROM import_undo x CROSS JOIN LATERAL jsonb_populate_record(CAST(NULL AS "{table}"), x.after) AS r
