@@ -85,5 +85,8 @@ def readable(journal: Mapping[str, Sequence[Entry]], tables: set[str]) -> Change
     }
 
 
+_DECODER = json.JSONDecoder(parse_float=str)
+
+
 def _object(row: str | None) -> Any:
-    return None if row is None else json.loads(row, parse_float=str)
+    return None if row is None else _DECODER.decode(row)
