@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, Numeric, UniqueConstraint, text
+from sqlalchemy import Identity as SqlIdentity
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -92,13 +93,22 @@ class IdentityClaim(Model):
 
 
 class BlockedValue(Model):
-    """A value that identifies nobody any more: too many claimed it, or a person said so."""
+    """A value that identifies nobody any more: too many claimed it, or somebody said so.
+
+    :cvar note: in whose words why
+    :cvar person_id: whose it was when somebody blocked it; gets it back when the block is lifted
+    """
 
     __tablename__ = "blocked_values"
 
     kind: Mapped[str] = mapped_column(primary_key=True)
     value: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(
+        SqlIdentity(), unique=True
+    )  # its address: the value must not stand in one
     reason: Mapped[str]  # shared | apikey:… (who said so)
+    note: Mapped[str | None]
+    person_id: Mapped[int | None]
     at: Mapped[CreatedAt]
 
 

@@ -13,15 +13,27 @@ from scrm.kernel.batch import read_batch
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import transaction
 from scrm.kernel.errors import Forbidden, NotFound
+from scrm.kernel.hooks import signed
 from scrm.kernel.http import PageQuery, api_blueprint, idempotent, page_schema, paginate
 from scrm.kernel.permissions import Actor, Permission, current_actor, needs
-from scrm.people.models import CleaningItem, CleaningRun, CleaningState, Merge, PersonMatch, QualityReport
+from scrm.people.models import (
+    BlockedValue,
+    CleaningItem,
+    CleaningRun,
+    CleaningState,
+    Merge,
+    PersonMatch,
+    QualityReport,
+)
 from scrm.people.queries import fields as field_queries
 from scrm.people.queries import people, quality
 from scrm.people.schemas.fields import FieldChange, FieldIn, FieldListOut, FieldOut, FieldQuery
 from scrm.people.schemas.people import (
     AcceptIn,
     AcceptOut,
+    BlockedOut,
+    BlockedQuery,
+    BlockIn,
     ConsentIn,
     MatchOut,
     MatchQuery,
@@ -45,26 +57,72 @@ from scrm.people.schemas.quality import (
     PersonQualityOut,
     QualityReportOut,
 )
-from scrm.people.service import cleaning, consents, defining, matching, merging, records, values
+from scrm.people.service import blocking, cleaning, consents, defining, matching, merging, records, values
 from scrm.people.service.identity import Identity
 from scrm.people.service.resolving import person_with
 
 blueprint = api_blueprint("people", "人 people: one person behind customers, members and buyers")
+PEOPLE = {"required": True, "content": {"application/json": {"schema": PersonBatchIn}}}
 
 
 @blueprint.route("/people:batch", methods=["POST"])
 @needs(Permission.PEOPLE_WRITE)
-@blueprint.doc(requestBody={"required": True, "content": {"application/json": {"schema": PersonBatchIn}}})
+@blueprint.doc(requestBody=PEOPLE)
 @blueprint.response(200, PersonBatchOut)
 def store_people() -> Response:
     """Store up to 1,000 records of persons of one source; each row gets its own result.
 
     A row is known by (source, source_id): the same again changes nothing, another content is what the source says now.
     """
-    batch = read_batch(request.get_data(), "people")
+    return _take_in(request.get_data())
+
+
+@blueprint.route("/hooks/<string:source>/people", methods=["POST"])
+@signed
+@blueprint.doc(requestBody=PEOPLE, security=[])
+@blueprint.response(200, PersonBatchOut)
+def receive_people(source: str, body: bytes) -> Response:
+    """The same for a source that signs its requests (Standard Webhooks) instead of using an API key."""
+    return _take_in(body, source)
+
+
+def _take_in(body: bytes, source: str | None = None) -> Response:
+    batch = read_batch(body, "people", source)
     with transaction():
         records.take_people(batch)
     return Response(orjson.dumps(batch.answer()), mimetype="application/json")
+
+
+@blueprint.route("/people/blocked-values")
+@needs(Permission.PEOPLE_MERGE)
+@blueprint.arguments(BlockedQuery, location="query")
+@blueprint.response(200, page_schema(BlockedOut))
+def list_blocked_values(query: dict[str, Any]) -> Any:
+    """Values that identify nobody any more, newest first; those of the settings are not among them."""
+    current_actor().require_everyone("blocked values concern")
+    return paginate(people.blocked_list(query), BlockedValue.id, query)
+
+
+@blueprint.route("/people/blocked-values", methods=["POST"])
+@needs(Permission.PEOPLE_MERGE)
+@idempotent
+@blueprint.arguments(BlockIn)
+@blueprint.response(201, BlockedOut)
+def block_identity_value(data: dict[str, str]) -> BlockedValue:
+    """Say that a value (a shop's own phone, a shared mailbox) identifies nobody; who had it loses it."""
+    actor = current_actor()
+    actor.require_everyone("blocked values concern")
+    return blocking.block_value(Identity(data["kind"], data["value"]), actor.name, data["note"])
+
+
+@blueprint.route("/people/blocked-values/<int:blocked_id>", methods=["DELETE"])
+@needs(Permission.PEOPLE_MERGE)
+@blueprint.response(204)
+def lift_block(blocked_id: int) -> None:
+    """Let a value identify again; who lost it by hand gets it back."""
+    current_actor().require_everyone("blocked values concern")
+    with transaction():
+        blocking.lift_block(blocked_id)
 
 
 @blueprint.route("/people:search", methods=["POST"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, exists, select, true
@@ -14,6 +14,7 @@ from scrm.kernel.db import session
 from scrm.kernel.errors import Conflict, NotFound
 from scrm.kernel.permissions import Actor, Permission, Scope
 from scrm.people.models import (
+    BlockedValue,
     CustomerPerson,
     Merge,
     Person,
@@ -41,6 +42,12 @@ def visible_people(scope: Scope, person_id: Any = Person.id) -> ColumnElement[bo
         .where(of.person_id == person_id, visible(scope))
         .correlate_except(of, Customer)
     )
+
+
+def blocked_list(query: Mapping[str, Any]) -> Select[Any]:
+    """Values that identify nobody any more, of one kind only."""
+    statement = select(BlockedValue)
+    return statement.where(BlockedValue.kind == query["kind"]) if query.get("kind") else statement
 
 
 def whole_person(scope: Scope, person_id: int) -> int:

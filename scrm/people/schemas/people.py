@@ -72,6 +72,35 @@ class SearchIn(Schema):
     value = fields.String(required=True, validate=Length(1, 200))
 
 
+class BlockIn(Schema):
+    """A value that shall identify nobody, and why."""
+
+    kind = fields.String(required=True, validate=Length(1, 100))
+    value = fields.String(required=True, validate=Length(1, 200))
+    note = fields.String(
+        required=True, validate=Length(1, 500), metadata={"description": "why, in your words"}
+    )
+
+
+class BlockedQuery(PageQuery):
+    """Filter of blocked values."""
+
+    kind = fields.String(validate=Length(1, 100))
+
+
+class BlockedOut(Schema):
+    """A value that identifies nobody any more."""
+
+    id = fields.Integer(required=True)
+    kind = fields.String(required=True)
+    value = fields.String(required=True)
+    reason = fields.String(
+        required=True, metadata={"description": "shared (too many claimed it), or who blocked it"}
+    )
+    note = fields.String(allow_none=True, required=True)
+    at = time_field(required=True)
+
+
 class PersonIdOut(Schema):
     """A person found."""
 

@@ -148,16 +148,16 @@ def _make_people(placeholders: Sequence[int]) -> dict[int, int]:
 def _lock(person_ids: Iterable[int]) -> None:
     """Keep persons from being merged before this transaction ends.
 
-    :raises Overtaken: one of them was merged a moment ago
+    :raises Overtaken: one of them was merged a moment ago, or taken back with the import that made it
     """
     wanted = sorted(person_ids)
     listed = "{" + ",".join(map(str, wanted)) + "}"
-    if wanted and session().scalar(_LOCK, {"ids": listed}):
+    if wanted and session().scalar(_LOCK, {"ids": listed}) != len(wanted):
         raise Overtaken
 
 
 _LOCK = text("""
-SELECT count(merged_into) FROM (
+SELECT count(*) FILTER (WHERE merged_into IS NULL) FROM (
   SELECT merged_into FROM people WHERE id = ANY(CAST(CAST(:ids AS text) AS bigint[])) ORDER BY id FOR KEY SHARE) p
 """)  # the ids as one text: dumping a list costs the client more than the server's look
 

@@ -95,6 +95,10 @@ def upgrade():
     sa.ForeignKeyConstraint(['import_id'], ['imports.id'], name=op.f('fk_import_pieces_import_id_imports'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('import_id', 'number', name=op.f('pk_import_pieces'))
     )
+    op.add_column('blocked_values', sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False))
+    op.create_unique_constraint(op.f('uq_blocked_values_id'), 'blocked_values', ['id'])
+    op.add_column('blocked_values', sa.Column('note', sa.Text(), nullable=True))
+    op.add_column('blocked_values', sa.Column('person_id', sa.BigInteger(), nullable=True))
     op.execute(NOTE)
     for table in WATCHED:
         op.execute(f"""
@@ -108,6 +112,10 @@ def downgrade():
     for table in WATCHED:
         op.execute(f'DROP TRIGGER note_import_change ON "{table}"')
     op.execute('DROP FUNCTION note_import_change()')
+    op.drop_column('blocked_values', 'person_id')
+    op.drop_column('blocked_values', 'note')
+    op.drop_constraint(op.f('uq_blocked_values_id'), 'blocked_values', type_='unique')
+    op.drop_column('blocked_values', 'id')
     op.drop_table('import_pieces')
     op.drop_table('import_chunks')
     op.drop_index('ix_imports_state', table_name='imports', postgresql_where=sa.text("state IN ('reading', 'checking', 'running', 'undoing')"))
