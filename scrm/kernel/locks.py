@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, text
@@ -19,6 +19,13 @@ def lock_key(name: str) -> int:
 def hold_in_transaction(name: str) -> None:
     """Wait for ``name`` and keep it until the running transaction ends."""
     session().execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key(name)})
+
+
+def hold_all_in_transaction(names: Iterable[str]) -> None:
+    """Wait for all of them, one after the other in this order, and keep them until the running transaction ends."""
+    keys = [lock_key(name) for name in names]
+    in_order = "SELECT pg_advisory_xact_lock(k) FROM (SELECT k FROM unnest(CAST(:keys AS bigint[])) WITH ORDINALITY AS t(k, n)"
+    session().execute(text(f"{in_order} ORDER BY n OFFSET 0) AS keys"), {"keys": keys})
 
 
 def share_in_transaction(name: str) -> None:

@@ -39,7 +39,7 @@ from scrm.customers.models import Customer, Follow, FollowStatus
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.errors import ScrmError
-from scrm.kernel.locks import hold_in_transaction
+from scrm.kernel.locks import hold_all_in_transaction
 from scrm.kernel.settings import settings
 from tags.arrays import is_one_of, row_table
 from tags.models import Rule, RuleState, RuleVersion, Tag, TagAssignment, TagSource
@@ -74,8 +74,7 @@ def active_rules(rule_ids: Iterable[int]) -> list[RuleText]:
 
 def hold_shards(shards: Iterable[int]) -> None:
     """Wait until nobody else evaluates customers of these shards; until the end of the transaction."""
-    for shard in sorted(shards):
-        hold_in_transaction(f"rules.evaluate:{shard}")
+    hold_all_in_transaction(f"rules.evaluate:{shard}" for shard in sorted(shards))
 
 
 def shard_of(customer_id: Any) -> Any:
@@ -131,6 +130,18 @@ def differences(rules: Sequence[RuleText], population: Population, run_id: int |
         )
         for row in rows
     ]  # fmt: skip
+
+
+def differing(rule: RuleText, population: Population, limit: int) -> list[int]:
+    """Customers on whom a rule wants something changed, by id, the first ``limit`` of them.
+
+    :raises DBAPIError: one of :data:`FAULTS`; ScrmError, ArithmeticError: the condition cannot be read
+    """
+    compiled = [(rule, compile_condition(rule.condition, everybody=population.everybody))]
+    both = difference_table(truth_table(compiled, population.where), compiled, population)
+    asked = select(both.c.customer_id).distinct().order_by(both.c.customer_id).limit(limit)
+    with bounded(settings().rules.look_seconds):
+        return list(session().scalars(asked))
 
 
 Compiled = tuple[RuleText, ColumnElement[bool]]
@@ -196,7 +207,7 @@ def difference_statement(rules: Sequence[Compiled], population: Population) -> S
 def difference_table(truth: CTE, rules: Sequence[Compiled], population: Population) -> CTE:
     """The same from a truth table, to count or to join."""
     held = held_sources(rules, population)
-    return missing(truth, rules).union_all(surplus(truth, rules, held)).cte("differences")
+    return missing(truth, rules, held).union_all(surplus(truth, rules, held)).cte("differences")
 
 
 def held_sources(rules: Sequence[Compiled], population: Population) -> CTE:
@@ -236,19 +247,12 @@ def truth_table(rules: Sequence[Compiled], population: ColumnElement[bool]) -> C
     )
 
 
-def missing(truth: CTE, rules: Sequence[Compiled]) -> Select[Any]:
+def missing(truth: CTE, rules: Sequence[Compiled], held: CTE) -> Select[Any]:
     """Tags that a rule wants on present relations and that do not have the rule as a source."""
     wanted = _tags_of([(rule.id, tag_id) for rule, _ in rules for tag_id in rule.add_tag_ids], "wanted")
-    # By index for each, and not by the list of what is held: how long that is, the planner cannot know of a new rule.
-    has_source = (
-        exists()
-        .where(
-            TagAssignment.follow_id == Follow.id,
-            TagAssignment.tag_id == wanted.c.tag_id,
-            TagSource.assignment_id == TagAssignment.id,
-            TagSource.source == literal(RULE, Text) + cast(truth.c.rule_id, Text),
-        )
-        .correlate(Follow, wanted, truth)
+    # A hashed set: how long it is, the planner cannot know of a new rule.
+    has_source = tuple_(Follow.id, wanted.c.tag_id, truth.c.rule_id).in_(
+        select(held.c.follow_id, held.c.tag_id, held.c.rule_id)
     )
     return (
         select(
@@ -259,7 +263,7 @@ def missing(truth: CTE, rules: Sequence[Compiled]) -> Select[Any]:
         .join(wanted, wanted.c.rule_id == truth.c.rule_id)
         .join(Tag, and_(Tag.id == wanted.c.tag_id, Tag.deleted_at.is_(None)))
         .join(Follow, and_(Follow.customer_id == truth.c.customer_id, Follow.status.in_(LIVE)))
-        .where(~has_source)
+        .where(not_(has_source))
     )  # fmt: skip
 
 

@@ -65,9 +65,14 @@ def _current() -> ColumnElement[bool]:
 def mark(facts: Iterable[Fact]) -> bool:
     """Put customers on the to-do list of the active rules that read these facts; says whether there were any.
 
-    The shared lock makes an activation wait for running changes, so that a backfill after it sees them.
+    The shared lock makes an activation wait for running changes, so that a backfill after it sees them. Backfills bring
+    thousands of facts about tags; those that no rule reads are left out before they are sent.
     """
-    changed = sorted(set(facts))
+    told = set(facts)
+    if not told:
+        return False
+    read = _facts_read()
+    changed = sorted(fact for fact in told if fact.fact in read or fact.fact == EVERYTHING)
     if not changed:
         return False
     types = {"customer_id": BigInteger, "fact": Text, "by_rule": BigInteger}
@@ -82,9 +87,7 @@ def mark_people(facts: Iterable[tuple[int, str]]) -> bool:
     told = set(facts)
     if not told:
         return False
-    share_in_transaction(ACTIVATION)
-    reads = select(func.unnest(RuleVersion.reads)).join(Rule, _current()).where(*woken())
-    read = set(session().scalars(reads))
+    read = _facts_read()
     changed = sorted((person, fact) for person, fact in told if fact in read or fact == EVERYTHING)
     if not changed:
         return False
@@ -95,6 +98,13 @@ def mark_people(facts: Iterable[tuple[int, str]]) -> bool:
         .subquery("changed")
     )
     return _mark(customers)
+
+
+def _facts_read() -> set[str]:
+    """What rules at work look at."""
+    share_in_transaction(ACTIVATION)
+    reads = select(func.unnest(RuleVersion.reads)).join(Rule, _current()).where(*woken())
+    return set(session().scalars(reads))
 
 
 def _mark(rows: Any) -> bool:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import and_, delete, exists, func, or_, select
+from sqlalchemy import and_, delete, exists, or_, select
 from sqlalchemy.orm import aliased
 
-from scrm.customers.models import Customer
-from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.locks import share_in_transaction
 from tags.arrays import is_one_of
@@ -25,7 +21,8 @@ from tags.models import (
     TagHistory,
     TagSource,
 )
-from tags.rules.queries.runs import OPEN, WORKING
+from tags.rules.queries.runs import LOOKING, OPEN, WORKING
+from tags.rules.service.backfilling import backfill_slice, locked_run
 from tags.rules.service.evaluating import (
     SHARDS,
     Population,
@@ -36,12 +33,10 @@ from tags.rules.service.evaluating import (
     shard_of,
 )
 from tags.rules.service.marking import ACTIVATION
-from tags.rules.service.texts import RuleText
+from tags.rules.service.slices import apply, finish
 from tags.service import Wish, assign
 
 BATCH = 1000
-CHANGES = 2000  # that one slice of a backfill is meant to make
-WIDEST = 100_000  # customers of a slice: whoever evaluates others waits for it
 
 
 def due_shards() -> list[int]:
@@ -83,54 +78,25 @@ def open_runs() -> list[int]:
 def advance_run(run_id: int, limit: int | None = None) -> bool:
     """Do the next slice of a run; says whether more is left. Another worker's slice is left to it.
 
-    :param limit: customers (or lines of history) of the slice; by default as many as have about 1,000 changes
+    :param limit: customers (or assignments, or lines of history) of the slice
 
     The cursor moves in the transaction of the slice, so that a killed worker's slice is done again from the start.
     """
+    known = session().get(RuleRun, run_id, populate_existing=True)
+    if known is None or known.paused_at is not None:
+        return False
+    if known.state in WORKING and known.kind in LOOKING:
+        return backfill_slice(run_id, limit)
     share_in_transaction(ACTIVATION)
     hold_shards(range(SHARDS))
-    picked = select(RuleRun).where(RuleRun.id == run_id).with_for_update(skip_locked=True)
-    run = session().scalars(picked.execution_options(populate_existing=True)).one_or_none()
+    run = locked_run(run_id)
     if run is None or run.paused_at is not None:
         return False
     if run.state == RunState.UNDOING:
         return _undo_slice(run, limit or BATCH)
-    if run.state in WORKING:
-        if run.kind == RunKind.RETIRE:
-            return _retire_slice(run, limit or BATCH)
-        began = time.monotonic()
-        more = _backfill_slice(run, limit or _width(run))
-        run.worked_seconds += time.monotonic() - began
-        return more
+    if run.state in WORKING and run.kind == RunKind.RETIRE:
+        return _retire_slice(run, limit or BATCH)
     return False
-
-
-def _width(run: RuleRun) -> int:
-    """How many customers to look at next: the fewer of them change, the more at once, at most ten times what was seen."""
-    if not run.seen:
-        return BATCH
-    density = (run.added + run.removed + 1) / run.seen
-    return max(BATCH, min(int(CHANGES / density), run.seen * 10, WIDEST))
-
-
-def _backfill_slice(run: RuleRun, limit: int) -> bool:
-    rule = next(iter(active_rules([run.rule_id])), None)
-    if rule is None or rule.version != run.version:
-        return _finish(run, RunState.FAILED, _why_stopped(run, rule))
-    ids = select(Customer.id).where(Customer.id > run.cursor).order_by(Customer.id).limit(limit).subquery()
-    last, seen = session().execute(select(func.max(ids.c.id), func.count())).one()
-    if seen:
-        _apply(run, differences([rule], Population.between(run.cursor, last), run.id))
-        if not active_rules([run.rule_id]):
-            return _finish(run, RunState.FAILED, _why_stopped(run, None))
-    return _advance(run, (last, seen), limit)
-
-
-def _why_stopped(run: RuleRun, rule: RuleText | None) -> str:
-    if rule is not None:
-        return f"the rule was changed to version {rule.version} meanwhile; start a backfill of that"
-    error = session().scalar(select(Rule.error).where(Rule.id == run.rule_id))
-    return f"the rule is no longer active{f': {error}' if error else ''}"
 
 
 def _retire_slice(run: RuleRun, limit: int) -> bool:
@@ -147,14 +113,8 @@ def _retire_slice(run: RuleRun, limit: int) -> bool:
         )
         .all()
     )
-    _apply(run, [Wish(row.follow_id, row.tag_id, rule.source, add=False, run_id=run.id) for row in rows])
+    apply(run, [Wish(row.follow_id, row.tag_id, rule.source, add=False, run_id=run.id) for row in rows])
     return _advance(run, (rows[-1].id if rows else run.cursor, len(rows)), limit)
-
-
-def _apply(run: RuleRun, wishes: Sequence[Wish]) -> None:
-    changes = assign(wishes)
-    run.added += changes.added
-    run.removed += changes.removed
 
 
 def _advance(run: RuleRun, done: tuple[int, int], limit: int) -> bool:
@@ -162,14 +122,9 @@ def _advance(run: RuleRun, done: tuple[int, int], limit: int) -> bool:
     last, seen = done
     run.seen += seen
     if seen < limit:
-        return _finish(run, RunState.DONE)
+        return finish(run, RunState.DONE)
     run.state, run.cursor = RunState.RUNNING, last
     return True
-
-
-def _finish(run: RuleRun, state: RunState, error: str | None = None) -> bool:
-    run.state, run.error, run.finished_at = state, error, utcnow()
-    return False
 
 
 def _undo_slice(run: RuleRun, limit: int) -> bool:
@@ -188,7 +143,7 @@ def _undo_slice(run: RuleRun, limit: int) -> bool:
         ]
     )
     if len(rows) < limit:
-        return _finish(run, RunState.UNDONE)
+        return finish(run, RunState.UNDONE)
     run.cursor = rows[-1].id
     return True
 
