@@ -40,6 +40,10 @@ COMMANDS = {
         "scrm.cli.webhooks:webhooks_group",
         "Events that go out: endpoints, deliveries, sending them again.",
     ),
+    "partitions": (
+        "scrm.cli.partitions:partitions_group",
+        "Months of the large tables: list, detach, attach.",
+    ),
     "apikey": ("scrm.cli.apikey:apikey", "Create, list and revoke API keys."),
     "generate": (
         "scrm.cli.company_data.command:generate",

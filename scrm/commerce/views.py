@@ -77,6 +77,9 @@ STORES = {"products": products.store_products, "orders": orders.store_orders}
 
 def _take_in(body: bytes, kind: str, source: str | None = None) -> Response:
     batch = read_batch(body, kind, source)
+    if kind == "orders":
+        with transaction():
+            orders.make_room(batch)
     with transaction():
         STORES[kind](batch)
     return Response(orjson.dumps(batch.answer()), mimetype="application/json")

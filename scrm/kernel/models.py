@@ -58,3 +58,15 @@ class SigninLink(Model):
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]
+
+
+class DetachedMonth(Model):
+    """A month of a partitioned table that was detached: its rows are in a table of their own and count no more."""
+
+    __tablename__ = "detached_months"
+
+    table_name: Mapped[str] = mapped_column(primary_key=True)
+    begins_at: Mapped[datetime] = mapped_column(primary_key=True)
+    ends_at: Mapped[datetime]  # not within
+    settled_at: Mapped[datetime | None]  # figures kept beside the table are put right
+    detached_at: Mapped[CreatedAt]

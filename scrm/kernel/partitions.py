@@ -23,7 +23,13 @@ MONTHS_ON_DEMAND = (
     120  # rows of older months stay in the default partition: each partition costs planning time
 )
 LOCK_PATIENCE = "2s"
+DETACHABLE = "detachable"  # key of a table's info
 LOCK = lock_key("partitions")  # one maker at a time
+
+
+def partition_name(table: str, month: date) -> str:
+    """How the partition of a month is called."""
+    return f"{table}_{month:%Y_%m}"
 
 
 def partitioned_tables() -> list[str]:
@@ -40,27 +46,37 @@ def ensure_partitions(connection: Connection) -> list[str]:
     for table in partitioned_tables():
         made += _create(connection, table, f"{table}_default", "DEFAULT")
         for offset in range(-MONTHS_BACK, MONTHS_AHEAD + 1):
-            first, after = _month(today, offset), _month(today, offset + 1)
+            first, after = month_after(today, offset), month_after(today, offset + 1)
             bounds = f"FOR VALUES FROM ('{first} 00:00:00+00') TO ('{after} 00:00:00+00')"
-            made += _create(connection, table, f"{table}_{first:%Y_%m}", bounds)
+            made += _create(connection, table, partition_name(table, first), bounds)
     return made
 
 
-def make_months(connection: Connection, table: str, days: Iterable[date]) -> list[str]:
-    """Make the missing partitions of the months of ``days``; returns the names made.
+def detachable_tables() -> list[str]:
+    """Partitioned tables whose packages know what to do without a month; facts of long ago may come in late."""
+    return [name for name in partitioned_tables() if Base.metadata.tables[name].info.get(DETACHABLE)]
+
+
+def make_months(connection: Connection, days: Iterable[date]) -> list[str]:
+    """Make the missing partitions of the months of ``days`` in detachable tables; returns the names made.
 
     For rows that come late, in a transaction of its own before the one that writes them. Where it cannot be done
     (another transaction holds the table, or the default partition has rows of that month already), and for months more
     than MONTHS_ON_DEMAND ago, the default partition serves.
     """
     today = utcnow().date()
-    oldest, newest = _month(today, -MONTHS_ON_DEMAND), _month(today, MONTHS_AHEAD)
-    months = {_month(day, 0) for day in days}
-    names = {f"{table}_{first:%Y_%m}": first for first in sorted(months) if oldest <= first <= newest}
+    oldest, newest = month_after(today, -MONTHS_ON_DEMAND), month_after(today, MONTHS_AHEAD)
+    months = {month_after(day, 0) for day in days}
+    names = {
+        partition_name(table, first): (table, first)
+        for table in detachable_tables()
+        for first in sorted(months)
+        if oldest <= first <= newest
+    }
     if missing := _missing(connection, names):
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         missing = _missing(connection, missing)
-    return [name for name in missing if _attach(connection, table, name, names[name])]
+    return [name for name in missing if _attach(connection, *names[name])]
 
 
 def _missing(connection: Connection, names: Iterable[str]) -> list[str]:
@@ -70,9 +86,10 @@ def _missing(connection: Connection, names: Iterable[str]) -> list[str]:
     return list(connection.scalars(text(question), {"names": list(names)}))
 
 
-def _attach(connection: Connection, table: str, name: str, first: date) -> bool:
+def _attach(connection: Connection, table: str, first: date) -> bool:
     """Make a table and attach it: unlike CREATE … PARTITION OF that lets others go on writing."""
-    bounds = f"FOR VALUES FROM ('{first} 00:00:00+00') TO ('{_month(first, 1)} 00:00:00+00')"
+    name = partition_name(table, first)
+    bounds = f"FOR VALUES FROM ('{first} 00:00:00+00') TO ('{month_after(first, 1)} 00:00:00+00')"
     try:
         with connection.begin_nested():
             connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_PATIENCE}'"))
@@ -87,7 +104,8 @@ def _attach(connection: Connection, table: str, name: str, first: date) -> bool:
     return True
 
 
-def _month(day: date, offset: int) -> date:
+def month_after(day: date, offset: int) -> date:
+    """The first day of the month so many months after (before, if negative) that of ``day``."""
     index = day.year * 12 + day.month - 1 + offset
     return date(index // 12, index % 12 + 1, 1)
 

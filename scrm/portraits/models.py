@@ -19,7 +19,7 @@ class TimelineEntry(Model):
     __table_args__ = (
         UniqueConstraint("customer_id", "source_key", "at"),
         Index("ix_timeline_customer_id_at", "customer_id", "at", "id"),
-        {"postgresql_partition_by": "RANGE (at)"},
+        {"postgresql_partition_by": "RANGE (at)", "info": {"detachable": True}},
     )
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)

@@ -63,7 +63,10 @@ COLUMNS = ("at", "customer_id", "kind", "staff_id", "details", "source_key")
 
 
 def add_entries(entries: Sequence[Entry]) -> None:
-    """Write entries that are not there yet and raise the counters by exactly those; one statement."""
+    """Write entries that are not there yet and raise the counters by exactly those; one statement.
+
+    Entries of a month that was detached are passed over.
+    """
     if entries:
         ordered = sorted(entries, key=lambda entry: (entry.customer_id, entry.at, entry.source_key))
         rows = [{name: getattr(entry, name) for name in COLUMNS} for entry in ordered]
@@ -73,6 +76,8 @@ def add_entries(entries: Sequence[Entry]) -> None:
 _INTO = f"""
   INSERT INTO timeline (at, customer_id, kind, staff_id, details, source_key)
   SELECT at, customer_id, kind, staff_id, details, source_key FROM {{given}}
+  WHERE NOT EXISTS (SELECT FROM detached_months m
+    WHERE m.table_name = 'timeline' AND m.begins_at <= at AND at < m.ends_at)
   ON CONFLICT (customer_id, source_key, at) DO NOTHING
   RETURNING customer_id, at, kind),
 sums AS (
@@ -139,6 +144,9 @@ WITH dropped AS (
   DELETE FROM timeline t USING customer_people cp
   WHERE cp.person_id = ANY(CAST(:ids AS bigint[])) AND t.customer_id = cp.customer_id AND (
     t.kind = '{EntryKind.EVENT_DONE}' AND NOT EXISTS (
+      SELECT FROM detached_months m
+      WHERE m.table_name = 'behaviour_events' AND m.begins_at <= t.at AND t.at < m.ends_at)
+    AND NOT EXISTS (
       SELECT 1 FROM behaviour_events e JOIN event_types y ON y.id = e.type_id AND y.on_timeline
       WHERE e.id = CAST(t.details->>'event_id' AS bigint) AND e.at = t.at AND e.person_id = cp.person_id)
     OR t.kind LIKE 'order.%' AND NOT EXISTS (

@@ -20,6 +20,33 @@ def recount_days(person_ids: Sequence[int]) -> None:
     session().execute(_COUNT, {"people": people, "zone": settings().corp.timezone})
 
 
+def uncount_month(table: str) -> None:
+    """Take the events of a detached month out of ``event_days``.
+
+    :param table: the month's own table
+    """
+    session().execute(text(_UNCOUNT.format(table)), {"zone": settings().corp.timezone})
+    session().execute(text("DELETE FROM event_days WHERE count <= 0"))
+
+
+def count_month(table: str) -> None:
+    """Add the events of a month that was attached again.
+
+    :param table: the month's own table
+    """
+    session().execute(text(_COUNT_MONTH.format(table)), {"zone": settings().corp.timezone})
+
+
+_OF_MONTH = """SELECT type_id, person_id, CAST(timezone(:zone, at) AS date) AS day, count(*) AS count
+  FROM "{}" GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"""  # the name of a partition
+_UNCOUNT = f"""
+UPDATE event_days d SET count = d.count - g.count FROM ({_OF_MONTH}) g
+WHERE d.type_id = g.type_id AND d.person_id = g.person_id AND d.day = g.day
+"""  # noqa: S608  # constants
+_COUNT_MONTH = f"""
+INSERT INTO event_days AS d (type_id, person_id, day, count) {_OF_MONTH}
+ON CONFLICT (type_id, person_id, day) DO UPDATE SET count = d.count + excluded.count
+"""
 _DROP = text("""
 DELETE FROM event_days WHERE type_id = ANY(ARRAY(SELECT id FROM event_types))
   AND person_id = ANY(CAST(:people AS bigint[]))

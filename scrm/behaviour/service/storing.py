@@ -13,10 +13,11 @@ import orjson
 from sqlalchemy import select, text
 
 from scrm.behaviour.events import BehaviourStored, Stored
-from scrm.behaviour.models import BehaviourEvent, EventType
+from scrm.behaviour.models import BehaviourEvent, EventKey, EventType
 from scrm.behaviour.service.checking import EventShape
 from scrm.kernel.batch import Batch, RowStatus
 from scrm.kernel.db import session
+from scrm.kernel.detaching import closed_months, newest_detachable
 from scrm.kernel.events import publish
 from scrm.kernel.partitions import make_months
 from scrm.kernel.settings import settings
@@ -24,6 +25,7 @@ from scrm.people.service.sent import persons_of
 
 Row = dict[str, Any]
 Checked = list[tuple[int, Row]]
+CLOSED = "lies in {month}, which was detached; `scrm partitions attach {month}` brings that month back"
 NOBODY = {"identities": "holds nothing that identifies anybody: placeholders and blocked values do not count"}
 
 
@@ -38,11 +40,15 @@ def check_events(batch: Batch) -> Checked:
 def make_room(checked: Checked) -> None:
     """Make partitions for months that have none; in a transaction of its own, before :func:`store_events`."""
     days = {row["at"].date().replace(day=1) for _, row in checked}
-    make_months(session().connection(), BehaviourEvent.__tablename__, days)
+    make_months(session().connection(), days)
 
 
 def store_events(batch: Batch, checked: Checked) -> None:
-    """Store the checked rows of a batch and note each row's result."""
+    """Store the checked rows of a batch and note each row's result.
+
+    Rows of a month that was detached are refused, unless they are known: those are unchanged.
+    """
+    checked = _without_closed(batch, checked)
     persons = persons_of([row.pop("identities") for _, row in checked], batch.source)
     for (index, row), person_id in zip(checked, persons, strict=True):
         if person_id is None:
@@ -56,6 +62,27 @@ def store_events(batch: Batch, checked: Checked) -> None:
             last[row["source_id"]] = row
     if last:
         _note(batch, checked, _store(batch.source, last))
+
+
+def _without_closed(batch: Batch, checked: Checked) -> Checked:
+    """The rows that can be stored, or need not be; the others are refused."""
+    old = {index: row for index, row in checked if row["at"].date() < newest_detachable()}
+    closed = closed_months(BehaviourEvent.__tablename__) if old else set()
+    late = {index: row for index, row in old.items() if row["at"].date().replace(day=1) in closed}
+    known = {key: at.date() for key, at in _known_times(batch.source, late.values())} if late else {}
+    refused = set()
+    for index, row in late.items():
+        month = row["at"].date().replace(day=1)
+        before = known.get(row["source_id"])
+        if before is None or before.replace(day=1) != month:
+            batch.refuse(index, {"at": CLOSED.format(month=f"{month:%Y-%m}")})
+            refused.add(index)
+    return [(index, row) for index, row in checked if index not in refused]
+
+
+def _known_times(source: str, rows: Iterable[Row]) -> Iterable[Any]:
+    keys = select(EventKey.source_id, EventKey.at).where(EventKey.source == source)
+    return session().execute(keys.where(EventKey.source_id.in_({row["source_id"] for row in rows})))
 
 
 def _inside_batch(before: Row | None, row: Row) -> str | None:

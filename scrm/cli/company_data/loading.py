@@ -16,7 +16,6 @@ from psycopg import Connection
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from scrm.behaviour.models import BehaviourEvent
 from scrm.cli.company_data import behaviour, people
 from scrm.cli.company_data.parts import Part
 from scrm.cli.company_data.size import Size
@@ -42,7 +41,7 @@ def load(size: Size, *, show: bool) -> None:
     _refuse_filled()
     days = (size.until - timedelta(days=back) for back in range(behaviour.DAYS))
     with transaction():
-        make_months(session().connection(), BehaviourEvent.__tablename__, days)
+        make_months(session().connection(), days)
     with transaction():
         connection: Any = session().connection().connection.driver_connection
         with _bar(show) as bar:

@@ -7,6 +7,7 @@ kept; the status of an order is that of the newest one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from itertools import compress
 from typing import Any
@@ -16,15 +17,30 @@ from sqlalchemy import text
 
 from scrm.commerce.events import OrdersChanged, Step
 from scrm.commerce.service.checking import order_row
-from scrm.kernel.batch import Batch, RowStatus
+from scrm.kernel.batch import Batch, RowStatus, any_moment
 from scrm.kernel.db import session
 from scrm.kernel.events import publish
+from scrm.kernel.partitions import make_months
 from scrm.people.service.sent import persons_of
 
 Row = dict[str, Any]
 NOBODY = {"identities": "holds nothing that identifies anybody: placeholders and blocked values do not count"}
 BODY = "person_id, amount, refunded_amount, currency, shop, region, seller"
 NAMES = tuple(BODY.split(", "))
+
+
+def make_room(batch: Batch) -> None:
+    """Make months of timelines for what the batch tells; in a transaction of its own, before :func:`store_orders`.
+
+    What cannot be read as a time is left to :func:`store_orders`, which refuses it.
+    """
+    histories = [row.get("history") for row in batch.rows if isinstance(row, dict)]
+    steps = [step for history in histories if isinstance(history, list) for step in history]
+    days = set()
+    for step in steps:
+        with suppress(ValueError):
+            days.add(any_moment(step.get("at") if isinstance(step, dict) else None).date().replace(day=1))
+    make_months(session().connection(), days)
 
 
 def store_orders(batch: Batch) -> None:

@@ -14,6 +14,14 @@ depends_on = None
 
 
 def upgrade():
+    op.create_table('detached_months',
+    sa.Column('table_name', sa.Text(), nullable=False),
+    sa.Column('begins_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('ends_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('settled_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('detached_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.PrimaryKeyConstraint('table_name', 'begins_at', name=op.f('pk_detached_months'))
+    )
     # The day of the last order instead of the days since then; in another zone than this the next night puts it right.
     op.add_column('rfm_scores', sa.Column('last_on', sa.Date(), nullable=True))
     op.execute("""UPDATE rfm_scores SET
@@ -28,4 +36,5 @@ def downgrade():
     op.execute("UPDATE rfm_scores SET recency_days = GREATEST(0, CAST(timezone('Asia/Shanghai', computed_at) AS date) - last_on)")
     op.alter_column('rfm_scores', 'recency_days', nullable=False)
     op.drop_column('rfm_scores', 'last_on')
+    op.drop_table('detached_months')
     op.create_index('ix_event_days_person_id', 'event_days', ['person_id'])
