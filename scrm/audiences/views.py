@@ -12,10 +12,12 @@ from scrm.audiences.queries.export_columns import columns_for
 from scrm.audiences.queries.in_audience import KIND
 from scrm.audiences.queries.lookalike import frequent_tags
 from scrm.audiences.queries.overlap import audience_overlap
+from scrm.audiences.queries.reasons import audiences_of_customer, explanation
 from scrm.audiences.schemas.audiences import (
     AudienceChangeIn,
     AudienceCountOut,
     AudienceDetailOut,
+    AudienceExplainOut,
     AudienceFilledOut,
     AudienceFillIn,
     AudienceHistoryOut,
@@ -27,6 +29,7 @@ from scrm.audiences.schemas.audiences import (
     AudiencePreviewIn,
     AudiencePreviewOut,
     AudienceQuery,
+    CustomerAudiencesOut,
 )
 from scrm.audiences.schemas.comparing import (
     AudienceOverlapIn,
@@ -51,6 +54,7 @@ from scrm.kernel.http import PageQuery, api_blueprint, idempotent, page_schema
 from scrm.kernel.permissions import Permission, current_actor, needs
 from scrm.media.service.files import file_store
 from tags.rules.compiler import validate_condition
+from tags.rules.schemas import ExplainIn
 
 CONTENT_TYPES = {
     ExportFormat.CSV: "text/csv; charset=utf-8",
@@ -86,7 +90,7 @@ def preview_audience(data: dict[str, Any]) -> dict[str, Any]:
     """How many customers of this key a condition holds for, and some of them with reasons; nothing is saved."""
     with transaction():
         validate_condition(data["condition"])
-        return members.preview(current_actor().scope, data["condition"], data["sample"])
+        return members.preview(current_actor(), data["condition"], data["sample"])
 
 
 @blueprint.route("/audiences/<int:audience_id>")
@@ -166,7 +170,24 @@ def count_audience(audience_id: int) -> dict[str, Any]:
 def list_members(query: dict[str, Any], audience_id: int) -> dict[str, Any]:
     """Who of this key's customers belongs now, newest customer first, each with every leaf's answer."""
     with transaction():
-        return members.member_page(current_actor().scope, audience_id, query)
+        return members.member_page(current_actor(), audience_id, query)
+
+
+@blueprint.route("/audiences/<int:audience_id>/explain", methods=["POST"])
+@needs(Permission.AUDIENCES_READ)
+@blueprint.arguments(ExplainIn)
+@blueprint.response(200, AudienceExplainOut)
+def explain_audience(data: dict[str, Any], audience_id: int) -> dict[str, Any]:
+    """Whether one customer belongs, and which part of the condition says so."""
+    return explanation(current_actor().scope, audience_id, data["customer_id"], data["language"])
+
+
+@blueprint.route("/customers/<int:customer_id>/audiences")
+@needs(Permission.AUDIENCES_READ)
+@blueprint.response(200, CustomerAudiencesOut)
+def list_customer_audiences(customer_id: int) -> dict[str, Any]:
+    """The audiences in use that a customer belongs to now, by name."""
+    return {"items": audiences_of_customer(current_actor().scope, customer_id)}
 
 
 @blueprint.route("/audiences/<int:audience_id>/members:add", methods=["POST"])

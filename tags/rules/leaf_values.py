@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, cast, func, select
+from sqlalchemy import ARRAY, ColumnElement, Text, cast, func, literal, select
 
 from scrm.customers.models import Customer, Follow
 from scrm.groups.models import GroupStay
@@ -42,8 +42,9 @@ def _field(args: Args) -> ColumnElement[Any] | None:
 
 
 def _of_person(key: str) -> ColumnElement[Any]:
+    bare = PersonField.value.op("#>>")(literal([], ARRAY(Text)))  # a text without its quotes
     return (
-        select(PersonField.value)
+        select(bare)
         .join(CustomerPerson, CustomerPerson.person_id == PersonField.person_id)
         .where(CustomerPerson.customer_id == Customer.id, PersonField.field == key)
         .limit(1)

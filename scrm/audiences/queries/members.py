@@ -14,15 +14,15 @@ from sqlalchemy import select
 
 from scrm.audiences.models import AudienceMember
 from scrm.audiences.queries.audiences import audience_by_id, tree_of
+from scrm.audiences.queries.reasons import reasons
 from scrm.audiences.queries.sets import Tree, count_of, in_time, members_of
 from scrm.customers.models import Customer
 from scrm.customers.queries import visible
 from scrm.kernel.db import session
 from scrm.kernel.paging import decode_cursor, encode_cursor
-from scrm.kernel.permissions import Scope
+from scrm.kernel.permissions import Actor, Scope
 from tags.arrays import is_one_of
 from tags.rules.compiler import compile_condition, words
-from tags.rules.queries.previews import leaf_answers
 
 
 def audience_count(scope: Scope, audience_id: int) -> dict[str, Any]:
@@ -30,30 +30,30 @@ def audience_count(scope: Scope, audience_id: int) -> dict[str, Any]:
     return asdict(count_of(tree_of(audience_by_id(audience_id)), scope))
 
 
-def preview(scope: Scope, tree: Tree, sample: int) -> dict[str, Any]:
+def preview(actor: Actor, tree: Tree, sample: int) -> dict[str, Any]:
     """A condition that is not saved: its sentence, the count, and the newest customers it holds for, leaf by leaf."""
-    found = members_of(tree, scope)
-    rows = _still(scope, tree, _newest(found.ids, sample)[0])
+    found = members_of(tree, actor.scope)
+    rows = _still(actor.scope, tree, _newest(found.ids, sample)[0])
     return {
         "count": len(found.ids),
         "as_of": found.as_of,
         "exact": found.exact,
         "words": {"zh": words(tree, "zh"), "en": words(tree, "en")},
-        "samples": leaf_answers(tree, [row["customer_id"] for row in rows]),
+        "samples": reasons(actor, tree, [row["customer_id"] for row in rows]),
     }
 
 
-def member_page(scope: Scope, audience_id: int, query: Mapping[str, Any]) -> dict[str, Any]:
+def member_page(actor: Actor, audience_id: int, query: Mapping[str, Any]) -> dict[str, Any]:
     """A page of customers who belong, newest customer first, each with every leaf's answer.
 
     A page may hold fewer than asked for when somebody ceased to belong a moment ago.
     """
     tree = tree_of(audience_by_id(audience_id))
     before = int(decode_cursor(query["cursor"])) if query.get("cursor") else None
-    page, more = _newest(members_of(tree, scope).ids, query["limit"], before)
-    rows = _still(scope, tree, page)
+    page, more = _newest(members_of(tree, actor.scope).ids, query["limit"], before)
+    rows = _still(actor.scope, tree, page)
     ids = [row["customer_id"] for row in rows]
-    why = {each["customer_id"]: each["leaves"] for each in leaf_answers(tree, ids)}
+    why = {each["customer_id"]: each["leaves"] for each in reasons(actor, tree, ids)}
     listed = _listed(audience_id, ids)
     return {
         "items": [

@@ -194,3 +194,27 @@ class AudienceFilledOut(Schema):
     """How many are new on the list."""
 
     added = fields.Integer()
+
+
+class AudienceExplainOut(Schema):
+    """Whether a customer belongs, node by node."""
+
+    audience_id = fields.Integer()
+    customer_id = fields.Integer()
+    at = time_field()
+    belongs = fields.Boolean()
+    condition = fields.Dict(metadata={"description": "the tree with path, words and holds at every node"})
+
+
+class CustomerAudienceOut(Schema):
+    """An audience that a customer belongs to."""
+
+    id = fields.Integer()
+    name = fields.String()
+    kind = fields.Enum(AudienceKind, by_value=True)
+
+
+class CustomerAudiencesOut(Schema):
+    """Audiences by name."""
+
+    items = fields.List(fields.Nested(CustomerAudienceOut))

@@ -1,11 +1,15 @@
 """Who belongs: counts, pages with reasons, previews, and lists that people fill; always within the key's data scope."""
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from scrm.audiences.models import AudienceMember
+from scrm.audiences.models import Audience, AudienceMember
 from scrm.audiences.service.members import add_members
+from scrm.kernel.clock import utcnow
 from scrm.kernel.db import transaction
+from scrm.people.models import CustomField, PersonField
 from tests.scrm.audiences.conftest import call, members, named, within
+from tests.tags.cases_of_people import person_of
+from tests.tags.conftest import add
 
 
 def test_a_condition_is_tried_out_with_count_sentence_and_reasons(api, world):
@@ -106,3 +110,46 @@ def test_only_a_list_is_filled_by_hand_and_an_archived_one_is_not(api, world, tr
         call(api, "post", f"/audiences/{id_}/members:add", {"customers": [{"customer_id": 1}]}, 409)
     call(api, "patch", f"/audiences/{old}", {"condition": named("x")}, 422)
     call(api, "post", f"/audiences/{old}/members:fill", {"condition": named("x"), "audience_id": live}, 422)
+
+
+def test_one_customer_is_explained_and_has_a_list_of_audiences(api, api_with, world, tree, listing, session):
+    customer, other = world.customer(name="王"), world.customer(name="李")
+    live = tree("王", {"any": [named("王"), named("周")]})
+    ids = [live, listing("名单", customer), tree("不是", {"not": named("王")})]
+    told = call(api, "post", f"/audiences/{live}/explain", {"customer_id": customer.id, "language": "en"})
+    assert (told["belongs"], [each["holds"] for each in told["condition"]["any"]]) == (True, [True, False])
+    old, broken = listing("旧", customer), tree("坏", named("a"))
+    call(api, "post", f"/audiences/{old}/archive")
+    session.execute(update(Audience).where(Audience.id == broken).values(condition={"kind": "gone"}))
+    found = call(api, "get", f"/customers/{customer.id}/audiences")["items"]
+    assert {each["id"] for each in found} == {ids[0], ids[1]}
+    assert [each["name"] for each in call(api, "get", f"/customers/{other.id}/audiences")["items"]] == [
+        "不是"
+    ]
+    limited = api_with("*", staff_ids=[world.staff().id])
+    call(limited, "get", f"/customers/{customer.id}/audiences", status=404)
+    call(limited, "post", f"/audiences/{live}/explain", {"customer_id": customer.id}, 404)
+
+
+def test_values_in_reasons_are_masked_like_those_of_an_export(api, api_with, world, tree, session):
+    customer = world.customer(unionid="ox12345678901")
+    person = person_of(customer)
+    secret = {"type": "text", "name_zh": "密", "name_en": "secret", "survivorship": "newest"}
+    add(CustomField(key="secret", seen_with=["orders:read"], **secret))
+    for key, value in {"phone": "+8613812345678", "secret": "x1", "company": "甲"}.items():
+        add(PersonField(person_id=person, field=key, value=value, source="t", at=utcnow()))
+    asked = ["person.phone", "customer.unionid", "person.secret", "person.company"]
+    condition = {"all": [{"kind": "field", "field": name, "op": "is_present"} for name in asked]}
+    id_ = tree("全", condition)
+
+    def values(client):
+        pages = call(client, "get", f"/audiences/{id_}/members")["items"]
+        tried = call(client, "post", "/audiences/preview", {"condition": condition})["samples"]
+        first, second = ([leaf["value"] for leaf in each[0]["leaves"]] for each in (pages, tried))
+        assert first == second
+        return first
+
+    assert values(api_with("audiences:read")) == ["+86***78", "ox1***01", "***", "甲"]
+    assert values(api_with("audiences:read", "people:write", "orders:read")) == [
+        "+8613812345678", "ox12345678901", "x1", "甲",
+    ]  # fmt: skip
