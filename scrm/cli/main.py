@@ -31,6 +31,10 @@ COMMANDS = {
     "effects": ("scrm.cli.effects:effects_group", "Look at, retry and resolve changes asked for at WeCom."),
     "limits": ("scrm.cli.limits:limits", "What WeCom's limits leave of each API."),
     "codes": ("scrm.cli.codes:codes_group", "Channel codes: list, figures, export and import."),
+    "import": (
+        "scrm.cli.imports.command:import_group",
+        "Import people, orders, products and events from CSV and XLSX; undo.",
+    ),
     "losses": ("scrm.cli.losses:losses", "Customers lost of late, by member, and open alarms."),
     "transfers": (
         "scrm.cli.transfers:transfers_group",

@@ -68,7 +68,7 @@ def test_every_command_has_help_with_an_example_of_itself(name: str, command: cl
 
 
 PRINTS_NO_TABLE = {
-    "web", "worker", "clock", "sandbox", "company", "inbox", "codes", "effects", "transfers", "webhooks", "apikey", "partitions", "inbox replay", "apikey revoke",
+    "web", "worker", "clock", "sandbox", "company", "inbox", "codes", "import", "effects", "transfers", "webhooks", "apikey", "partitions", "inbox replay", "apikey revoke",
     "migration", "generate", "sync confirm", "sync cancel",
 }  # fmt: skip
 
