@@ -16,6 +16,7 @@ from scrm.kernel.kept import kept
 from scrm.kernel.settings import settings
 from tags.sets.queries.changes import Snapshot
 
+RELOAD_SECONDS = 600.0  # then Redis is asked again: a set that was found wrong is mended there
 OVERHEAD = 600  # bytes of a set beside its bits: key, snapshot, Python's own
 
 
@@ -46,6 +47,7 @@ class Memory:
     def __init__(self, most_bytes: int) -> None:
         self._most = most_bytes
         self._sets: OrderedDict[str, tuple[KeptSet, int]] = OrderedDict()
+        self._since: dict[str, float] = {}  # time.monotonic() of the first that was kept since there was none
         self._bytes = 0
         self._lock = threading.Lock()
         self._asking: dict[str, threading.Lock] = {}
@@ -53,10 +55,13 @@ class Memory:
         self._tell_at = 0.0
 
     def get(self, keys: Iterable[str]) -> dict[str, KeptSet]:
-        """Those that are there."""
+        """Those that are there, and have not been for too long."""
         found = {}
+        old = time.monotonic() - RELOAD_SECONDS
         with self._lock:
             for key in keys:
+                if self._since.get(key, old) < old:
+                    self._drop(key)
                 if key in self._sets:
                     self._sets.move_to_end(key)
                     found[key] = self._sets[key][0]
@@ -71,11 +76,16 @@ class Memory:
                 if before is not None and before.as_of > each.as_of:
                     continue
                 self._sets[key] = (each, sized[key])
+                self._since.setdefault(key, time.monotonic())
                 self._sets.move_to_end(key)
                 self._bytes += sized[key] - size
             while self._bytes > self._most:
-                _, (_, size) = self._sets.popitem(last=False)
-                self._bytes -= size
+                self._drop(next(iter(self._sets)))
+
+    def _drop(self, key: str) -> None:
+        self._since.pop(key, None)
+        _, size = self._sets.pop(key, (None, 0))
+        self._bytes -= size
 
     def take_used(self, keys: Iterable[str], every: float) -> Counter[str]:
         """Count that these were asked for; all counts since the last time, if that is ``every`` seconds ago."""
@@ -92,6 +102,7 @@ class Memory:
         """Forget all."""
         with self._lock:
             self._sets.clear()
+            self._since.clear()
             self._bytes = 0
 
     @contextmanager

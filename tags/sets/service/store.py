@@ -123,6 +123,12 @@ def save(sets: Mapping[str, KeptSet]) -> None:
         _ask(question)
 
 
+def replace(sets: Mapping[str, KeptSet]) -> None:
+    """Put these in place of what is there, whatever it says of its age."""
+    forget(digest_of(key) for key in sets)
+    save(sets)
+
+
 def renew(sets: Mapping[str, KeptSet], snapshot: Snapshot, as_of: datetime) -> None:
     """These are still right at a later moment."""
 

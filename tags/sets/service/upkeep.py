@@ -1,0 +1,129 @@
+"""Looking after sets without being asked: near the present, warm, compared with SQL; and changes nobody needs are forgotten."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import delete, text
+from sqlalchemy.dialects.postgresql import insert
+
+from scrm.kernel import metrics
+from scrm.kernel.clock import utcnow
+from scrm.kernel.crashpoints import reached
+from scrm.kernel.db import session
+from scrm.kernel.settings import settings
+from tags.rules.service.bounds import bounded
+from tags.sets.models import SetChange, SetHorizon
+from tags.sets.queries.changes import look
+from tags.sets.service import store
+from tags.sets.service.asking import FAMILIES
+from tags.sets.service.keeping import asked, brought_up
+from tags.sets.service.memory import KeptSet
+from tags.sets.service.normal_form import leaf_of, set_leaf
+from tags.sets.service.watching import EVERYBODY, sources_of
+
+MANY = 20_000  # changed customers with whom asking for the whole set is quicker
+GENDERS = (0, 1, 2)
+log = structlog.get_logger(__name__)
+
+
+def used_lately() -> list[str]:
+    """Keys of the sets that were used within ``[sets] kept_minutes`` and whose changes are noted, newest use first."""
+    since = utcnow() - timedelta(minutes=settings().sets.kept_minutes)
+    return [key for key in store.used_keys(since) if sources_of(key) is not None]
+
+
+def keep(keys: Sequence[str]) -> None:
+    """Bring sets in Redis to the present; a slice of them, in a transaction that writes nothing itself.
+
+    Bits of sets that nothing touched stay where they are.
+    """
+    now = utcnow()
+    held = store.load(keys)
+    seen = look([each.snapshot for each in held.values()])
+    done = brought_up(held, seen, now, MANY)
+    reached("sets_patched")
+    store.save(done.patched)
+    store.renew({key: held[key] for key in done.renewed}, seen.snapshot, now)
+    ask(done.left)
+
+
+def ask(keys: Collection[str]) -> None:
+    """Ask for whole sets and put them into Redis, for everybody."""
+    if not keys:
+        return
+    now, seen = utcnow(), look()
+    with bounded(settings().rules.preview_seconds):
+        found = asked(keys, now)
+    store.save({key: KeptSet(bits, seen.snapshot, now) for key, bits in found.items()})
+
+
+def base_keys() -> list[str]:
+    """Sets that most questions need: everybody, each tag, each member's customers, genders; those Redis lacks."""
+    gender = {"kind": "field", "field": "customer.gender", "op": "equals"}
+    keys = [EVERYBODY, *(set_leaf({**gender, "value": value}).key for value in GENDERS)]
+    for family in FAMILIES:
+        keys += [family.key(id_) for id_ in family.ids()]
+    known = {each.key for each in store.shelved()}
+    return [key for key in keys if key not in known]
+
+
+def is_cold() -> bool:
+    """Whether Redis lacks the set that every question needs."""
+    return not store.load([EVERYBODY])
+
+
+def compare(keys: Sequence[str]) -> int:
+    """Compare sets in Redis with SQL, and put right what differs; needs a transaction of one snapshot.
+
+    :returns: customers that were wrong
+    """
+    now, held = utcnow(), store.load(keys)
+    seen = look([each.snapshot for each in held.values()])
+    done = brought_up(held, seen, now, MANY)
+    ours = done.renewed | done.patched
+    with bounded(settings().rules.look_seconds):
+        true = asked(ours.keys(), now)
+    wrong = {key: ours[key].bits ^ bits for key, bits in true.items() if ours[key].bits != bits}
+    metrics.SETS_CHECKED.inc(len(true))
+    for key, ids in wrong.items():
+        metrics.SETS_DRIFT.inc(len(ids))
+        log.warning("a set of customers was wrong", leaf=leaf_of(key)["kind"], customers=len(ids))
+    store.replace({key: KeptSet(true[key], seen.snapshot, now) for key in wrong})
+    return sum(len(ids) for ids in wrong.values())
+
+
+def some_keys(count: int) -> list[str]:
+    """Sets to compare, drawn at random."""
+    keys = [each.key for each in store.shelved() if sources_of(each.key) is not None]
+    return random.sample(keys, min(count, len(keys)))
+
+
+_XMIN = text("SELECT CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)")
+
+
+def forget_changes() -> int:
+    """Delete changes that are older than ``[sets] kept_minutes``, or up to twice as old; sets that old are asked anew.
+
+    Of a change only the transaction's number tells whether somebody may still need it: what had ended at the last call
+    is let go at this one.
+    """
+    now = utcnow()
+    before = session().get(SetHorizon, 1)
+    if before is not None and before.marked_at > now - timedelta(minutes=settings().sets.kept_minutes):
+        return 0
+    below = before.next_below if before else 0
+    row = insert(SetHorizon).values(id=1, below=below, next_below=session().scalar(_XMIN), marked_at=now)
+    newer = {name: row.excluded[name] for name in ("below", "next_below", "marked_at")}
+    session().execute(row.on_conflict_do_update(index_elements=["id"], set_=newer))
+    gone = session().execute(delete(SetChange).where(SetChange.xid < below).returning(SetChange.xid))
+    return len(gone.all())
+
+
+def forgetting_due() -> bool:
+    """Whether changes were not forgotten for so long."""
+    marked = session().scalar(text("SELECT marked_at FROM set_horizon"))
+    return marked is None or marked <= utcnow() - timedelta(minutes=settings().sets.kept_minutes)
