@@ -219,6 +219,8 @@ class PreviewOut(Schema):
     wecom_seconds = fields.Float(metadata={"description": "how long WeCom's limits make them take"})
     samples = fields.List(fields.Nested(SampleOut))
     count = fields.Integer(metadata={"description": "customers for whom the condition holds"})
+    as_of = fields.AwareDateTime(metadata={"description": "nothing that happened before is missing in count"})
+    exact = fields.Boolean(metadata={"description": "count is that of the moment of the question"})
     sample = fields.List(fields.Integer(), metadata={"description": "ids of the newest of them"})
     would_add = fields.Integer(metadata={"description": "tags on relations that would come"})
     would_remove = fields.Integer(metadata={"description": "tags on relations that would go"})

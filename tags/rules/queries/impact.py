@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, select, true
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, literal, select, true
 
 from scrm.customers.models import Customer, Follow, FollowStatus
 from scrm.customers.queries import visible
 from scrm.kernel.db import session
 from scrm.kernel.permissions import Scope
+from tags.arrays import is_one_of
 from tags.models import AssignmentState, Push, Tag, TagAssignment, TagGroup, TagSource
 from tags.rules.compiler import compile_condition
 from tags.rules.service.evaluating import Population, difference_table, truth_table
 from tags.rules.service.texts import RuleText
+from tags.sets.service.counting import SetMembers
 
+NO_RULE = 0  # a rule that is not saved yet
 HELD = (AssignmentState.ACTIVE, AssignmentState.PENDING_ADD)
 REACHABLE = (FollowStatus.ACTIVE, FollowStatus.DELETED_BY_CUSTOMER)
 
@@ -53,8 +56,22 @@ def impact(scope: Scope, rule: RuleText) -> Impact:
 
     :raises InvalidInput: the condition is malformed
     """
-    compiled = [(rule, compile_condition(rule.condition, everybody=True))]
+    clause = compile_condition(rule.condition, everybody=True)
     population = _population(scope)
+    base = select(func.count()).select_from(Customer).where(population.where).scalar_subquery()
+    return Impact(*session().execute(_statement(rule, clause, population, base)).one())
+
+
+def impact_on(members: SetMembers, scope: Scope, rule: RuleText) -> Impact:
+    """The same when it is known for whom the condition holds."""
+    if rule.id == NO_RULE and not rule.add_tag_ids:
+        return Impact(members.base, len(members.ids), 0, 0, 0, 0, 0, 0)
+    clause, base = is_one_of(Customer.id, members.ids), literal(members.base)
+    return Impact(*session().execute(_statement(rule, clause, _population(scope), base)).one())
+
+
+def _statement(rule: RuleText, clause: ColumnElement[bool], population: Population, base: Any) -> Select[Any]:
+    compiled = [(rule, clause)]
     truth = truth_table(compiled, population.where)
     changes = difference_table(truth, compiled, population)
     adds, removes = (
@@ -62,9 +79,9 @@ def impact(scope: Scope, rule: RuleText) -> Impact:
         and_(~changes.c.adds, ~_wanted_else(changes, rule)),
     )
     told = and_(adds | removes, Follow.status.in_(REACHABLE), TagGroup.push == Push.WECOM)
-    statement = (
+    return (
         select(
-            select(func.count()).select_from(Customer).where(population.where).scalar_subquery(),
+            base,
             select(func.count()).select_from(truth).scalar_subquery(),
             func.count(case((adds | removes, changes.c.customer_id)).distinct()),
             func.count(case((adds, 1))),
@@ -78,7 +95,6 @@ def impact(scope: Scope, rule: RuleText) -> Impact:
         .join(Tag, Tag.id == changes.c.tag_id)
         .join(TagGroup, TagGroup.id == Tag.group_id)
     )
-    return Impact(*session().execute(statement).one())
 
 
 def _population(scope: Scope) -> Population:

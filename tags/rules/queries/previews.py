@@ -6,26 +6,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import and_, select
+from pyroaring import BitMap64
+from sqlalchemy import select
 
 from scrm.customers.models import Customer
-from scrm.customers.queries import visible
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.permissions import Scope
 from scrm.kernel.settings import settings
 from tags.arrays import is_one_of
-from tags.rules.compiler import compile_condition, words
+from tags.rules.compiler import words
 from tags.rules.costs import too_slow
-from tags.rules.queries.impact import impact
+from tags.rules.queries.impact import NO_RULE, impact_on
 from tags.rules.references import reference_names
 from tags.rules.service.bounds import TooSlow, bounded
 from tags.rules.service.reasons import leaf_columns
 from tags.rules.service.texts import RuleText
 from tags.rules.tree import parse_tree
+from tags.sets.service.counting import members_of_tree
 from tags.sync.queries import calls_take
-
-NO_RULE = 0  # a rule that is not saved yet
 
 
 def preview(scope: Scope, rule: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,15 +36,18 @@ def preview(scope: Scope, rule: Mapping[str, Any]) -> dict[str, Any]:
     :raises ConditionTooSlow: it takes longer than ``[rules] preview_seconds``; names the leaf that costs most
     """
     seconds = settings().rules.preview_seconds
+    members = members_of_tree(rule["condition"], scope, seconds=seconds)
     try:
         with bounded(seconds):
-            told = impact(scope, rule_text(rule))
-            sample = _sample(scope, rule)
+            told = impact_on(members, scope, rule_text(rule))
+            sample = newest(members.ids, rule["sample"])
             samples = leaf_answers(rule["condition"], sample)
     except TooSlow:
         raise too_slow(rule["condition"], seconds) from None
     return {
         **asdict(told),
+        "as_of": members.as_of,
+        "exact": members.exact,
         "share": told.share,
         "would_add": told.added,
         "would_remove": told.removed,
@@ -69,10 +71,10 @@ def rule_text(rule: Mapping[str, Any]) -> RuleText:
     )
 
 
-def _sample(scope: Scope, rule: Mapping[str, Any]) -> list[int]:
-    meant = and_(compile_condition(rule["condition"]), visible(scope))
-    found = select(Customer.id).where(meant).order_by(Customer.id.desc()).limit(rule["sample"])
-    return list(session().scalars(found))
+def newest(customer_ids: BitMap64, most: int) -> list[int]:
+    """The largest of them, largest first."""
+    begin = max(0, len(customer_ids) - most)
+    return list(customer_ids[begin:])[::-1] if customer_ids else []
 
 
 def leaf_answers(tree: Mapping[str, Any], customer_ids: Sequence[int]) -> list[dict[str, Any]]:

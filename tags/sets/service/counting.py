@@ -8,17 +8,19 @@ from datetime import datetime
 from typing import Any
 
 from pyroaring import BitMap64
-from sqlalchemy import and_
+from sqlalchemy import and_, func, select
 
+from scrm.customers.models import Customer
 from scrm.customers.queries import visible
 from scrm.kernel import metrics
 from scrm.kernel.clock import utcnow
+from scrm.kernel.db import session
 from scrm.kernel.permissions import Scope
 from scrm.kernel.settings import settings
 from tags.rules.compiler import compile_condition
 from tags.rules.costs import too_slow
 from tags.rules.service.bounds import TooSlow, bounded
-from tags.sets.service.algebra import counted, evaluated, selected
+from tags.sets.service.algebra import Part, counted, evaluated, selected
 from tags.sets.service.asking import STAFF, TAGS, customers_where
 from tags.sets.service.current import Uncommitted, current_sets
 from tags.sets.service.keeping import asked
@@ -32,11 +34,13 @@ EVERYONE = SetNode("leaf", key=EVERYBODY)
 class SetCount:
     """An answer.
 
+    :param base: customers there are in the scope
     :param as_of: nothing that happened before this moment is missing in it; never older than ``[sets] staleness_seconds``
     :param exact: it is what SQL would have said while it was asked
     """
 
     count: int
+    base: int
     as_of: datetime
     exact: bool
 
@@ -46,6 +50,7 @@ class SetMembers:
     """The customers themselves, as a bitmap of the caller's own; the rest as in :class:`SetCount`."""
 
     ids: BitMap64
+    base: int
     as_of: datetime
     exact: bool
 
@@ -63,31 +68,45 @@ def count_tree(
     :raises ConditionTooSlow: it took longer; names the leaf that costs most. Sets that were ready are kept, so that the
         same question gets further the next time
     """
-    limit = seconds or settings().rules.preview_seconds
-    node = _scoped(set_tree(tree), scope)
-    try:
-        found = current_sets({*node.keys(), EVERYBODY}, limit, fresh=fresh)
-    except Uncommitted:
-        told = _by_sql(tree, scope, limit)
-        return SetCount(len(told.ids), told.as_of, told.exact)
-    except TooSlow:
-        raise too_slow(tree, limit) from None
-    return SetCount(counted(evaluated(node, found.sets), found.sets[EVERYBODY]), found.as_of, found.exact)
+    found = _answered(tree, scope, fresh, seconds)
+    if isinstance(found, SetMembers):
+        return SetCount(len(found.ids), found.base, found.as_of, found.exact)
+    return SetCount(counted(found.part, found.everybody), found.base, found.as_of, found.exact)
 
 
 def members_of_tree(
     tree: Mapping[str, Any], scope: Scope, *, fresh: bool = False, seconds: float | None = None
 ) -> SetMembers:
     """The customers of a scope for whom a condition holds; parameters and errors as for :func:`count_tree`."""
+    found = _answered(tree, scope, fresh, seconds)
+    if isinstance(found, SetMembers):
+        return found
+    return SetMembers(selected(found.part, found.everybody), found.base, found.as_of, found.exact)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    part: Part
+    everybody: BitMap64
+    base: int
+    as_of: datetime
+    exact: bool
+
+
+def _answered(
+    tree: Mapping[str, Any], scope: Scope, fresh: bool, seconds: float | None
+) -> _Answer | SetMembers:
     limit = seconds or settings().rules.preview_seconds
-    node = _scoped(set_tree(tree), scope)
+    node, seen = _scoped(set_tree(tree), scope), _scoped(EVERYONE, scope)
     try:
-        found = current_sets({*node.keys(), EVERYBODY}, limit, fresh=fresh)
+        found = current_sets({*node.keys(), *seen.keys()}, limit, fresh=fresh)
     except Uncommitted:
         return _by_sql(tree, scope, limit)
     except TooSlow:
         raise too_slow(tree, limit) from None
-    return SetMembers(selected(evaluated(node, found.sets), found.sets[EVERYBODY]), found.as_of, found.exact)
+    everybody = found.sets[EVERYBODY]
+    base = counted(evaluated(seen, found.sets), everybody)
+    return _Answer(evaluated(node, found.sets), everybody, base, found.as_of, found.exact)
 
 
 def tag_sets(scope: Scope) -> dict[int, BitMap64]:
@@ -121,6 +140,7 @@ def _by_sql(tree: Mapping[str, Any], scope: Scope, seconds: float) -> SetMembers
     try:
         with bounded(seconds):
             ids = customers_where(and_(compile_condition(tree, now=now, everybody=True), visible(scope)))
+            base = session().scalar(select(func.count()).select_from(Customer).where(visible(scope))) or 0
     except TooSlow:
         raise too_slow(tree, seconds) from None
-    return SetMembers(ids, now, exact=True)
+    return SetMembers(ids, base, now, exact=True)

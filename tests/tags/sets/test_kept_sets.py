@@ -164,7 +164,7 @@ def write_small(session, redis):
     session.execute(update(Tag).where(Tag.id == 2).values(group_id=1))
     write(session, WORLD)
     at = NOW - timedelta(hours=12)
-    score = {"r": 5, "f": 5, "m": 5, "recency_days": 1, "frequency": 1, "monetary": 1}
+    score = {"r": 5, "f": 5, "m": 5, "last_on": NOW.date(), "frequency": 1, "monetary": 1}
     trait = {"key": "t", "name_zh": "t", "name_en": "t", "definition": {}, "changed_at": NOW}
     session.execute(insert(Lifecycle).values(person_id=1, stage="lead", since=at))
     session.execute(insert(RfmScore).values(person_id=1, computed_at=NOW, **score))

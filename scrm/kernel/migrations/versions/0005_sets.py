@@ -28,7 +28,7 @@ NOTED = {
     'audience_members': ('audience_members', 'customer_id', 'audience_id'),
     'customer_people': ('customer_people', 'customer_id', 'person_id'),
     'person_fields': ('person_fields', 'person_id', 'field, value'),
-    'rfm_scores': ('rfm_scores', 'person_id', 'r, f, m, recency_days, frequency, monetary'),
+    'rfm_scores': ('rfm_scores', 'person_id', 'r, f, m, last_on, frequency, monetary'),
     'lifecycle': ('lifecycle', 'person_id', 'stage, since'),
     'trait_values': ('trait_values', 'person_id', 'trait_id, value_num, value_text, value_time, value_list'),
     'tags': ('tags', None, 'id, group_id'),
