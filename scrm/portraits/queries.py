@@ -129,13 +129,20 @@ def timeline_page(scope: Scope, customer_id: int, filters: dict[str, Any]) -> di
     """
     customer_by_id(scope, customer_id)
     limit = filters.get("limit", LIMIT_DEFAULT)
+    rows = list(session().scalars(entry_list(customer_id, filters).limit(limit + 1)))
+    last = rows[limit - 1] if len(rows) > limit else None
+    return {"items": rows[:limit], "next_cursor": last and f"{(last.at - EPOCH) // MICROSECOND}.{last.id}"}
+
+
+def entry_list(customer_id: int, filters: dict[str, Any]) -> Select[Any]:
+    """Entries of a customer after the cursor, newest first; filters as :func:`timeline_page` takes them."""
     entry = TimelineEntry
     statement = select(entry).where(entry.customer_id == customer_id, *_wanted_entries(filters))
     if cursor := filters.get("cursor"):
-        statement = statement.where(tuple_(entry.at, entry.id) < tuple_(*_position(cursor)))
-    rows = list(session().scalars(statement.order_by(entry.at.desc(), entry.id.desc()).limit(limit + 1)))
-    last = rows[limit - 1] if len(rows) > limit else None
-    return {"items": rows[:limit], "next_cursor": last and f"{(last.at - EPOCH) // MICROSECOND}.{last.id}"}
+        at, entry_id = _position(cursor)
+        # the first clause lets months be skipped
+        statement = statement.where(entry.at <= at, tuple_(entry.at, entry.id) < (at, entry_id))
+    return statement.order_by(entry.at.desc(), entry.id.desc())
 
 
 def _wanted_entries(filters: dict[str, Any]) -> list[ColumnElement[bool]]:

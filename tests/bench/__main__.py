@@ -21,6 +21,7 @@ NAMES = (
     "ingest",
     "rules",
     "value",
+    "timeline",
     "conditions",
 )
 KEYS = ("name", "value", "unit", "baseline", "ratio", "target", "pass")

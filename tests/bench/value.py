@@ -82,7 +82,19 @@ def check(people: int) -> None:
 
 @contextmanager
 def seeded(people: int) -> Iterator[None]:
-    """An application on its own durable store with ``people`` persons and their orders."""
+    """:func:`database` with ``people`` persons and their orders."""
+    with database():
+        for statement in SEED:
+            session().execute(text(statement), {"people": people} if ":people" in statement else {})
+        session().commit()
+        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM ANALYZE"))
+        yield
+
+
+@contextmanager
+def database() -> Iterator[None]:
+    """An application on its own durable store, empty."""
     with tempfile.TemporaryDirectory(prefix="scrm-bench-", ignore_cleanup_errors=True) as folder:
         postgres = Postgres(Path(folder) / "pg", durable=True)
         valkey = Valkey(Path(folder) / "valkey", durable=False)
@@ -91,11 +103,6 @@ def seeded(people: int) -> Iterator[None]:
             app = create_app(load_settings(database_url=postgres.url, redis_url=valkey.url))
             with app.app_context():
                 upgrade_schema()
-                for statement in SEED:
-                    session().execute(text(statement), {"people": people} if ":people" in statement else {})
-                session().commit()
-                with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                    connection.execute(text("VACUUM ANALYZE"))
                 yield
                 db.session.remove()
                 db.engine.dispose()
