@@ -1,6 +1,6 @@
 """The company that benchmarks ask about: made once by ``scrm generate``, kept, and brought up to date in place.
 
-It lies in ``var/bench-data``, or where ``SCRM_BENCH_DATA`` says, one folder for each size, seed and revision of the
+It lies in ``var/bench-data``, or where ``BENCH_DATA`` says, one folder for each size, seed and revision of the
 generator: ``pg`` is the database, and others put beside it what they make of the same rows. ``make clean`` removes it.
 """
 
@@ -21,7 +21,7 @@ from pathlib import Path
 from scrm.cli.company_data.size import REVISION
 from scrm.cli.stores import Postgres, Valkey, running
 
-VARIABLE = "SCRM_BENCH_DATA"
+VARIABLE = "BENCH_DATA"
 UNTIL = date(2026, 11, 21)  # the same data whenever it is made
 SEED = 1
 SCRM = str(Path(sys.executable).with_name("scrm"))

@@ -29,7 +29,7 @@ from tests.bench.questions.shapes import Question
 from tests.bench.rivals import THREADS, Rival
 from tests.stack import Stack
 
-ROUNDS, QUICK_ROUNDS = 11, 2
+ROUNDS, QUICK_ROUNDS = 3, 2
 SEED = 20261122
 MAKERS = (*tags.QUESTIONS, *events.QUESTIONS, *sequences.QUESTIONS)
 TARGETS = {"tags": (100, 1.0), "events": (1000, 3.0), "sequence": (2000, 3.0)}
