@@ -7,11 +7,13 @@ explanation cannot disagree (docs/conditions.md).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, not_, or_, select
+from sqlalchemy import BinaryExpression, ColumnElement, ScalarSelect, Select, and_, not_, or_, select
 from sqlalchemy import union as sql_union
+from sqlalchemy.sql.operators import in_op, not_in_op
 
 from scrm.customers.models import Customer
 from scrm.kernel.clock import utcnow
@@ -56,6 +58,32 @@ def compile_condition(
     :raises InvalidInput: when the tree is malformed
     """
     return _clause(parse_tree(tree), now or utcnow(), everybody)
+
+
+@dataclass(frozen=True)
+class CustomerIds:
+    """Some customers, or everybody but them.
+
+    :param ids: statement that gives their ids, some perhaps more than once
+    """
+
+    ids: Select[Any]
+    but: bool = False
+
+
+def customer_ids(tree: Mapping[str, Any], *, now: datetime | None = None) -> CustomerIds:
+    """The customers for whom a tree holds, for whoever wants them and no predicate.
+
+    A leaf is asked about its own rows alone, without a look at ``customers``: of a million that is half of the time.
+
+    :raises InvalidInput: when the tree is malformed
+    """
+    clause = compile_condition(tree, now=now, everybody=True)
+    if isinstance(clause, BinaryExpression) and clause.operator in (in_op, not_in_op):
+        chosen = clause.right.element if isinstance(clause.right, ScalarSelect) else None
+        if isinstance(chosen, Select) and clause.left.compare(Customer.__table__.c.id):
+            return CustomerIds(chosen, clause.operator is not_in_op)
+    return CustomerIds(select(Customer.id).where(clause))
 
 
 def condition_reads(tree: Mapping[str, Any]) -> list[str]:

@@ -15,8 +15,8 @@ from scrm.customers.models import Customer, Follow
 from scrm.people.models import CustomerPerson, PersonField
 from scrm.people.queries.fields import FieldSpec, FieldType
 from tags.rules.comparisons import PRESENCE, TIMED, Kind, changing, compare, present
-from tags.rules.persons import person_has
-from tags.rules.relations import LIVE, live_follow
+from tags.rules.persons import is_of_person_with, person_has
+from tags.rules.relations import LIVE, live_follow, one_of_live_follows
 
 PERSON = "person."
 PARTS = ("country", "province", "city", "district", "street", "postcode")  # of an address
@@ -71,9 +71,11 @@ class ConditionField:
         """The fact whose change can change it."""
         return self.name if self.of_customer else "follows"
 
-    def where(self, clause: ColumnElement[bool]) -> ColumnElement[bool]:
+    def where(self, clause: ColumnElement[bool], *, everybody: bool = False) -> ColumnElement[bool]:
         """``clause`` about this column as a predicate over customers that is never NULL."""
-        return func.coalesce(clause, False) if self.of_customer else live_follow(clause)
+        if self.of_customer:
+            return func.coalesce(clause, False)
+        return one_of_live_follows(clause) if everybody else live_follow(clause)
 
 
 FIELDS = {
@@ -126,18 +128,21 @@ def kind_of_spec(spec: FieldSpec, part: str | None) -> Kind | None:
     return KINDS[spec.type]
 
 
-def field_clause(args: Mapping[str, Any], now: datetime) -> ColumnElement[bool]:
+def field_clause(args: Mapping[str, Any], now: datetime, *, everybody: bool = False) -> ColumnElement[bool]:
     """The comparison of ``args`` (``field``, ``op``, …) as a predicate over customers, never NULL.
 
     ``is_missing`` is the exact opposite of ``is_present``: no present relation, no person has a value.
+
+    :param everybody: as a set that is worked out once
     """
     if args["op"] == "is_missing":
-        return not_(field_clause({**args, "op": "is_present"}, now))
+        return not_(field_clause({**args, "op": "is_present"}, now, everybody=everybody))
     if args["field"] in FIELDS:
         field = FIELDS[args["field"]]
-        return field.where(compare(field.kind, field.column, args, now))
+        return field.where(compare(field.kind, field.column, args, now), everybody=everybody)
     key, _ = person_key(args["field"])
-    return person_has(PersonField, PersonField.field == key, _person_value(args, now))
+    has = is_of_person_with if everybody else person_has
+    return has(PersonField, PersonField.field == key, _person_value(args, now))
 
 
 def _person_value(args: Mapping[str, Any], now: datetime) -> Any:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, literal_column, select
+from sqlalchemy import ColumnElement, Select, exists, literal_column, select
 
 from scrm.customers.models import Customer
 from tags.models import Tag, TagAssignment
@@ -14,15 +14,7 @@ from tags.models import Tag, TagAssignment
 HELD: list[ColumnElement[str]] = [literal_column("'active'"), literal_column("'pending_add'")]
 
 
-def has_tags(tag_ids: Sequence[int], *clauses: Any) -> ColumnElement[bool]:
-    """The customer has at least one of the tags, on an assignment for which ``clauses`` hold."""
-    return has_assignment(TagAssignment.tag_id.in_(tag_ids), *clauses)
-
-
-def has_tag_of_groups(group_ids: Sequence[int], *clauses: Any) -> ColumnElement[bool]:
-    """The customer has at least one tag of the groups, on an assignment for which ``clauses`` hold."""
-    tag_ids = select(Tag.id).where(Tag.group_id.in_(group_ids))
-    return has_assignment(TagAssignment.tag_id.in_(tag_ids), *clauses)
+Held = Callable[..., ColumnElement[bool]]
 
 
 def has_assignment(*clauses: Any) -> ColumnElement[bool]:
@@ -32,3 +24,14 @@ def has_assignment(*clauses: Any) -> ColumnElement[bool]:
         .where(TagAssignment.customer_id == Customer.id, TagAssignment.state.in_(HELD), *clauses)
         .correlate(Customer)
     )
+
+
+def holds_assignment(*clauses: Any) -> ColumnElement[bool]:
+    """What :func:`has_assignment` says, as a set that is worked out once; for questions about everybody."""
+    ids = select(TagAssignment.customer_id).where(TagAssignment.state.in_(HELD), *clauses)
+    return Customer.id.in_(ids)
+
+
+def tags_of_groups(group_ids: Sequence[int]) -> Select[Any]:
+    """Ids of the tags of these groups."""
+    return select(Tag.id).where(Tag.group_id.in_(group_ids))

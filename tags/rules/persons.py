@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, exists, literal, select
 
 from scrm.customers.models import Customer
 from scrm.people.models import CustomerPerson
+
+PersonHas = Callable[..., ColumnElement[bool]]
+"""A table with ``person_id`` and clauses → the customer's person has such a row; one of the two forms below."""
 
 
 def person_has(model: Any, *clauses: Any) -> ColumnElement[bool]:
@@ -42,8 +46,12 @@ def person_counts(person_id: Any, clauses: list[Any], having: Any) -> ColumnElem
 
 def is_one_of_persons(person_ids: Select[Any]) -> ColumnElement[bool]:
     """The customer's person is among those that are selected, which is worked out once; for questions about everybody."""
-    customer_ids = select(CustomerPerson.customer_id).where(CustomerPerson.person_id.in_(person_ids))
-    return Customer.id.in_(customer_ids)
+    return Customer.id.in_(customers_of(person_ids))
+
+
+def is_of_person_with(model: Any, *clauses: Any) -> ColumnElement[bool]:
+    """What :func:`person_has` says, as a set that is worked out once; for questions about everybody."""
+    return is_one_of_persons(select(model.person_id).where(*clauses))
 
 
 def customers_of(person_ids: Select[Any]) -> Select[Any]:

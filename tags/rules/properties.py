@@ -85,7 +85,7 @@ def filter_clauses(properties: Any, filters: Sequence[Mapping[str, Any]] | None,
 
 def _filter(properties: Any, args: Mapping[str, Any], now: datetime) -> Any:
     value = properties[args["property"]]
-    text = func.jsonb_extract_path_text(properties, args["property"])
+    text = properties[args["property"]].astext
     kind = _asked(args)
     if args["op"] in ("is_present", "is_missing"):
         there = and_(value.is_not(None), value.not_in([literal(each, JSONB) for each in EMPTY]))
@@ -104,13 +104,13 @@ def _filter(properties: Any, args: Mapping[str, Any], now: datetime) -> Any:
         if args["op"] == "all_of":
             return several
         return func.coalesce(case((held, several), else_=compare(Kind.TEXT, text, args, now)), False)
-    return compare(Kind.TEXT, _typed(value, "string", text), args, now)
+    # The comparison first: it drops most rows, and only the others are asked for their type.
+    return and_(compare(Kind.TEXT, text, args, now), func.jsonb_typeof(value) == "string")
 
 
 def number_of(properties: Any, key: str) -> Any:
     """A property as a number; NULL where it is none, so that no row can make the statement fail."""
-    text = func.jsonb_extract_path_text(properties, key)
-    return _typed(properties[key], "number", cast(text, Numeric))
+    return _typed(properties[key], "number", cast(properties[key], Numeric))
 
 
 def _typed(value: Any, name: str, meant: Any) -> Any:

@@ -95,6 +95,19 @@ def within(moment: Any, window: Window, now: datetime) -> ColumnElement[bool]:
     return inside
 
 
+def reach(moment: Any, window: Window | None, after: timedelta, now: datetime) -> list[ColumnElement[bool]]:
+    """What is true of every ``moment`` that lies at most ``after`` later than one in the window.
+
+    PostgreSQL does not conclude it by itself; told, it looks at the months of the window only.
+    """
+    if window is None:
+        return []
+    if "begin" not in window:
+        return [moment > now - span(window)]
+    after_last = midnight(window["end"] + timedelta(days=1))
+    return [moment >= midnight(window["begin"]), moment < after_last + after]
+
+
 def leaving(
     moment: Any, window: Window | None, since: datetime, until: datetime
 ) -> ColumnElement[bool] | None:

@@ -225,7 +225,17 @@ def measured(leaf, figures, moments):
     if not numbers:
         return False
     work = {"sum": sum, "avg": lambda n: sum(n) / len(n), "min": min, "max": max}[measure]
-    return compare(work(numbers), told)
+    return compare(work(numbers), exactly(told))
+
+
+def exactly(told):
+    """With numbers as they are written: 19.99 and not the 19.989999… that stands for it."""
+    whole = {key: Decimal(str(told[key])) for key in ("value",) if key in told}
+    return {
+        **told,
+        **whole,
+        **({"values": [Decimal(str(each)) for each in told["values"]]} if "values" in told else {}),
+    }
 
 
 def passes(properties, filters):

@@ -99,6 +99,10 @@ def _clause(args: Args, now: datetime) -> ColumnElement[bool]:
     return field_clause(args, now)
 
 
+def _over_all(args: Args, now: datetime) -> ColumnElement[bool]:
+    return field_clause(args, now, everybody=True)
+
+
 def _words(args: Args, language: Language, names: Names) -> str:
     joint = "" if language == "zh" else " "
     if args["field"] not in FIELDS:
@@ -135,6 +139,7 @@ LEAF = Leaf(
     clause=_clause,
     words=_words,
     expires=field_expires,
+    over_all=_over_all,
     check=_check,
     variants=_variants,
 )

@@ -74,13 +74,21 @@ def _clauses(args: Args) -> list[Any]:
     return found
 
 
-def _clause(args: Args, now: datetime) -> ColumnElement[bool]:
+def _timed(args: Args, now: datetime) -> list[Any]:
     clauses = _clauses(args)
     if args["added"]:
         clauses.append(within(added_at(), args["added"], now))
     if args["ended"]:
         clauses.append(within(ended_at(), args["ended"], now))
-    return exists().where(Follow.customer_id == Customer.id, *clauses).correlate(Customer)
+    return clauses
+
+
+def _clause(args: Args, now: datetime) -> ColumnElement[bool]:
+    return exists().where(Follow.customer_id == Customer.id, *_timed(args, now)).correlate(Customer)
+
+
+def _over_all(args: Args, now: datetime) -> ColumnElement[bool]:
+    return Customer.id.in_(select(Follow.customer_id).where(*_timed(args, now)))
 
 
 def _expires(args: Args, since: datetime, until: datetime) -> Select[Any] | None:
@@ -132,4 +140,5 @@ LEAF = Leaf(
         "acquisition_link_ids": "acquisition_links",
     },
     expires=_expires,
+    over_all=_over_all,
 )

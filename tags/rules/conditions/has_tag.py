@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, and_, exists, not_, or_, select
 from scrm.kernel.db import session
 from scrm.kernel.schemas import Schema
 from tags.models import Tag, TagAssignment, TagSource
-from tags.rules.holdings import HELD, has_tag_of_groups, has_tags
+from tags.rules.holdings import HELD, Held, has_assignment, holds_assignment, tags_of_groups
 from tags.rules.leaves import Args, Language, Leaf, Names, ids_field, listed
 from tags.rules.windows import WindowField, leaving, window_words, within
 
@@ -65,15 +65,24 @@ def _source_clauses(args: Args, *, timed: Sequence[Any] = ()) -> list[Any]:
     return [exists().where(TagSource.assignment_id == TagAssignment.id, *clauses).correlate(TagAssignment)]
 
 
-def _clause(args: Args, now: datetime) -> ColumnElement[bool]:
+def _clause(args: Args, now: datetime, has: Held = has_assignment) -> ColumnElement[bool]:
     timed = [within(TagSource.since, args["since"], now)] if args["since"] else []
     clauses = _source_clauses(args, timed=timed)
-    ids, has = args["tag_ids"] or args["tag_group_ids"], has_tags if args["tag_ids"] else has_tag_of_groups
+    ids = args["tag_ids"] or args["tag_group_ids"]
     if args["match"] in ("any", "none"):
-        some = has(ids, *clauses)
+        some = has(_named(args, ids), *clauses)
         return some if args["match"] == "any" else not_(some)
-    every = and_(*[has([id_], *clauses) for id_ in ids])
+    every = and_(*[has(_named(args, [id_]), *clauses) for id_ in ids])
     return every.self_group() if args["match"] == "all" else not_(every.self_group())
+
+
+def _named(args: Args, ids: Sequence[int]) -> ColumnElement[bool]:
+    """One of these tags, or one of the tags of these groups."""
+    return TagAssignment.tag_id.in_(ids if args["tag_ids"] else tags_of_groups(ids))
+
+
+def _over_all(args: Args, now: datetime) -> ColumnElement[bool]:
+    return _clause(args, now, holds_assignment)
 
 
 def _reads(args: Args) -> set[str]:
@@ -143,4 +152,5 @@ LEAF = Leaf(
     words=_words,
     refers={"tag_ids": "tags", "tag_group_ids": "tag_groups"},
     expires=_expires,
+    over_all=_over_all,
 )

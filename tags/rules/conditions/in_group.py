@@ -43,11 +43,20 @@ def _clauses(args: Args) -> list[Any]:
     return found
 
 
-def _clause(args: Args, now: datetime) -> ColumnElement[bool]:
+def _timed(args: Args, now: datetime) -> list[Any]:
     clauses = _clauses(args)
     if args["joined"]:
         clauses.append(within(GroupStay.joined_at, args["joined"], now))
-    return exists().where(GroupStay.customer_id == Customer.id, *clauses).correlate(Customer)
+    return clauses
+
+
+def _clause(args: Args, now: datetime) -> ColumnElement[bool]:
+    return exists().where(GroupStay.customer_id == Customer.id, *_timed(args, now)).correlate(Customer)
+
+
+def _over_all(args: Args, now: datetime) -> ColumnElement[bool]:
+    known = GroupStay.customer_id.is_not(None)  # of members who are no customers it is empty
+    return Customer.id.in_(select(GroupStay.customer_id).where(known, *_timed(args, now)))
 
 
 def _expires(args: Args, since: datetime, until: datetime) -> Select[Any] | None:
@@ -81,4 +90,5 @@ LEAF = Leaf(
     words=_words,
     refers={"group_ids": "customer_groups", "owner_staff_ids": "staff", "group_code_ids": "group_codes"},
     expires=_expires,
+    over_all=_over_all,
 )

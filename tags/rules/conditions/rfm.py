@@ -15,7 +15,7 @@ from scrm.value.queries.value import days_since
 from tags.rules import comparisons
 from tags.rules.comparisons import MAX_VALUES, PRESENCE, Kind, compare
 from tags.rules.leaves import Args, Language, Leaf, Names, reads_always
-from tags.rules.persons import customers_of, person_has
+from tags.rules.persons import PersonHas, customers_of, is_of_person_with, person_has
 from tags.rules.phrases import comparison_words
 from tags.rules.windows import today
 
@@ -45,10 +45,10 @@ class RfmArgs(Schema):
             raise ValidationError({name: {int(place): [problem]} if place else [problem]})
 
 
-def _clause(args: Args, now: datetime) -> ColumnElement[bool]:
+def _clause(args: Args, now: datetime, has: PersonHas = person_has) -> ColumnElement[bool]:
     if args["op"] == "is_missing":
-        return not_(person_has(RfmScore))
-    return person_has(RfmScore, compare(Kind.NUMBER, _figure(args, now), args, now))
+        return not_(has(RfmScore))
+    return has(RfmScore, compare(Kind.NUMBER, _figure(args, now), args, now))
 
 
 def _figure(args: Args, now: datetime) -> Any:
@@ -62,6 +62,10 @@ def _expires(args: Args, since: datetime, until: datetime) -> Select[Any] | None
         return None
     before, after = (compare(Kind.NUMBER, _figure(args, at), args, at) for at in (since, until))
     return customers_of(select(RfmScore.person_id).where(before != after))
+
+
+def _over_all(args: Args, now: datetime) -> ColumnElement[bool]:
+    return _clause(args, now, is_of_person_with)
 
 
 def _words(args: Args, language: Language, names: Names) -> str:
@@ -86,6 +90,7 @@ LEAF = Leaf(
     schema=RfmArgs,
     reads=reads_always("rfm"),
     clause=_clause,
+    over_all=_over_all,
     words=_words,
     expires=_expires,
     variants=_variants,

@@ -17,7 +17,7 @@ from scrm.kernel.schemas import Schema
 from tags.rules.leaves import Args, FlagField, Language, Leaf, Names, called, id_field
 from tags.rules.persons import customers_of, is_one_of_persons, person_has
 from tags.rules.properties import FiltersField, check_filters, filter_clauses, filter_words
-from tags.rules.windows import MAX_HOURS, WindowField, leaving, window_words, within
+from tags.rules.windows import MAX_HOURS, WindowField, leaving, reach, window_words, within
 
 
 class Step(Schema):
@@ -60,6 +60,7 @@ def _clauses(event: Any, args: Args, now: datetime) -> list[Any]:
             later.person_id == event.person_id,
             later.at > event.at,
             later.at <= event.at + literal(span, INTERVAL),
+            *reach(later.at, args["window"], span, now),
             *_step(later, args["then"], now),
         )
         .correlate(event)

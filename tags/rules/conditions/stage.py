@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, select
 from scrm.kernel.schemas import Schema
 from scrm.value.models import Lifecycle
 from tags.rules.leaves import Args, Language, Leaf, Names, quoted, reads_always, texts_field
-from tags.rules.persons import customers_of, person_has
+from tags.rules.persons import PersonHas, customers_of, is_of_person_with, person_has
 from tags.rules.windows import WindowField, leaving, window_words, within
 
 
@@ -21,11 +21,15 @@ class StageArgs(Schema):
     entered = WindowField(load_default=None)
 
 
-def _clause(args: Args, now: datetime) -> ColumnElement[bool]:
+def _clause(args: Args, now: datetime, has: PersonHas = person_has) -> ColumnElement[bool]:
     clauses: list[Any] = [Lifecycle.stage.in_(args["stages"])]
     if args["entered"]:
         clauses.append(within(Lifecycle.since, args["entered"], now))
-    return person_has(Lifecycle, *clauses)
+    return has(Lifecycle, *clauses)
+
+
+def _over_all(args: Args, now: datetime) -> ColumnElement[bool]:
+    return _clause(args, now, is_of_person_with)
 
 
 def _expires(args: Args, since: datetime, until: datetime) -> Select[Any] | None:
@@ -47,6 +51,7 @@ LEAF = Leaf(
     schema=StageArgs,
     reads=reads_always("stage"),
     clause=_clause,
+    over_all=_over_all,
     words=_words,
     expires=_expires,
 )

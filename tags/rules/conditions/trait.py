@@ -15,7 +15,7 @@ from tags.rules import comparisons
 from tags.rules.comparisons import MAX_VALUES, PRESENCE, TIMED, Kind, changing, compare
 from tags.rules.fields import asked_kind
 from tags.rules.leaves import MAX_ID, Args, FlagField, Language, Leaf, Names, called, id_field
-from tags.rules.persons import customers_of, person_has
+from tags.rules.persons import PersonHas, customers_of, is_of_person_with, person_has
 from tags.rules.phrases import comparison_words
 
 COLUMNS = {
@@ -48,13 +48,17 @@ class TraitArgs(Schema):
             raise ValidationError({name: {int(place): [problem]} if place else [problem]})
 
 
-def _clause(args: Args, now: datetime) -> ColumnElement[bool]:
+def _clause(args: Args, now: datetime, has: PersonHas = person_has) -> ColumnElement[bool]:
     named = TraitValue.trait_id == args["trait_id"]
     if args["op"] in PRESENCE:
-        there = person_has(TraitValue, named)
+        there = has(TraitValue, named)
         return there if args["op"] == "is_present" else not_(there)
     kind = Kind.LIST if args["list"] else asked_kind(args)
-    return person_has(TraitValue, named, compare(kind, COLUMNS[kind], args, now))
+    return has(TraitValue, named, compare(kind, COLUMNS[kind], args, now))
+
+
+def _over_all(args: Args, now: datetime) -> ColumnElement[bool]:
+    return _clause(args, now, is_of_person_with)
 
 
 def _expires(args: Args, since: datetime, until: datetime) -> Select[Any] | None:
@@ -88,6 +92,7 @@ LEAF = Leaf(
     schema=TraitArgs,
     reads=lambda args: {f"trait:{args['trait_id']}"},
     clause=_clause,
+    over_all=_over_all,
     words=_words,
     refers={"trait_id": "traits"},
     expires=_expires,
