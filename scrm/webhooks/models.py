@@ -101,6 +101,12 @@ class WebhookDelivery(Leased, Model):
     __tablename__ = "webhook_deliveries"
     __table_args__ = (
         UniqueConstraint("event_id", "endpoint_id"),
+        Index(
+            "ix_webhook_deliveries_failed",
+            "endpoint_id",
+            "event_id",
+            postgresql_where=text("state = 'failed'"),
+        ),
         Index("ix_webhook_deliveries_endpoint_id_id", "endpoint_id", "id"),
         Index(
             "ix_webhook_deliveries_waiting",

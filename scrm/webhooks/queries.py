@@ -48,8 +48,10 @@ def endpoint_detail(endpoint_id: int) -> Json:
 
 
 _WAITING = text("""
-SELECT count(*) AS waiting, min(noted_at) AS oldest FROM webhook_deliveries d JOIN webhook_events v ON v.id = d.event_id
-WHERE d.endpoint_id = :id AND d.state = 'pending'
+SELECT w.waiting, v.noted_at AS oldest FROM (
+  SELECT count(*) AS waiting, min(event_id) AS first FROM webhook_deliveries
+  WHERE endpoint_id = :id AND state = 'pending') w
+LEFT JOIN webhook_events v ON v.id = w.first
 """)
 
 

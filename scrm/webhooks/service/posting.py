@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import certifi
@@ -104,6 +104,7 @@ class Post:
             raw = {"preload_content": False, "decode_content": False}  # neither floods nor compressed bombs
             connection.request("POST", target.path, body=body, headers=headers, **raw)
             answer = connection.getresponse()
+            self._left()  # headers that were cut off read like headers that ended
             with contextlib.suppress(OSError, HTTPError, http.client.HTTPException):  # the status says it all
                 answer.read(DRAINED_BYTES)
             return answer.status, retry_after(answer.headers.get("Retry-After"))
@@ -115,7 +116,11 @@ class Post:
         timeout = min(self._connect_seconds, self._left())
         if target.scheme == "https":
             made: Any = HTTPSConnection(
-                target.host, target.port, timeout=timeout, cert_reqs="CERT_REQUIRED", ca_certs=self._ca
+                target.host,
+                target.port,
+                timeout=timeout,
+                cert_reqs="CERT_REQUIRED",
+                ssl_context=_context(self._ca),
             )
         else:
             made = HTTPConnection(target.host, target.port, timeout=timeout)
@@ -144,6 +149,12 @@ class Post:
             if self._socket is not None:
                 self._socket.close()
                 self._socket = None
+
+
+@lru_cache(maxsize=4)
+def _context(ca_file: str) -> ssl.SSLContext:
+    """Verifies certificates and names; kept, because reading the authorities costs more than a delivery."""
+    return ssl.create_default_context(cafile=ca_file)
 
 
 def retry_after(header: str | None) -> float | None:

@@ -92,8 +92,8 @@ _SINCE = text(f"""
 WITH again AS (UPDATE webhook_deliveries SET {_AGAIN} WHERE id IN (
     SELECT d.id FROM webhook_deliveries d JOIN webhook_events v ON v.id = d.event_id
     WHERE d.endpoint_id = :endpoint AND d.state = ANY(CAST(:states AS text[])) AND v.noted_at >= :since
-      AND v.noted_at < :until AND v.id > :after
-    ORDER BY v.id LIMIT :limit FOR NO KEY UPDATE OF d SKIP LOCKED)
+      AND v.noted_at < :until AND d.event_id > :after
+    ORDER BY d.event_id LIMIT :limit FOR NO KEY UPDATE OF d SKIP LOCKED)
   RETURNING event_id)
 SELECT count(*), max(event_id) FROM again
 """)  # noqa: S608

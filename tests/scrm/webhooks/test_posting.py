@@ -92,7 +92,8 @@ def test_the_request_says_what_the_receiver_needs(receiver):
 def test_a_receiver_that_says_one_byte_at_a_time_gets_no_longer():
     def drip(connection):
         connection.recv(65536)
-        for byte in b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n")  # and this is not the end of the headers
+        for byte in b"X: y\r\n" * 1000:
             connection.sendall(bytes([byte]))
             time.sleep(0.02)
 

@@ -63,6 +63,7 @@ def upgrade():
     sa.UniqueConstraint('event_id', 'endpoint_id', name=op.f('uq_webhook_deliveries_event_id_endpoint_id'))
     )
     op.create_index('ix_webhook_deliveries_endpoint_id_id', 'webhook_deliveries', ['endpoint_id', 'id'], unique=False)
+    op.create_index('ix_webhook_deliveries_failed', 'webhook_deliveries', ['endpoint_id', 'event_id'], unique=False, postgresql_where=sa.text("state = 'failed'"))
     op.create_index('ix_webhook_deliveries_waiting', 'webhook_deliveries', ['endpoint_id', 'next_at'], unique=False, postgresql_where=sa.text("state = 'pending'"))
     op.create_table('webhook_secrets',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -82,6 +83,7 @@ def downgrade():
     op.drop_index(op.f('ix_webhook_secrets_endpoint_id'), table_name='webhook_secrets')
     op.drop_table('webhook_secrets')
     op.drop_index('ix_webhook_deliveries_waiting', table_name='webhook_deliveries', postgresql_where=sa.text("state = 'pending'"))
+    op.drop_index('ix_webhook_deliveries_failed', table_name='webhook_deliveries', postgresql_where=sa.text("state = 'failed'"))
     op.drop_index('ix_webhook_deliveries_endpoint_id_id', table_name='webhook_deliveries')
     op.drop_table('webhook_deliveries')
     op.drop_index('ix_webhook_events_noted_at', table_name='webhook_events')
