@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-NAMES, PHONES = ["王芳", "李雷", "韩梅", None], [f"139123456{n:02}" for n in range(8)] + ["12", None]
+NAMES, PHONES = ["王芳", "李雷", "韩梅", None], [f"139123456{n:02}" for n in range(5)] + ["12", None]
 MEMBERS = ["M1", "M2", "M3", "M4", None, None]
 TABLES = [
     "people", "identities", "identity_claims", "blocked_values", "person_values", "person_fields", "person_records",
@@ -68,7 +68,7 @@ def bare(found):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(5))
 def test_dry_run_and_run_agree_and_the_undo_restores(imports, rows, seed):
     rng = random.Random(seed)
     for turn in range(3):
