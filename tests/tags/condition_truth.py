@@ -170,7 +170,7 @@ def compare(value, args):
         return {"any_of": any(found), "all_of": all(found), "none_of": not any(found)}[op]
     if type_of(value) != type_of(wanted[0]):
         return False
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    if type_of(value) == "number":  # the figures of a measure are exact already
         value, wanted = Decimal(str(value)), [Decimal(str(each)) for each in wanted]
     return {
         "equals": lambda: value == wanted[0], "not_equals": lambda: value != wanted[0],
