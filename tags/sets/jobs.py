@@ -25,7 +25,7 @@ def keep_sets() -> None:
 @job(Queue.BACKGROUND, due=upkeep.is_cold)
 def warm_sets() -> None:
     """Ask for the sets that most questions need: after the first start, and after Redis was emptied."""
-    if _in_slices(_read(upkeep.base_keys), upkeep.ask):
+    if _in_slices(_read(upkeep.base_keys), upkeep.warm):
         warm_sets.wake()
 
 

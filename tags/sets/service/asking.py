@@ -11,12 +11,13 @@ from typing import Any
 
 import orjson
 from pyroaring import BitMap64
-from sqlalchemy import ColumnElement, LargeBinary, func, literal, select
+from sqlalchemy import ColumnElement, LargeBinary, exists, func, literal, select
 
 from scrm.customers.models import Customer, Follow, FollowStatus
 from scrm.kernel.db import session
+from scrm.staff.models import Staff
 from tags.arrays import is_one_of
-from tags.models import TagAssignment
+from tags.models import Tag, TagAssignment
 from tags.rules.holdings import HELD
 from tags.sets.service.normal_form import set_leaf
 from tags.sets.service.watching import leaf_clause
@@ -30,12 +31,13 @@ class Family:
     """Leaves that differ in one id, so that one statement asks for many of them.
 
     :param frame: the leaf without that id; ``name`` is its argument
-    :param member: column of the ids; ``customer`` of the customers
+    :param rows: column of the ids where each is once; ``member`` column of the ids beside the customers in ``customer``
     :param where: what else the leaf wants
     """
 
     frame: Mapping[str, Any]
     name: str
+    rows: Any
     member: Any
     customer: Any
     where: tuple[Any, ...]
@@ -51,7 +53,7 @@ class Family:
         return ids[0] if leaf == self.frame and ids is not None and len(ids) == 1 else None
 
     def sets(self, ids: Iterable[int], customer_ids: Iterable[int] | None) -> dict[int, BitMap64]:
-        """The set of each id, whole or only of some customers; ids that nobody has are left out."""
+        """The set of each id, whole or of some customers only; ids that nobody has are left out."""
         statement = select(self.member, packed(self.customer)).where(is_one_of(self.member, ids), *self.where)
         if customer_ids is not None:
             statement = statement.where(is_one_of(self.customer, customer_ids))
@@ -60,16 +62,16 @@ class Family:
 
     def ids(self) -> list[int]:
         """Every id that somebody has."""
-        statement = select(self.member).where(*self.where).distinct().order_by(self.member)
-        return list(session().scalars(statement))
+        somebody = exists().where(self.member == self.rows, *self.where)
+        return list(session().scalars(select(self.rows).where(somebody).order_by(self.rows)))
 
 
 TAGS = Family(
-    {"kind": "has_tag"}, "tag_ids", TagAssignment.tag_id, TagAssignment.customer_id,
+    {"kind": "has_tag"}, "tag_ids", Tag.id, TagAssignment.tag_id, TagAssignment.customer_id,
     (TagAssignment.state.in_(HELD),),
 )  # fmt: skip
 STAFF = Family(  # as scrm.customers.queries.visible means it
-    {"kind": "follow", "state": "active"}, "staff_ids", Follow.staff_id, Follow.customer_id,
+    {"kind": "follow", "state": "active"}, "staff_ids", Staff.id, Follow.staff_id, Follow.customer_id,
     (Follow.status == FollowStatus.ACTIVE,),
 )  # fmt: skip
 FAMILIES = (TAGS, STAFF)

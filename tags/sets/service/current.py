@@ -16,7 +16,7 @@ from scrm.kernel.settings import settings
 from tags.rules.service.bounds import bounded
 from tags.sets.queries.changes import Look, look
 from tags.sets.service import store
-from tags.sets.service.keeping import asked, brought_up, by_family
+from tags.sets.service.keeping import asked, brought_up, parts
 from tags.sets.service.memory import KeptSet, Memory, memory
 from tags.sets.service.watching import moves_with_time, sources_of
 
@@ -63,15 +63,6 @@ def current_sets(keys: Collection[str], seconds: float, *, fresh: bool = False) 
     if used := shelf.take_used(wanted, TELL_SECONDS):
         store.tell_used(used)
     return question.answer(wanted)
-
-
-def _parts(keys: Collection[str]) -> list[list[str]]:
-    """What is asked one after the other: families together, other leaves alone."""
-    return [
-        part
-        for family, own in by_family(keys).items()
-        for part in ([own] if family else [[key] for key in own])
-    ]
 
 
 class _Question:
@@ -130,7 +121,7 @@ class _Question:
         now = utcnow()
         seen = look()
         started = time.monotonic()
-        for some in _parts(keys):
+        for some in parts(keys):
             with bounded(max(0.001, until - time.monotonic())):
                 found = asked(some, now)
             made = {key: KeptSet(bits, seen.snapshot, now) for key, bits in found.items()}

@@ -132,3 +132,12 @@ def by_family(keys: Collection[str]) -> dict[Family | None, list[str]]:
     for key in keys:
         found[family_of(key)].append(key)
     return found
+
+
+def parts(keys: Collection[str]) -> list[list[str]]:
+    """What is asked one after the other: leaves of one family together, others alone."""
+    return [
+        part
+        for family, own in by_family(keys).items()
+        for part in ([own] if family else [[key] for key in own])
+    ]

@@ -25,7 +25,8 @@ USED, SIZES = PREFIX + "used", PREFIX + "bytes"
 SAVE = """
 local known = redis.call('HGET', KEYS[1], 'as_of')
 if known and tonumber(known) > tonumber(ARGV[3]) then return 0 end
-redis.call('HSET', KEYS[1], 'key', ARGV[1], 'snapshot', ARGV[2], 'as_of', ARGV[3], 'bits', ARGV[4])
+redis.call('HSET', KEYS[1], 'key', ARGV[1], 'snapshot', ARGV[2], 'as_of', ARGV[3], 'bits', ARGV[4],
+  'customers', ARGV[7])
 redis.call('HSET', KEYS[2], ARGV[5], ARGV[6])
 redis.call('ZADD', KEYS[3], 'NX', ARGV[3], ARGV[5])
 return 1
@@ -48,12 +49,13 @@ return 1
 class Shelved:
     """What is told of a set in Redis.
 
-    :param bytes: room it takes
+    :param customers: how many are in it; ``bytes`` what room it takes
     :param hits: how often it was asked for
     """
 
     digest: str
     key: str
+    customers: int
     bytes: int
     hits: int
     as_of: datetime
@@ -114,6 +116,7 @@ def save(sets: Mapping[str, KeptSet]) -> None:
             digest, bits = digest_of(key), each.bits.serialize()
             said: list[Any] = [
                 key, str(each.snapshot), _moment(each.as_of), bits, digest, len(bits) + OVERHEAD,
+                len(each.bits),
             ]  # fmt: skip
             pipe.eval(SAVE, 3, _place(digest), SIZES, USED, *said)
         pipe.execute()
@@ -156,6 +159,12 @@ def _make_room(client: Any) -> None:
         _drop(client, digest)
 
 
+def room_taken() -> float:
+    """What part of the room in Redis is taken."""
+    sizes = _ask(lambda client: client.hvals(SIZES)) or []
+    return sum(map(int, sizes)) / (settings().sets.redis_megabytes * 1024 * 1024)
+
+
 def _drop(client: Redis, digest: str) -> None:
     pipe = client.pipeline(transaction=False)
     pipe.delete(_place(digest))
@@ -191,12 +200,15 @@ def _shelved(client: Any) -> Iterator[Shelved]:
         return
     pipe = client.pipeline(transaction=False)
     for digest in digests:
-        pipe.hmget(_place(digest), ["key", "as_of", "hits"])
+        pipe.hmget(_place(digest), ["key", "as_of", "hits", "customers"])
     sizes = client.hmget(SIZES, digests)
-    for (_, at), digest, size, (key, as_of, hits) in zip(used, digests, sizes, pipe.execute(), strict=True):
+    for (_, at), digest, size, (key, as_of, hits, customers) in zip(
+        used, digests, sizes, pipe.execute(), strict=True
+    ):
         if key is not None and as_of is not None:
             moments = from_epoch(float(as_of)), from_epoch(at)
-            yield Shelved(digest, key.decode(), int(size or 0), int(hits or 0), *moments)
+            figures = int(customers or 0), int(size or 0), int(hits or 0)
+            yield Shelved(digest, key.decode(), *figures, *moments)
 
 
 def used_keys(since: datetime) -> list[str]:

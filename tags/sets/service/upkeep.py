@@ -15,17 +15,18 @@ from scrm.kernel.clock import utcnow
 from scrm.kernel.crashpoints import reached
 from scrm.kernel.db import session
 from scrm.kernel.settings import settings
-from tags.rules.service.bounds import bounded
+from tags.rules.service.bounds import TooSlow, bounded
 from tags.sets.models import SetChange, SetHorizon
 from tags.sets.queries.changes import look
 from tags.sets.service import store
 from tags.sets.service.asking import FAMILIES
-from tags.sets.service.keeping import asked, brought_up
+from tags.sets.service.keeping import asked, brought_up, parts
 from tags.sets.service.memory import KeptSet
 from tags.sets.service.normal_form import leaf_of, set_leaf
 from tags.sets.service.watching import EVERYBODY, sources_of
 
 MANY = 20_000  # changed customers with whom asking for the whole set is quicker
+WARM_SHARE = 0.5  # of the room in Redis
 GENDERS = (0, 1, 2)
 log = structlog.get_logger(__name__)
 
@@ -52,13 +53,22 @@ def keep(keys: Sequence[str]) -> None:
 
 
 def ask(keys: Collection[str]) -> None:
-    """Ask for whole sets and put them into Redis, for everybody."""
-    if not keys:
-        return
-    now, seen = utcnow(), look()
-    with bounded(settings().rules.preview_seconds):
-        found = asked(keys, now)
-    store.save({key: KeptSet(bits, seen.snapshot, now) for key, bits in found.items()})
+    """Ask for whole sets and put them into Redis, for everybody; what takes too long is left to who wants it."""
+    for some in parts(keys):
+        now, seen = utcnow(), look()
+        try:
+            with bounded(settings().rules.preview_seconds):
+                found = asked(some, now)
+        except TooSlow:
+            log.warning("a set of customers takes too long", leaf=leaf_of(some[0])["kind"])
+            continue
+        store.save({key: KeptSet(bits, seen.snapshot, now) for key, bits in found.items()})
+
+
+def warm(keys: Collection[str]) -> None:
+    """The same before anybody wants them, until they take half the room there is."""
+    if store.room_taken() < WARM_SHARE:
+        ask(keys)
 
 
 def base_keys() -> list[str]:
