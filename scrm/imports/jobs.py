@@ -13,6 +13,7 @@ from scrm.imports.service.forgetting import forget_old, old_imports
 from scrm.imports.service.uploading import read_upload
 from scrm.kernel.crashpoints import reached
 from scrm.kernel.db import session, transaction
+from scrm.kernel.errors import ScrmError
 from scrm.kernel.jobs import job
 
 RUN_SECONDS = 20.0
@@ -50,8 +51,7 @@ def forget_imports() -> None:
 def step(import_id: int) -> bool:
     """The next piece of work of one import; whether there is more.
 
-    A row that the database refuses whatever is tried stops the import with a word about where, instead of being tried
-    for ever.
+    What is refused whatever is tried stops the import with a word about where, instead of being tried for ever.
     """
     with transaction():
         before = working.progress_of(import_id)
@@ -59,7 +59,10 @@ def step(import_id: int) -> bool:
         _work(import_id, before)
     except (DataError, IntegrityError, ProgrammingError) as error:
         with transaction():
-            working.give_up(import_id, type(error).__name__)
+            working.give_up(import_id, f"the database refuses it: {type(error).__name__}")
+    except ScrmError as error:  # a list was archived meanwhile
+        with transaction():
+            working.give_up(import_id, error.message)
     reached("import_step_done")
     with transaction():
         after = working.progress_of(import_id)

@@ -10,7 +10,7 @@ import click
 from scrm.cli.exits import PROBLEM
 from scrm.kernel.storable import BIGGEST
 
-TARGETS = ("people", "orders", "products", "events")
+TARGETS = ("people", "orders", "products", "events", "audience")
 COLUMNS = ("id", "target", "state", "rows", "tally", "done", "source", "made_by", "created_at")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 

@@ -18,6 +18,7 @@ from scrm.imports.service.targets.registry import Changes
 from scrm.kernel.db import session
 
 KEYS = {
+    "audience_members": ("audience_id", "customer_id"),
     "order_lines": ("order_id", "line_no"),
     "order_statuses": ("order_id", "status", "at"),
     "orders": ("id",),

@@ -67,6 +67,9 @@ class Plan:
 
     def column_of(self, path: str) -> str:
         """The column that a field comes from, for people; the path itself where there is none."""
+        if path == "identities":
+            named = dict.fromkeys(one.name for one in self.columns if one.path.startswith("identity:"))
+            return ", ".join(named)
         return next((one.name for one in self.columns if one.path == path), path)
 
 

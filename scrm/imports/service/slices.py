@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sqlalchemy import select
+
 from scrm.imports.models import Import, ImportChunk
 from scrm.imports.service.journal import Journal, noted, readable, watching
 from scrm.imports.service.mapping import Plan, plan_of
@@ -17,6 +19,7 @@ from scrm.kernel.db import session
 
 SHOWN = {
     "people", "identities", "person_values", "person_fields", "orders", "order_lines", "products", "behaviour_events",
+    "audience_members",
 }  # fmt: skip
 PREFIXES = {"identities": "identity", "fields": "field", "properties": "property"}
 Problems = dict[str, str]
@@ -53,10 +56,18 @@ class Outcome:
     def refuse(self, problems: Mapping[int, Problems], numbers: Iterable[int]) -> None:
         """Count the rows of a record that is wrong; those of its rows that are right go with it."""
         for number in numbers:
-            given = problems.get(number) or {"row": "belongs to a record of which another row is wrong"}
+            given = dict(problems.get(number, {})) or {
+                "row": "belongs to a record of which another row is wrong"
+            }
             self.errors[number] = given
             self.tally["error"] += 1
             self.samples.setdefault("error", []).append({"row": number, "problems": given})
+
+    def recall(self, told: Mapping[str, Problems]) -> None:
+        """Say everything that the dry run found about rows that are wrong: a run looks at the first problem only."""
+        for number, problems in self.errors.items():
+            for column, problem in told.get(str(number), {}).items():
+                problems.setdefault(column, problem)
 
     def note(self, numbers: Sequence[int], found: Found) -> None:
         """Count the rows of a record that was written, or would be."""
@@ -137,23 +148,28 @@ def batch_of(work: Work, records: Sequence[Record]) -> Batch:
     return Batch(work.origin.source, documents)
 
 
-def sound(work: Work, number: int, outcome: Outcome) -> list[Record]:
-    """The records of a chunk whose cells can be read and that repeat nothing; the others are noted as errors."""
+def sound(work: Work, number: int, outcome: Outcome) -> tuple[list[Record], list[Record]]:
+    """The records of a chunk whose cells can be read and that repeat nothing; and the others, noted as errors."""
     records, repeated = records_of(work, number)
-    good = []
+    good, bad = [], []
     for one in records:
         again = {number: repeated[number] for number in one.numbers if number in repeated}
         if one.problems or again:
             outcome.refuse(again | one.problems, one.numbers)
+            bad.append(one)
         else:
             good.append(one)
-    return good
+    return good, bad
 
 
-def take_chunk(work: Work, number: int) -> Outcome:
-    """Write one chunk through the service, in the running transaction, and say what became of its rows."""
+def take_chunk(work: Work, number: int, *, trial: bool = False) -> Outcome:
+    """Write one chunk through the service, in the running transaction, and say what became of its rows.
+
+    :param trial: the transaction will be rolled back, so rows whose cells are wrong can be shown to the service too, which
+        then names everything else that is wrong with them
+    """
     outcome = Outcome()
-    records = sound(work, number, outcome)
+    records, bad = sound(work, number, outcome)
     batch = batch_of(work, records)
     with watching():
         if records:
@@ -165,9 +181,33 @@ def take_chunk(work: Work, number: int) -> Outcome:
             outcome.refuse(problems_of(work, record, result.get("problem", {})), record.numbers)
         else:
             outcome.note(record.numbers, one)
+    if trial:
+        _ask_about(work, bad, outcome)
+    else:
+        outcome.recall(unpack(session().scalar(_errors_of(work.made.id, number))) or {})
     for samples in outcome.samples.values():
         samples.sort(key=lambda sample: sample["row"])
     return outcome
+
+
+def _errors_of(import_id: int, number: int) -> Any:
+    return select(ImportChunk.errors).where(ImportChunk.import_id == import_id, ImportChunk.number == number)
+
+
+def _ask_about(work: Work, bad: Sequence[Record], outcome: Outcome) -> None:
+    """What a service would say about the other cells of rows that are wrong already."""
+    asked = [one for one in bad if one.problems]
+    if not asked:
+        return
+    batch, named = batch_of(work, asked), {one.name for one in work.plan.columns}
+    try_out = session().begin_nested()
+    work.target.store(batch)
+    try_out.rollback()
+    for record, result in zip(asked, batch.results, strict=True):
+        for number, problems in problems_of(work, record, result.get("problem", {})).items():
+            known = outcome.errors[number]
+            for column in problems.keys() & named:
+                known.setdefault(column, problems[column])
 
 
 def problems_of(work: Work, record: Record, given: Mapping[str, str]) -> dict[int, Problems]:

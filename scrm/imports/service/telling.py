@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from sqlalchemy import text
 
+from scrm.audiences.events import AudienceMembersChanged
+from scrm.audiences.models import Audience
+from scrm.audiences.service.saving import log_change
 from scrm.behaviour.events import BehaviourStored
 from scrm.behaviour.service.counting import recount_days
 from scrm.commerce.events import OrdersChanged, ProductsChanged
@@ -17,6 +20,7 @@ from scrm.people.service.surviving import recompute_fields
 def tell_undone() -> None:
     """Of everything that ``import_undo`` says was given back in the running transaction."""
     recompute_fields(_ids("person_values", "person_id"))
+    _tell_lists()
     if buyers := _ids("orders", "person_id", also="order_lines"):
         publish(OrdersChanged(tuple(buyers)))
     if products := _ids("products", "id"):
@@ -34,6 +38,19 @@ def _ids(table: str, column: str, also: str = "") -> Sequence[int]:
     return list(found)
 
 
+def _tell_lists() -> None:
+    for row in session().execute(_LISTS):
+        audience = session().get(Audience, row.audience_id)
+        if audience is not None:
+            log_change(audience, "import undo", {"members": {"added": 0, "removed": len(row.customers)}})
+            publish(AudienceMembersChanged(audience.id, tuple(row.customers)))
+
+
+_LISTS = text("""
+SELECT CAST(after ->> 'audience_id' AS bigint) AS audience_id,
+  array_agg(CAST(after ->> 'customer_id' AS bigint) ORDER BY n) AS customers
+FROM import_undo WHERE "table" = 'audience_members' AND restored GROUP BY 1 ORDER BY 1
+""")
 _IDS = text("""
 SELECT DISTINCT CAST(value AS bigint) AS id FROM import_undo u,
 LATERAL (VALUES (u.before ->> :column), (u.after ->> :column)) AS v(value)

@@ -101,7 +101,7 @@ def try_chunks(import_id: int) -> Trial | None:
         return None
     began, trial = time.monotonic(), Trial(import_id, work.made.cursor)
     for number in range(work.made.cursor, min(work.made.cursor + TRIAL_CHUNKS, work.made.chunks)):
-        outcome = take_chunk(work, number)
+        outcome = take_chunk(work, number, trial=True)
         outcome.journal = {}
         trial.outcomes.append(outcome)
     trial.seconds = time.monotonic() - began
@@ -128,7 +128,7 @@ def make_room(import_id: int) -> None:
     """What must be committed before the next chunk is written: partitions of events."""
     work = taken(import_id, ImportState.RUNNING)
     if work is not None and work.made.cursor < work.made.chunks:
-        work.target.make_room(batch_of(work, sound(work, work.made.cursor, Outcome())))
+        work.target.make_room(batch_of(work, sound(work, work.made.cursor, Outcome())[0]))
 
 
 def run_chunk(import_id: int) -> None:
@@ -150,13 +150,13 @@ def run_chunk(import_id: int) -> None:
     session().flush()
 
 
-def give_up(import_id: int, kind: str) -> None:
+def give_up(import_id: int, why: str) -> None:
     """A chunk could not be stored whatever was tried: stop where it is, and say which rows."""
     made = session().get(Import, import_id, with_for_update=True, populate_existing=True)
     if made is not None and made.state in WORKING:
         first = made.cursor * CHUNK_ROWS
         made.error = (
-            f"a row between {first + 1} and {first + CHUNK_ROWS} of the table could not be stored ({kind})"
+            f"a row between {first + 1} and {first + CHUNK_ROWS} of the table cannot be stored: {why}"
         )
         back = made.state is ImportState.CHECKING
         made.state = ImportState.READY if back else ImportState.CANCELLED

@@ -76,6 +76,14 @@ def test_what_is_wrong_is_told_by_row_and_column_and_can_be_mended(imports, api)
     assert lines[1].startswith("张三,12,女,1990/5/17,手机号: ")
 
 
+def test_everything_that_is_wrong_with_a_row_is_told_at_once(imports):
+    id_ = imports.tried("people", HEADER, [["张三", "13912345678", "猫", "17.5.90"]])["id"]
+    (wrong,) = imports.rows(id_, "error")
+    assert wrong["problems"].keys() == {"性别", "生日"}
+    assert imports.step(id_, "start")["done"] == {"error": 1}
+    assert imports.rows(id_, "error") == [wrong]
+
+
 def test_xlsx_with_phones_as_numbers(imports, rows):
     made = imports.upload("people", xlsx_file(["手机", "会员号"], [[13912345678, 100200300]]), "a.xlsx")
     imports.map(made["id"])

@@ -99,7 +99,7 @@ class Target(Protocol):
         """How many records there are already that an import could change."""
 
 
-FILES = ("people", "orders", "products", "events")
+FILES = ("people", "orders", "products", "events", "audience")
 _targets: dict[str, Target] = {}
 
 

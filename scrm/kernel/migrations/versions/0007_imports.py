@@ -17,6 +17,7 @@ depends_on = None
 WATCHED = (
     'people', 'identities', 'identity_claims', 'blocked_values', 'person_values', 'person_fields', 'person_records',
     'person_matches', 'orders', 'order_lines', 'order_statuses', 'products', 'behaviour_events', 'event_keys',
+    'audience_members',
 )
 NOTE = """
 CREATE FUNCTION note_import_change() RETURNS trigger LANGUAGE plpgsql AS $$
