@@ -13,12 +13,16 @@ from scrm.groups.events import GroupJoined, GroupLeft
 from scrm.kernel.events import subscribe
 from scrm.people.events import PeopleMerged, PeopleSplit, PersonChanged
 from scrm.portraits.events import TraitsChanged
+from scrm.portraits.registry import trait_users
 from scrm.value.events import ValueChanged
 from tags.events import RuleRunWanted, TagsChanged
 from tags.queries import groups_of_tags
 from tags.rules import jobs
 from tags.rules.leaves import EVERYTHING
+from tags.rules.queries.trait_users import rules_naming_trait
 from tags.rules.service.marking import Fact, mark, mark_people
+
+trait_users(rules_naming_trait)
 
 
 def _note(facts: Iterable[Fact]) -> None:

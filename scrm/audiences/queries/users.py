@@ -11,8 +11,10 @@ from scrm.audiences.models import Audience
 from scrm.audiences.queries.in_audience import KIND, fact_of
 from scrm.audiences.registry import QUESTIONS, AudienceUser
 from scrm.kernel.db import session
+from scrm.portraits.registry import TraitUser
 from scrm.transfers.models import PlanState, TransferPlan
 from tags.models import Rule
+from tags.rules.queries.trait_users import names_trait
 from tags.rules.service.rereading import readers_of
 
 OPEN_PLANS = (PlanState.DRAFT, PlanState.ACTIVE, PlanState.PAUSED)
@@ -49,12 +51,35 @@ def _rules(audience_id: int) -> list[AudienceUser]:
     return [AudienceUser("rule", row.id, row.name) for row in session().execute(named)]
 
 
+def trees_naming_trait(trait_id: int) -> list[TraitUser]:
+    """Audiences that are not deleted and unfinished transfer plans whose conditions name a computed trait."""
+    kept = select(Audience.id, Audience.name, Audience.condition).where(
+        Audience.deleted_at.is_(None), Audience.condition.is_not(None)
+    )
+    found = [
+        TraitUser("audience", row.id, row.name)
+        for row in session().execute(kept.order_by(Audience.id))
+        if names_trait(row.condition, trait_id)
+    ]
+    return found + [
+        TraitUser("transfer_plan", plan_id, f"#{plan_id}")
+        for plan_id, conditions in _plan_conditions()
+        if any(names_trait(tree, trait_id) for tree in conditions)
+    ]
+
+
 def _plans(audience_id: int) -> list[AudienceUser]:
+    return [
+        AudienceUser("transfer_plan", plan_id, f"#{plan_id}")
+        for plan_id, conditions in _plan_conditions()
+        if any(audience_id in named_in(tree) for tree in conditions)
+    ]
+
+
+def _plan_conditions() -> Iterator[tuple[int, list[Any]]]:
+    """Unfinished transfer plans with the conditions of their shares."""
     unfinished = select(TransferPlan.id, TransferPlan.rule).where(
         TransferPlan.state.in_(OPEN_PLANS), TransferPlan.rule.is_not(None)
     )
-    return [
-        AudienceUser("transfer_plan", row.id, f"#{row.id}")
-        for row in session().execute(unfinished.order_by(TransferPlan.id))
-        if any(audience_id in named_in(share.get("condition")) for share in row.rule.get("shares", ()))
-    ]
+    for row in session().execute(unfinished.order_by(TransferPlan.id)):
+        yield row.id, [share.get("condition") for share in row.rule.get("shares", ())]

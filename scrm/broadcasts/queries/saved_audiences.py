@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, select
@@ -13,8 +13,10 @@ from scrm.audiences.registry import AudienceUser
 from scrm.broadcasts.models import Broadcast, BroadcastState
 from scrm.kernel.db import session
 from scrm.kernel.errors import InvalidInput
+from scrm.portraits.registry import TraitUser
 from tags.rules.compiler import compile_condition, validate_condition
 from tags.rules.migration import SCHEMA_VERSION
+from tags.rules.queries.trait_users import names_trait
 
 NAMING = {"audience_ids": "any", "exclude_audience_ids": "none"}
 UNFROZEN = (BroadcastState.DRAFT, BroadcastState.SCHEDULED, BroadcastState.PLANNING)
@@ -51,9 +53,22 @@ def _conditions(audience: Audience) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def broadcasts_naming(audience_id: int) -> list[AudienceUser]:
     """Broadcasts that are not frozen yet and name a saved audience."""
-    waiting = select(Broadcast.id, Broadcast.name, Broadcast.audience).where(Broadcast.state.in_(UNFROZEN))
     return [
         AudienceUser("broadcast", row.id, row.name)
-        for row in session().execute(waiting.order_by(Broadcast.id))
+        for row in _unfrozen()
         if any(audience_id in named_in(tree) for _, tree in _conditions(row.audience))
     ]
+
+
+def broadcasts_naming_trait(trait_id: int) -> list[TraitUser]:
+    """Broadcasts that are not frozen yet and name a computed trait."""
+    return [
+        TraitUser("broadcast", row.id, row.name)
+        for row in _unfrozen()
+        if any(names_trait(tree, trait_id) for _, tree in _conditions(row.audience))
+    ]
+
+
+def _unfrozen() -> Iterable[Any]:
+    waiting = select(Broadcast.id, Broadcast.name, Broadcast.audience).where(Broadcast.state.in_(UNFROZEN))
+    return session().execute(waiting.order_by(Broadcast.id))

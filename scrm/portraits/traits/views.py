@@ -59,6 +59,15 @@ def change_trait(data: dict[str, Any], trait_id: int) -> Trait:
     return trait
 
 
+@blueprint.route("/traits/<int:trait_id>", methods=["DELETE"])
+@needs(Permission.TRAITS_WRITE)
+@blueprint.response(204)
+def delete_trait(trait_id: int) -> None:
+    """Take a trait away with its values; 409 ``trait-in-use`` names the rules, audiences and others that read it."""
+    with transaction():
+        defining.remove(queries.trait_by_id(trait_id))
+
+
 @blueprint.route("/traits/<int:trait_id>/values")
 @needs(Permission.TRAITS_READ)
 @blueprint.arguments(PageQuery, location="query")

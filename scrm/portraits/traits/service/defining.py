@@ -12,6 +12,7 @@ from scrm.kernel.db import session
 from scrm.kernel.errors import Conflict, InvalidInput
 from scrm.kernel.locks import hold_in_transaction
 from scrm.portraits.models import Trait
+from scrm.portraits.registry import users_of
 from scrm.portraits.traits.service.computing import DEFINING
 from scrm.portraits.traits.service.definition import compile_definition
 
@@ -41,6 +42,19 @@ def change(trait: Trait, changes: dict[str, Any]) -> None:
         trait.changed_at = utcnow()
     for name, value in changes.items():
         setattr(trait, name, value)
+    session().flush()
+
+
+def remove(trait: Trait) -> None:
+    """Take a trait away with its values.
+
+    :raises Conflict: conditions name it (``trait-in-use``)
+    """
+    if users := users_of(trait.id):
+        told = ", ".join(f"{user.kind} {user.id} ({user.name})" for user in users)
+        raise Conflict(f"trait {trait.key} is used by {told}; change those first", code="trait-in-use")
+    hold_in_transaction(DEFINING)
+    session().delete(trait)
     session().flush()
 
 

@@ -2,7 +2,8 @@
 
 Rows are events of one type, or lines of paid orders that were neither cancelled nor given back whole. A filter on a value
 that a row does not have does not hold, ``ne`` included. Ties are decided by the order of arrival (first, last) and
-towards the smaller value (most frequent).
+towards the smaller value (most frequent). Of a list (tags, categories) each item counts as a value, once per row; a filter
+``eq`` or ``in`` on one holds where an item is among the wanted values.
 """
 
 from __future__ import annotations
@@ -43,11 +44,13 @@ class Kind(StrEnum):
     TEXT = "text"
     TIME = "time"
     FLAG = "flag"
+    LIST = "list"  # of texts
 
 
 PROPERTY_KINDS = {
     PropertyType.TEXT: Kind.TEXT, PropertyType.NUMBER: Kind.NUMBER, PropertyType.INTEGER: Kind.NUMBER,
     PropertyType.BOOLEAN: Kind.FLAG, PropertyType.TIME: Kind.TIME,
+    PropertyType.LIST: Kind.LIST,
 }  # fmt: skip
 LINE_FIELDS = {
     "amount": (Kind.NUMBER, "l.amount"), "quantity": (Kind.NUMBER, "l.quantity"), "product": (Kind.TEXT, "l.product_ref"),
@@ -66,6 +69,7 @@ AGGREGATES = {
 }  # fmt: skip
 NUMBERS = {Measure.SUM, Measure.AVG}
 COUNTED = {Measure.COUNT, Measure.UNIQUE_COUNT}
+OF_ITEMS = {Measure.MOST_FREQUENT, Measure.UNIQUE_COUNT, Measure.UNIQUE_LIST}
 
 
 @dataclass
@@ -95,8 +99,11 @@ def compile_definition(given: dict[str, Any], event_type: EventType | None) -> C
     elif given["field"]:
         raise InvalidInput.field("definition.field", "does not go with count: rows are counted")
     clauses = [_clause(n, one, event_type, values) for n, one in enumerate(given["filters"])]
+    items = ""
+    if kind is Kind.LIST:
+        kind, expression, items = Kind.TEXT, 'i.item COLLATE "C"', _ITEMS.format(expression)
     return Compiled(
-        _rows(event_type, expression, [f"({expression}) IS NOT NULL", *clauses], values),
+        _rows(event_type, (expression, items), [f"({expression}) IS NOT NULL", *clauses], values),
         AGGREGATES[measure],
         _column(measure, kind),
         values,
@@ -106,6 +113,10 @@ def compile_definition(given: dict[str, Any], event_type: EventType | None) -> C
 def _fits(given: dict[str, Any], measure: Measure, kind: Kind) -> None:
     if measure in NUMBERS and kind is not Kind.NUMBER:
         raise InvalidInput.field("definition.field", f"must hold numbers for {measure}")
+    if kind is Kind.LIST and measure not in OF_ITEMS:
+        raise InvalidInput.field(
+            "definition.field", f"is a list, which goes with {', '.join(sorted(OF_ITEMS))}"
+        )
     if measure in (Measure.MIN, Measure.MAX) and kind not in (Kind.NUMBER, Kind.TIME):
         raise InvalidInput.field("definition.field", f"must hold numbers or times for {measure}")
     money = given["source"] == "order_lines" and given["field"] == "amount" and measure not in COUNTED
@@ -146,6 +157,9 @@ def _field(
 def _property(kind: Kind, bind: str) -> str:
     """A property's value; one that is not of its type (from before the type was changed) is none."""
     raw = f"(e.properties ->> CAST(:{bind} AS text))"
+    if kind is Kind.LIST:
+        given = f"e.properties -> CAST(:{bind} AS text)"
+        return f"CASE WHEN jsonb_typeof({given}) = 'array' THEN {given} END"
     if kind is Kind.TIME:
         return f"CASE WHEN pg_input_is_valid({raw}, 'timestamptz') THEN CAST({raw} AS timestamptz) END"
     of = {Kind.NUMBER: "number", Kind.TEXT: "string", Kind.FLAG: "boolean"}[kind]
@@ -160,12 +174,17 @@ def _clause(n: int, given: dict[str, Any], event_type: EventType | None, values:
     wanted = given["value"] if isinstance(given["value"], list) else [given["value"]]
     if many != isinstance(given["value"], list) or not wanted:
         raise InvalidInput.field(f"{path}.value", "must be a list with op in, and one value otherwise")
-    good = {Kind.NUMBER: (int, float), Kind.FLAG: (bool,), Kind.TEXT: (str,), Kind.TIME: (str,)}[kind]
+    if kind is Kind.LIST and given["op"] not in ("eq", "in"):
+        raise InvalidInput.field(f"{path}.op", "must be eq or in for a list")
+    good = (int, float) if kind is Kind.NUMBER else (bool,) if kind is Kind.FLAG else (str,)
     if any(type(value) not in good for value in wanted):
         raise InvalidInput.field(f"{path}.value", f"must be of the field's type: {kind}")
     bound = [value if type(value) is str else orjson.dumps(value).decode() for value in wanted]
     if kind is Kind.TIME:
         _check_times(path, bound)
+    if kind is Kind.LIST:
+        values[f"w{n}"] = bound
+        return f"jsonb_exists_any({expression}, CAST(:w{n} AS text[]))"
     values[f"w{n}"] = bound if many else bound[0]
     if many:
         return f"({expression}) = ANY(CAST(:w{n} AS {CASTS[kind]}[]))"
@@ -180,12 +199,18 @@ def _check_times(path: str, given: list[str]) -> None:
         raise InvalidInput.field(f"{path}.value", str(problem)) from None
 
 
-def _rows(event_type: EventType | None, value: str, clauses: list[str], values: dict[str, Any]) -> str:
+_ITEMS = " CROSS JOIN LATERAL (SELECT DISTINCT jsonb_array_elements_text({}) AS item) i"
+
+
+def _rows(
+    event_type: EventType | None, value: tuple[str, str], clauses: list[str], values: dict[str, Any]
+) -> str:
+    """Rows of a definition; ``value`` is the expression, and what it needs joined."""
     if event_type is not None:
         values["type_id"] = event_type.id
-        return f"""SELECT e.person_id, e.at, e.id AS tie, {value} AS v FROM behaviour_events e
+        return f"""SELECT e.person_id, e.at, e.id AS tie, {value[0]} AS v FROM behaviour_events e{value[1]}
           WHERE e.type_id = :type_id AND {" AND ".join(clauses)} {{only_events}}"""  # noqa: S608  # own columns
-    return f"""SELECT o.person_id, o.paid_at AS at, o.id * 1000 + l.line_no AS tie, {value} AS v
+    return f"""SELECT o.person_id, o.paid_at AS at, o.id * 1000 + l.line_no AS tie, {value[0]} AS v
       FROM orders o JOIN order_lines l ON l.order_id = o.id LEFT JOIN products p ON p.id = l.product_id
       WHERE o.paid_at IS NOT NULL AND o.person_id IS NOT NULL AND o.status <> 'cancelled'
         AND NOT (o.status = 'refunded' AND o.refunded_amount = 0) AND (o.amount = 0 OR o.refunded_amount < o.amount)

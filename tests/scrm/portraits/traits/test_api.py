@@ -154,6 +154,7 @@ def test_a_property_that_went_stops_its_trait_and_not_the_others(api, make, buy,
         (VIEWS | {"measure": "sum", "field": "page"}, "definition.field"),
         (VIEWS | {"measure": "max", "field": "page"}, "definition.field"),
         (VIEWS | {"measure": "first", "field": "parts"}, "definition.field"),
+        (VIEWS | {"filters": [{"field": "parts", "op": "ne", "value": "a"}]}, "definition.filters.0.op"),
         (VIEWS | {"field": "page"}, "definition.field"),
         (VIEWS | {"filters": [{"field": "seconds", "op": "eq", "value": "1"}]}, "definition.filters.0.value"),
         (VIEWS | {"filters": [{"field": "page", "op": "in", "value": "a"}]}, "definition.filters.0.value"),
@@ -168,6 +169,74 @@ def test_definitions_that_make_no_sense_are_refused_by_path(make, definition, fi
     answer = make("wrong", definition)
     assert answer.status_code == 422
     assert any(name.startswith(field) for name in answer.json["fields"]), answer.json
+
+
+def test_items_of_lists_count_one_by_one(api, make):
+    def view(number, member, *parts):
+        row = {
+            "source_id": f"e{number}",
+            "type": "viewed",
+            "at": utcnow().isoformat(),
+            "properties": {"parts": parts},
+        }
+        row["identities"] = {"external_userid": member}
+        assert api.post("/api/v1/events:batch", json={"source": "s", "events": [row]}).json["refused"] == 0
+
+    view(1, "wm1", "tea", "gift", "tea")
+    view(2, "wm1", "gift")
+    view(3, "wm2")
+    of_parts = {
+        "all": {"measure": "unique_list", "field": "parts"},
+        "most": {"measure": "most_frequent", "field": "parts"},
+        "kinds": {"measure": "unique_count", "field": "parts"},
+        "gifts": {"measure": "count", "filters": [{"field": "parts", "op": "eq", "value": "gift"}]},
+        "drinks": {
+            "measure": "count",
+            "filters": [{"field": "parts", "op": "in", "value": ["tea", "coffee"]}],
+        },
+    }
+    made = {key: make(key, VIEWS | more).json["id"] for key, more in of_parts.items()}
+    jobs.apply_definitions()
+    found = {key: values(api, trait) for key, trait in made.items()}
+    assert found == {
+        "all": [["gift", "tea"]],
+        "most": ["gift"],
+        "kinds": ["2"],
+        "gifts": ["2"],
+        "drinks": ["1"],
+    }
+
+
+def test_a_trait_goes_with_its_values_unless_somebody_reads_it(api, make, buy, session):
+    buy(1)
+    trait = make("spent", SPENT).json["id"]
+    jobs.apply_definitions()
+    leaf = {"kind": "trait", "trait_id": trait, "op": "gte", "value": 5}
+    condition = {"schema_version": 2, "not": {"any": [leaf]}}
+    audience = api.post("/api/v1/audiences", json={"name": "big spenders", "condition": condition}).json["id"]
+    group = api.post("/api/v1/tag-groups", json={"name": "g", "tags": [{"name": "t"}]})
+    tag = group.json["tags"][0]["id"]
+    rule = api.post("/api/v1/rules", json={"name": "spends", "condition": leaf, "add_tag_ids": [tag]}).json[
+        "id"
+    ]
+    refused = api.delete(f"/api/v1/traits/{trait}")
+    assert (refused.status_code, refused.json["code"]) == (409, "trait-in-use")
+    assert f"rule {rule} (spends), audience {audience} (big spenders)" in refused.json["detail"]
+    assert api.delete(f"/api/v1/audiences/{audience}").status_code == 204
+    assert api.delete(f"/api/v1/traits/{trait}").status_code == 409
+    assert api.delete(f"/api/v1/rules/{rule}").status_code == 204
+    assert api.delete(f"/api/v1/traits/{trait}").status_code == 204
+    assert api.get(f"/api/v1/traits/{trait}").status_code == 404
+    assert session.scalar(text("SELECT count(*) FROM trait_values")) == 0
+
+
+def test_a_broadcast_that_is_not_sent_yet_keeps_its_trait(api, make):
+    trait = make("views", VIEWS).json["id"]
+    leaf = {"kind": "trait", "trait_id": trait, "op": "gte", "value": 5}
+    body = {"name": "b", "kind": "customers", "text": "hi", "audience": {"condition": leaf}}
+    made = api.post("/api/v1/broadcasts", json=body)
+    assert made.status_code == 201, made.json
+    assert f"broadcast {made.json['id']} (b)" in api.delete(f"/api/v1/traits/{trait}").json["detail"]
 
 
 def test_a_key_is_there_once(make):
