@@ -17,6 +17,7 @@ from pyroaring import BitMap64
 from scrm.kernel.db import session
 from tags.sets.queries.changes import Change, Look, customers_of_persons
 from tags.sets.service.asking import Family, family_of, family_sets, leaf_set, leaf_sets_among
+from tags.sets.service.domains import Domain, domain_of, domain_sets
 from tags.sets.service.memory import KeptSet
 from tags.sets.service.watching import WATCHED, Reach, moves_with_time, sources_of, turned_by_time
 
@@ -106,36 +107,37 @@ def _customers(changes: Sequence[Change]) -> BitMap64 | None:
 
 
 def _asked_again(keys: Collection[str], customer_ids: BitMap64, now: datetime) -> dict[str, BitMap64]:
-    found: dict[str, BitMap64] = {}
-    for family, own in by_family(keys).items():
-        if family is None:
-            found |= leaf_sets_among(own, customer_ids, now)
-        else:
-            found |= family_sets(family, own, customer_ids)
+    families: dict[Family | None, list[str]] = defaultdict(list)
+    for key in keys:
+        families[family_of(key)].append(key)
+    found = leaf_sets_among(families.pop(None, []), customer_ids, now)
+    for family, own in families.items():
+        found |= family_sets(family, own, customer_ids) if family else {}
     return found
 
 
 def asked(keys: Collection[str], now: datetime) -> dict[str, BitMap64]:
-    """Whole sets, asked now; those of one family together."""
+    """Whole sets, asked now; of a field of few values those of all its values come along."""
     found: dict[str, BitMap64] = {}
     for family, own in by_family(keys).items():
-        if family is None:
-            found |= {key: leaf_set(key, now) for key in own}
-        else:
+        if isinstance(family, Family):
             found |= family_sets(family, own)
+            continue
+        together = domain_sets(family, own) if family else None
+        found |= together if together is not None else {key: leaf_set(key, now) for key in own}
     return found
 
 
-def by_family(keys: Collection[str]) -> dict[Family | None, list[str]]:
-    """Keys by the family they belong to; None: to none."""
-    found: dict[Family | None, list[str]] = defaultdict(list)
+def by_family(keys: Collection[str]) -> dict[Family | Domain | None, list[str]]:
+    """Keys by what they are asked together with; None: nothing."""
+    found: dict[Family | Domain | None, list[str]] = defaultdict(list)
     for key in keys:
-        found[family_of(key)].append(key)
+        found[family_of(key) or domain_of(key)].append(key)
     return found
 
 
 def parts(keys: Collection[str]) -> list[list[str]]:
-    """What is asked one after the other: leaves of one family together, others alone."""
+    """What is asked one after the other: what belongs together, other leaves alone."""
     return [
         part
         for family, own in by_family(keys).items()

@@ -16,7 +16,7 @@ import orjson
 
 from tags.rules.comparisons import Kind
 from tags.rules.compiler import versioned
-from tags.rules.fields import FIELDS
+from tags.rules.fields import FIELDS, person_key
 from tags.rules.tree import parse_tree
 from tags.sets.registry import EXPANSIONS
 
@@ -108,14 +108,23 @@ def _field(raw: Raw) -> SetNode:
     """``is_missing`` as the opposite of ``is_present``, and any of several values as one leaf a value."""
     if raw["op"] == "is_missing":
         return SetNode("not", (set_leaf({**raw, "op": "is_present"}),))
+    if raw["op"] == "equals":
+        return _one_value(raw)
     if raw["op"] != "any_of" or len(raw["values"]) > MOST_PIECES:
         return set_leaf(raw)
     field = FIELDS.get(raw["field"])
-    if field is None or field.kind is Kind.LIST:
+    is_part = field is None and person_key(raw["field"])[1] is not None
+    if not is_part and (field is None or field.kind is Kind.LIST):
         return SetNode("any", tuple(set_leaf({**raw, "values": [value]}) for value in raw["values"]))
     rest = {key: value for key, value in raw.items() if key != "values"}
-    one = tuple(set_leaf({**rest, "op": "equals", "value": value}) for value in raw["values"])
-    return SetNode("any", one)
+    return SetNode("any", tuple(_one_value({**rest, "op": "equals", "value": v}) for v in raw["values"]))
+
+
+def _one_value(raw: Raw) -> SetNode:
+    """A way of adding is asked as the leaf ``follow`` asks it: of a present relation too."""
+    if raw["field"] == "follow.add_way" and isinstance(raw["value"], int) and raw["value"] >= 0:
+        return set_leaf({"kind": "follow", "add_ways": [raw["value"]]})
+    return set_leaf(raw)
 
 
 def _any_of_lists(raw: Raw, names: tuple[str, ...]) -> SetNode:

@@ -97,8 +97,8 @@ def compare(keys: Sequence[str]) -> int:
     ours = done.renewed | done.patched
     with bounded(settings().rules.look_seconds):
         true = asked(ours.keys(), now)
-    wrong = {key: ours[key].bits ^ bits for key, bits in true.items() if ours[key].bits != bits}
-    metrics.SETS_CHECKED.inc(len(true))
+    wrong = {key: each.bits ^ true[key] for key, each in ours.items() if each.bits != true[key]}
+    metrics.SETS_CHECKED.inc(len(ours))
     for key, ids in wrong.items():
         metrics.SETS_DRIFT.inc(len(ids))
         log.warning("a set of customers was wrong", leaf=leaf_of(key)["kind"], customers=len(ids))

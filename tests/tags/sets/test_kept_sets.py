@@ -129,7 +129,7 @@ def agrees(session, asked, scope):
         assert told.exact
 
 
-@examples(30)
+@examples(15)
 @given(
     world=worlds, other=worlds, asked=asked_of_all, scope=scopes, changed=changes,
     replaced=st.sampled_from([False, False, True]), hours=st.sampled_from([0, 0, 6, 30, 200]), place=st.sampled_from(PLACES),

@@ -22,7 +22,7 @@ def told_by_sql(session, tree, scope):
     return set(session.scalars(select(Customer.id).where(compile_condition(tree), visible(scope))))
 
 
-@examples(25)
+@examples(12)
 @given(world=worlds, asked=st.lists(trees, min_size=3, max_size=5), scope=scopes)
 def test_sets_say_what_the_compiler_says(session, world, asked, scope):
     if not session.scalar(select(Tag.id).limit(1)):

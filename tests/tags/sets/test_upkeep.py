@@ -14,7 +14,7 @@ from scrm.kernel.permissions import Scope
 from tags.models import TagAssignment
 from tags.sets import jobs
 from tags.sets.models import SetChange
-from tags.sets.service import current, store, upkeep
+from tags.sets.service import current, domains, store, upkeep
 from tags.sets.service.asking import STAFF, TAGS
 from tags.sets.service.counting import count_tree, members_of_tree, tag_sets
 from tags.sets.service.memory import Memory, memory
@@ -261,6 +261,23 @@ def test_memory_and_redis_let_go_what_is_used_least(held, monkeypatch, settings)
     monkeypatch.setattr(store, "settings", lambda: narrow)
     store.save({EVERYBODY: each})
     assert store.shelved() == []
+
+
+def gender(value):
+    return {"kind": "field", "field": "customer.gender", "op": "equals", "value": value}
+
+
+def test_who_asks_for_one_value_of_few_gets_all(held, monkeypatch):
+    assert count_tree(gender(1), ALL).count == 1
+    monkeypatch.setattr(current, "asked", None)
+    assert count_tree(gender(2), ALL).count == 1
+    assert count_tree({"any": [gender(1), gender(2)]}, ALL).count == 2
+
+
+def test_of_a_field_of_many_values_only_one_is_asked(held, monkeypatch):
+    monkeypatch.setattr(domains, "MOST_VALUES", 1)
+    assert count_tree(gender(1), ALL).count == 1
+    assert len(store.shelved()) == 2, "and everybody"
 
 
 def test_a_key_sees_the_customers_of_its_members_only(held, api_with):
