@@ -65,10 +65,12 @@ class CustomerIds:
     """Some customers, or everybody but them.
 
     :param ids: statement that gives their ids, some perhaps more than once
+    :param in_order: PostgreSQL had better not hash what it groups (:class:`~tags.rules.leaves.Leaf`)
     """
 
     ids: Select[Any]
     but: bool = False
+    in_order: bool = False
 
 
 def customer_ids(tree: Mapping[str, Any], *, now: datetime | None = None) -> CustomerIds:
@@ -78,11 +80,13 @@ def customer_ids(tree: Mapping[str, Any], *, now: datetime | None = None) -> Cus
 
     :raises InvalidInput: when the tree is malformed
     """
-    clause = compile_condition(tree, now=now, everybody=True)
+    node = parse_tree(tree)
+    clause = _clause(node, now or utcnow(), everybody=True)
     if isinstance(clause, BinaryExpression) and clause.operator in (in_op, not_in_op):
         chosen = clause.right.element if isinstance(clause.right, ScalarSelect) else None
         if isinstance(chosen, Select) and clause.left.compare(Customer.__table__.c.id):
-            return CustomerIds(chosen, clause.operator is not_in_op)
+            in_order = node.leaf is not None and node.leaf.in_order
+            return CustomerIds(chosen, clause.operator is not_in_op, in_order)
     return CustomerIds(select(Customer.id).where(clause))
 
 

@@ -43,6 +43,8 @@ class Leaf:
         have changed in between; None: not with these arguments
     :param over_all: the same predicate as a set that is worked out once, for questions about everybody; None: ``clause``
         serves both
+    :param in_order: an index gives the rows of ``over_all`` in the order of persons: grouping them as they come is quicker
+        than hashing, and takes no memory
     :param check: arguments → problems that only the database knows, path of the argument → what would be right
     :param variants: the arguments as JSON Schema objects, one of which must fit, where the marshmallow schema alone
         does not tell which arguments belong together
@@ -56,6 +58,7 @@ class Leaf:
     refers: Mapping[str, str] = field(default_factory=dict)
     expires: Callable[[Args, datetime, datetime], Select[Any] | None] | None = None
     over_all: Callable[[Args, datetime], ColumnElement[bool]] | None = None
+    in_order: bool = False
     check: Callable[[Args], Mapping[str, str]] | None = None
     variants: Callable[[], list[dict[str, Any]]] | None = None
 

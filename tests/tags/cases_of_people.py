@@ -4,6 +4,7 @@ import hashlib
 from datetime import timedelta
 
 from scrm.behaviour.models import BehaviourEvent, EventType
+from scrm.behaviour.service.counting import recount_days
 from scrm.commerce.models import Order, OrderLine, Product
 from scrm.kernel.clock import utcnow
 from scrm.kernel.settings import corp_today
@@ -40,6 +41,7 @@ def happened(person_id, type_id, days_ago, **properties):
             source_id=str(next(numbers)),
         )
     )  # fmt: skip
+    recount_days([person_id])
 
 
 def did(*happenings, of_another=False):

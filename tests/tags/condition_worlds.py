@@ -8,7 +8,8 @@ from sqlalchemy import delete, insert
 from scrm.acquisition.models import ChannelCode
 from scrm.audiences.models import Audience, AudienceMember
 from scrm.audiences.queries.in_audience import LEAF
-from scrm.behaviour.models import BehaviourEvent, EventType
+from scrm.behaviour.models import BehaviourEvent, EventDay, EventType
+from scrm.behaviour.service.counting import recount_days
 from scrm.commerce.models import Order, OrderLine, Product
 from scrm.conversations.models import Channel, Direction, Message
 from scrm.customers.models import Customer, Follow
@@ -166,6 +167,7 @@ def forget(session):
         Customer,
         PersonField,
         BehaviourEvent,
+        EventDay,
         OrderLine,
         Order,
     ):
@@ -198,6 +200,8 @@ def write(session, world):
     for model, made in rows.items():
         if made:
             session.execute(insert(model), made)
+    if rows[BehaviourEvent]:
+        recount_days(range(1, len(world["people"]) + 1))
 
 
 def _customer_rows(rows, i, customer):

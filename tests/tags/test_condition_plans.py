@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import func, select, text
 
 from scrm.customers.models import Customer
-from tags.rules.compiler import compile_condition
+from tags.rules.compiler import compile_condition, customer_ids
 from tags.rules.costs import ConditionTooSlow, leaf_question, plan_of, too_slow
 from tags.rules.leaves import leaves
 from tags.rules.service.bounds import TooSlow, bounded
@@ -125,6 +125,22 @@ def test_every_leaf_can_be_asked_about_everybody_without_a_whole_look_where_an_i
             if table in LARGE
         ]
         assert all(how != "Seq Scan" for _, how in looked), (tree, looked)
+
+
+def test_leaves_give_the_ids_of_customers_from_their_own_rows(seeded):
+    """Without a look at ``customers``, and the same as the predicate says."""
+    own = [
+        t
+        for t in QUESTIONS
+        if not t.get("field", "").startswith("customer.") and t["kind"] not in ("said_keyword", "sample")
+    ]
+    for tree in own:
+        found = customer_ids(tree)
+        assert " customers" not in str(found.ids), tree
+        everybody = set(seeded.scalars(select(Customer.id)))
+        ids = set(seeded.scalars(found.ids))
+        meant = set(seeded.scalars(select(Customer.id).where(compile_condition(tree, everybody=True))))
+        assert (everybody - ids if found.but else ids) == meant, tree
 
 
 def test_a_question_that_takes_too_long_names_the_leaf_that_costs_most(seeded):

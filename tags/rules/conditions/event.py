@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
 from marshmallow.validate import Regexp
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, select, union_all
 
-from scrm.behaviour.models import BehaviourEvent
+from scrm.behaviour.models import BehaviourEvent, EventDay
 from scrm.kernel.schemas import Schema
 from tags.rules.leaves import MAX_ID, Args, Language, Leaf, Names, called, id_field
 from tags.rules.measures import (
@@ -33,7 +33,7 @@ from tags.rules.properties import (
     number_of,
     property_name,
 )
-from tags.rules.windows import leaving, window_words, within
+from tags.rules.windows import leaving, midnight, span, today, window_words, within
 
 COUNTED = Schema.from_dict(measure_fields(), name="Counted")
 
@@ -81,7 +81,9 @@ def _clause(args: Args, now: datetime) -> ColumnElement[bool]:
 
 def _over_all(args: Args, now: datetime) -> ColumnElement[bool]:
     people = select(BehaviourEvent.person_id).where(*_clauses(args, now))
-    grouped = people.group_by(BehaviourEvent.person_id)
+    if args["measure"] == "days" and not args["where"]:
+        people, args = _active_days(args, now), {**args, "measure": "count"}
+    grouped = people.group_by(people.selected_columns[0])
     return measured(
         args,
         BehaviourEvent.at,
@@ -89,6 +91,24 @@ def _over_all(args: Args, now: datetime) -> ColumnElement[bool]:
         lambda having: is_one_of_persons(grouped.having(having)),
         is_one_of_persons(people),
     )
+
+
+def _active_days(args: Args, now: datetime) -> Select[Any]:
+    """The person of every day on which such events happened, once a day: from the days that are counted already.
+
+    Of the day in which a rolling window begins the events themselves tell whether one lies in it.
+    """
+    days = select(EventDay.person_id).where(EventDay.type_id == args["event_type_id"])
+    window = args["window"]
+    if window is None:
+        return days
+    if "begin" in window:
+        return days.where(EventDay.day.between(window["begin"], window["end"]))
+    first = today(now - span(window))
+    rest = BehaviourEvent.at < midnight(first + timedelta(days=1))
+    begun = select(BehaviourEvent.person_id).where(*_clauses(args, now), rest).distinct()
+    both = union_all(days.where(EventDay.day > first), begun).subquery("days")
+    return select(both.c.person_id)
 
 
 def _expires(args: Args, since: datetime, until: datetime) -> Select[Any] | None:
@@ -134,6 +154,7 @@ LEAF = Leaf(
     refers={"event_type_id": "event_types"},
     expires=_expires,
     over_all=_over_all,
+    in_order=True,
     check=_check,
     variants=_variants,
 )

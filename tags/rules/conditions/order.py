@@ -195,5 +195,6 @@ LEAF = Leaf(
     refers={"product_ids": "products"},
     expires=_expires,
     over_all=_over_all,
+    in_order=True,
     variants=_variants,
 )

@@ -121,5 +121,6 @@ LEAF = Leaf(
     refers={"first.event_type_id": "event_types", "then.event_type_id": "event_types"},
     expires=_expires,
     over_all=_over_all,
+    in_order=True,
     check=_check,
 )

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import orjson
 from pyroaring import BitMap64
-from sqlalchemy import ColumnElement, LargeBinary, exists, func, literal, select
+from sqlalchemy import ColumnElement, LargeBinary, exists, func, literal, select, text, true
 
 from scrm.customers.models import Customer, Follow, FollowStatus
 from scrm.kernel.db import session
 from scrm.staff.models import Staff
 from tags.arrays import is_one_of
 from tags.models import Tag, TagAssignment
+from tags.rules.compiler import customer_ids
 from tags.rules.holdings import HELD
-from tags.sets.service.normal_form import set_leaf
-from tags.sets.service.watching import leaf_clause
+from tags.sets.service.normal_form import leaf_of, set_leaf
+from tags.sets.service.watching import EVERYBODY, leaf_clause
 
 COLUMNS = 40  # leaves of one statement
 ROWS = 20_000  # customers of one statement
@@ -95,7 +97,23 @@ def family_sets(
 
 def leaf_set(key: str, now: datetime) -> BitMap64:
     """The customers for whom a leaf holds, asked with the leaf's own SQL."""
-    return customers_where(leaf_clause(key, now, everybody=True))
+    if key == EVERYBODY:
+        return customers_where(true())
+    found = customer_ids(leaf_of(key), now=now)
+    ids = found.ids.subquery("ids")
+    with grouping(hashed=not found.in_order):
+        bits = unpacked(session().scalar(select(packed(ids.c[0]))))
+    return customers_where(true()) - bits if found.but else bits
+
+
+@contextmanager
+def grouping(*, hashed: bool) -> Iterator[None]:
+    """Whether PostgreSQL may hash what it groups, for the statements of a block."""
+    if not hashed:
+        session().execute(text("SET LOCAL enable_hashagg = off"))
+    yield
+    if not hashed:
+        session().execute(text("SET LOCAL enable_hashagg TO DEFAULT"))
 
 
 def leaf_sets_among(keys: Sequence[str], customer_ids: BitMap64, now: datetime) -> dict[str, BitMap64]:
