@@ -59,6 +59,7 @@ SCHEDULE: tuple[Every | Daily, ...] = (
     Every("tags.jobs.refresh_tags", 2),
     Every("tags.jobs.drop_deleted_tags", 10),
     Every("tags.jobs.settle_exclusive_groups", 30),
+    Every("tags.jobs.switch_pushes", 10),
     Every("tags.rules.jobs.evaluate_rules", 2),
     Every("tags.rules.jobs.backfill_rules", 5),
     Every("tags.rules.jobs.sweep_time_rules", 60),

@@ -22,6 +22,16 @@ class TagsChanged:
 
 
 @dataclass(frozen=True)
+class TagReasonsChanged:
+    """Who wants tags changed, whether or not customers have others because of it; told once per batch.
+
+    :param changes: (customer id, tag id, source that came or went), sorted
+    """
+
+    changes: tuple[tuple[int, int, str], ...]
+
+
+@dataclass(frozen=True)
 class AssignmentMoved:
     """One relation gained or lost one tag; ``version`` makes the change unique for the assignment."""
 

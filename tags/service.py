@@ -22,7 +22,7 @@ from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.events import publish
 from tags.arrays import is_one_of, row_table
-from tags.events import AssignmentMoved, AssignmentsPending, TagsChanged
+from tags.events import AssignmentMoved, AssignmentsPending, TagReasonsChanged, TagsChanged
 from tags.models import AssignmentState, Preference, Push, TagAssignment, TagChange, TagHistory, TagSource
 from tags.tagging.service import contests
 from tags.tagging.service.rows import ensure_rows, locked_rows
@@ -247,9 +247,12 @@ def announce(moves: Sequence[Move], now: datetime) -> None:
 
 
 def write_history(lines: Sequence[tuple[Any, Wish]]) -> None:
-    """A line of history for each (assignment, wish that was carried out)."""
+    """A line of history for each (assignment, wish that was carried out); told to who looks at reasons."""
     if not lines:
         return
+    publish(
+        TagReasonsChanged(tuple(sorted({(row.customer_id, row.tag_id, wish.source) for row, wish in lines})))
+    )
     types: dict[str, type[TypeEngine[Any]] | TypeEngine[Any]] = {
         "customer_id": BigInteger,
         "follow_id": BigInteger,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, exists, select, true
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Select, exists, func, literal, select, true
 
 from scrm.commerce.models import Order, OrderLine, OrderStatusChange, Product
 from scrm.customers.models import Customer
@@ -64,3 +65,13 @@ def product_by_id(product_id: int) -> Product:
     if found is None:
         raise NotFound(f"there is no product {product_id}")
     return found
+
+
+def buyers_of(product_ids: Iterable[int]) -> list[int]:
+    """Persons with an order that has one of these products."""
+    bought = exists().where(
+        OrderLine.order_id == Order.id,
+        OrderLine.product_id == func.any(literal(sorted(product_ids), ARRAY(BigInteger))),
+    )
+    people = select(Order.person_id).where(Order.person_id.is_not(None), bought).distinct()
+    return [person_id for person_id in session().scalars(people) if person_id is not None]

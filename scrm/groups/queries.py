@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,3 +122,14 @@ def _due() -> tuple[ColumnElement[bool], ...]:
         CustomerGroup.refresh_wanted_at <= now,
         or_(CustomerGroup.refresh_after.is_(None), CustomerGroup.refresh_after <= now),
     )
+
+
+def customers_of_groups(group_ids: Iterable[int]) -> list[tuple[int, int]]:
+    """(group id, customer id) of the customers who are in these groups now."""
+    wanted = sorted(group_ids)
+    if not wanted:
+        return []
+    inside = select(GroupStay.group_id, GroupStay.customer_id).where(
+        GroupStay.group_id.in_(wanted), GroupStay.left_at.is_(None), GroupStay.customer_id.is_not(None)
+    )
+    return [(row.group_id, row.customer_id) for row in session().execute(inside.distinct())]

@@ -48,17 +48,23 @@ def plan_of(statement: Select[Any]) -> dict[str, Any]:
     return plan
 
 
-def leaf_question(leaf: Leaf, args: Args) -> Select[Any]:
-    """How many customers one leaf holds for, asked as it is asked about everybody."""
-    holds = (leaf.over_all or leaf.clause)(args, utcnow())
-    return select(func.count()).select_from(Customer).where(holds)
+def leaf_question(leaf: Leaf, args: Args, everybody: bool = True) -> Select[Any]:
+    """How many customers one leaf holds for, asked as it is asked about everybody; or whether it holds for one."""
+    now = utcnow()
+    if not everybody:
+        return select(leaf.clause(args, now)).select_from(Customer).where(Customer.id == 1)
+    return select(func.count()).select_from(Customer).where((leaf.over_all or leaf.clause)(args, now))
 
 
-def too_slow(tree: Mapping[str, Any], seconds: float) -> ConditionTooSlow:
-    """The answer to a question that was stopped after so long, naming the leaf that PostgreSQL expects to cost most."""
+def too_slow(tree: Mapping[str, Any], seconds: float, everybody: bool = True) -> ConditionTooSlow:
+    """The answer to a question that was stopped after so long, naming the leaf that PostgreSQL expects to cost most.
+
+    :param everybody: it was about all customers, not about one
+    """
     node = parse_tree(tree)
     costs = [
-        (plan_of(leaf_question(leaf, each.args))["Total Cost"], leaf, each) for leaf, each in node.leaves()
+        (plan_of(leaf_question(leaf, each.args, everybody))["Total Cost"], leaf, each)
+        for leaf, each in node.leaves()
     ]
     _, leaf, dearest = max(costs, key=lambda told: float(told[0]))
     names = reference_names(node)

@@ -46,6 +46,8 @@ class Leaf:
     :param in_order: an index gives the rows of ``over_all`` in the order of persons: grouping them as they come is quicker
         than hashing, and takes no memory
     :param check: arguments → problems that only the database knows, path of the argument → what would be right
+    :param value: arguments, now → what it looks at for a customer, as an expression correlated on ``customers`` that is
+        kept with the reasons of a tag; NULL: nothing there; never the text of messages. None: its answer says it all
     :param variants: the arguments as JSON Schema objects, one of which must fit, where the marshmallow schema alone
         does not tell which arguments belong together
     """
@@ -61,6 +63,7 @@ class Leaf:
     in_order: bool = False
     check: Callable[[Args], Mapping[str, str]] | None = None
     variants: Callable[[], list[dict[str, Any]]] | None = None
+    value: Callable[[Args, datetime], ColumnElement[Any]] | None = None
 
 
 CONTRIBUTED: dict[str, Leaf] = {}  # by packages further up, see tags.rules.registry

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Date, Text, cast, distinct, func, literal,
 from scrm.kernel.settings import settings
 from tags.rules import comparisons
 from tags.rules.comparisons import MAX_NUMBER, Kind, compare
+from tags.rules.leaf_values import how_often
 from tags.rules.leaves import Language
 from tags.rules.phrases import number
 from tags.rules.windows import WindowField
@@ -83,6 +84,14 @@ def measured(
     if high is None or high < 0:
         return literal(high is None)
     return not_(counted(amount > high) if high > 0 else at_all)
+
+
+def amount_of(args: Mapping[str, Any], moment: Any, figure: Any) -> Any:
+    """What of a person's rows is compared, for people to read: how often and when last, or the figure."""
+    measure = args["measure"]
+    if measure in FIGURES:
+        return getattr(func, measure)(figure)
+    return how_often(moment) if measure == "count" else func.count(distinct(local_day(moment)))
 
 
 _NEVER: Any = None  # comparisons of numbers look at no clock

@@ -44,6 +44,21 @@ def person_counts(person_id: Any, clauses: list[Any], having: Any) -> ColumnElem
     )
 
 
+def of_person(value: Any, person_id: Any, *clauses: Any) -> ColumnElement[Any]:
+    """``value`` of the rows of the customer's person that ``clauses`` pick; an aggregate, or of one row at most.
+
+    :param person_id: the column that names the person
+    """
+    return (
+        select(value)
+        .select_from(CustomerPerson)
+        .join(person_id.class_, person_id == CustomerPerson.person_id)
+        .where(CustomerPerson.customer_id == Customer.id, *clauses)
+        .correlate(Customer)
+        .scalar_subquery()
+    )
+
+
 def is_one_of_persons(person_ids: Select[Any]) -> ColumnElement[bool]:
     """The customer's person is among those that are selected, which is worked out once; for questions about everybody."""
     return Customer.id.in_(customers_of(person_ids))

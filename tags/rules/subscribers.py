@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from scrm.behaviour.events import BehaviourStored
-from scrm.commerce.events import OrdersChanged
+from scrm.commerce.events import OrdersChanged, ProductsChanged
+from scrm.commerce.queries import buyers_of
 from scrm.conversations.events import MessageLinked, MessageStored
 from scrm.conversations.models import Direction
 from scrm.customers.events import CustomerChanged, CustomersFound, FollowAdded, FollowChanged, FollowLost
-from scrm.groups.events import GroupJoined, GroupLeft
+from scrm.groups.events import GroupChanged, GroupJoined, GroupLeft
+from scrm.groups.queries import customers_of_groups
 from scrm.kernel.events import subscribe
 from scrm.people.events import PeopleMerged, PeopleSplit, PersonChanged
 from scrm.portraits.events import TraitsChanged
 from scrm.portraits.registry import trait_users
 from scrm.value.events import ValueChanged
-from tags.events import RuleRunWanted, TagsChanged
+from tags.events import RuleRunWanted, TagReasonsChanged, TagsChanged
 from tags.queries import groups_of_tags
 from tags.rules import jobs
 from tags.rules.leaves import EVERYTHING
 from tags.rules.queries.trait_users import rules_naming_trait
-from tags.rules.service.marking import Fact, mark, mark_people
+from tags.rules.service.marking import Fact, facts_read, mark, mark_people
 
 trait_users(rules_naming_trait)
 
@@ -101,6 +103,13 @@ def _note_messages(events: Sequence[MessageStored | MessageLinked]) -> None:
     )
 
 
+@subscribe(GroupChanged)
+def on_group_changed(events: Sequence[GroupChanged]) -> None:
+    """Whoever is in a group is in one of another owner."""
+    members = customers_of_groups({event.group_id for event in events if event.change == "owner"})
+    _note(Fact(id_, fact) for group_id, id_ in members for fact in (f"group:{group_id}", "groups"))
+
+
 @subscribe(TagsChanged)
 def on_tags_changed(events: Sequence[TagsChanged]) -> None:
     """A customer's tags changed; the rule that did it is not woken by it."""
@@ -110,6 +119,20 @@ def on_tags_changed(events: Sequence[TagsChanged]) -> None:
         Fact(event.customer_id, fact, _rule_of(event.source))
         for event in events
         for tag_id in (*event.added, *event.removed)
+        for fact in (f"tag:{tag_id}", f"tag_group:{groups.get(tag_id)}")
+    )
+
+
+@subscribe(TagReasonsChanged)
+def on_reasons_changed(events: Sequence[TagReasonsChanged]) -> None:
+    """Who wants tags, and since when, changed; only conditions that ask for that are concerned."""
+    if not any(fact.startswith("reason:") for fact in facts_read()):
+        return
+    changes = {change for event in events for change in event.changes}
+    groups = groups_of_tags({tag_id for _, tag_id, _ in changes})
+    _note(
+        Fact(customer_id, f"reason:{fact}", _rule_of(source))
+        for customer_id, tag_id, source in changes
         for fact in (f"tag:{tag_id}", f"tag_group:{groups.get(tag_id)}")
     )
 
@@ -147,6 +170,14 @@ def on_behaviour_stored(events: Sequence[BehaviourStored]) -> None:
 def on_orders_changed(events: Sequence[OrdersChanged]) -> None:
     """Orders of persons are new, or changed."""
     _note_people((person_id, "orders") for event in events for person_id in event.person_ids)
+
+
+@subscribe(ProductsChanged)
+def on_products_changed(events: Sequence[ProductsChanged]) -> None:
+    """Products belong to another category or brand: orders with them read differently."""
+    if "products" in facts_read():
+        people = buyers_of({id_ for event in events for id_ in event.product_ids})
+        _note_people((person_id, "products") for person_id in people)
 
 
 @subscribe(TraitsChanged)

@@ -211,3 +211,28 @@ def test_by_hand_two_tags_of_a_group_at_once_are_refused(api, world, level):
     follow = world.followed()
     body = {"add": [level[0].id, level[1].id]}
     assert "exclude each other" in problem(api, "post", f"/customers/{follow.customer_id}/tags", body)[1]
+
+
+def test_when_the_tag_that_stood_before_others_is_deleted_the_next_returns_at_once(world, session, level):
+    follow, (gold, silver, _) = world.followed(name="vip"), level
+    backfill(make_rule(VIP, gold, priority=2))
+    backfill(make_rule(VIP, silver, priority=1))
+    assert held(world, follow) == [gold.id]
+    gold.deleted_at = utcnow()
+    session.flush()
+    jobs.drop_deleted_tags.func()
+    assert held(world, follow) == [silver.id]
+    assert ("returned", silver.id) in {(line[1], line[0]) for line in lines(session, follow)}
+
+
+def test_a_tag_that_only_stepped_back_never_returns_once_it_is_deleted(world, session, level):
+    follow, (gold, silver, _) = world.followed(name="vip"), level
+    backfill(make_rule(VIP, gold, priority=2))
+    backfill(make_rule(VIP, silver, priority=1))
+    silver.deleted_at = utcnow()
+    session.flush()
+    jobs.drop_deleted_tags.func()
+    rename(follow.customer_id, "x")
+    evaluate()
+    assert held(world, follow) == []
+    assert world.sources(follow, silver) == []

@@ -1,17 +1,23 @@
 """Facts about persons wake the rules that read them, for every customer the person is."""
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from scrm.behaviour.events import BehaviourStored
-from scrm.commerce.events import OrdersChanged
+from scrm.commerce.events import OrdersChanged, ProductsChanged
+from scrm.customers.models import Customer
+from scrm.groups.events import GroupChanged
 from scrm.kernel import events
+from scrm.kernel.clock import utcnow
 from scrm.kernel.db import transaction
 from scrm.people.events import PeopleMerged, PeopleSplit, PersonChanged
 from scrm.people.models import CustomerPerson, Person
 from scrm.portraits.events import TraitsChanged
 from scrm.value.events import ValueChanged
 from tags.models import RuleDue, RuleVersion
+from tags.service import Wish, assign
+from tests.tags.cases import group, stay
+from tests.tags.cases_of_people import ordered
 from tests.tags.test_rules import VIP, due, make_rule
 
 
@@ -59,3 +65,49 @@ def test_facts_no_rule_reads_and_other_people_wake_nobody(session, twice):
             TraitsChanged((person,), (5,)),
         )
     assert session.query(RuleDue).count() == 0
+
+
+def wakes(session, tell, condition, world):
+    """Whether a rule with the condition looks again at the customer that ``tell`` is about."""
+    made = make_rule(condition, world.tag())
+    session.execute(delete(RuleDue))
+    with transaction():
+        tell()
+    rows = session.execute(select(RuleDue.customer_id, RuleDue.rule_ids)).all()
+    return {row.customer_id for row in rows if made.id in row.rule_ids}
+
+
+@pytest.mark.parametrize(("asked", "woken"), [({"categories": ["饮料"]}, True), ({"shops": ["甲"]}, False)])
+def test_a_product_that_moves_to_another_category_wakes_rules_about_categories(world, session, asked, woken):
+    follow = world.followed()
+    asks = ordered((1, 10, {}), product_ids=True)(world, session.get(Customer, follow.customer_id), None)
+    (product_id,) = asks["product_ids"]
+    found = wakes(
+        session, lambda: events.publish(ProductsChanged((product_id,))), {"kind": "order", **asked}, world
+    )
+    assert found == ({follow.customer_id} if woken else set())
+
+
+@pytest.mark.parametrize(
+    ("asked", "woken"), [({"sources": ["person"]}, True), ({"since": {"last_days": 3}}, True), ({}, False)]
+)
+def test_another_source_of_a_tag_that_is_there_wakes_rules_that_ask_for_sources(world, session, asked, woken):
+    follow, tag = world.followed(), world.tag()
+    with transaction():
+        assign([Wish(follow.id, tag.id, "channel:1", add=True)])
+    found = wakes(
+        session,
+        lambda: assign([Wish(follow.id, tag.id, "manual:a", add=True)]),
+        {"kind": "has_tag", "tag_ids": [tag.id], **asked},
+        world,
+    )
+    assert found == ({follow.customer_id} if woken else set())
+
+
+def test_another_owner_of_a_group_wakes_rules_about_its_members(world, session):
+    follow, other, ring = world.followed(), world.followed(), group()
+    stay(session.get(Customer, follow.customer_id), ring)
+    stay(session.get(Customer, other.customer_id), group())
+    condition = {"kind": "in_group", "owner_staff_ids": [world.staff().id]}
+    told = lambda: events.publish(GroupChanged(ring.id, "owner", utcnow()))  # noqa: E731
+    assert wakes(session, told, condition, world) == {follow.customer_id}

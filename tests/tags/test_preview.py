@@ -57,3 +57,14 @@ def test_a_preview_that_takes_too_long_says_so(api, world, rule_limits):
     assert (answer["code"], list(answer["fields"])) == ("condition-too-slow", ["condition"])
     assert "0.001 seconds" in answer["detail"]
     assert send(api, "get", "/rules")["items"] == [], "the connection goes on"
+
+
+def test_an_explanation_that_takes_too_long_says_so_too(api, world, rule_limits):
+    follow, tag = world.followed(name="vip"), world.tag()
+    leaf = {"kind": "said_keyword", "keywords": ["a"]}
+    body = {"name": "r", "condition": {"any": [leaf] * 80}, "add_tag_ids": [tag.id]}
+    path = f"/rules/{send(api, 'post', '/rules', body, 201)['id']}/explain"
+    assert send(api, "post", path, {"customer_id": follow.customer_id})["holds"] is False
+    rule_limits(preview_seconds=0.001)
+    answer = send(api, "post", path, {"customer_id": follow.customer_id}, 504)
+    assert answer["code"] == "condition-too-slow"

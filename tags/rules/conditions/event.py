@@ -14,6 +14,7 @@ from scrm.kernel.schemas import Schema
 from tags.rules.leaves import MAX_ID, Args, Language, Leaf, Names, called, id_field
 from tags.rules.measures import (
     FIGURES,
+    amount_of,
     check_measure,
     happens_at_least_once,
     happens_never,
@@ -22,7 +23,7 @@ from tags.rules.measures import (
     measure_words,
     measured,
 )
-from tags.rules.persons import customers_of, is_one_of_persons, person_counts, person_has
+from tags.rules.persons import customers_of, is_one_of_persons, of_person, person_counts, person_has
 from tags.rules.properties import (
     KEY_PATTERN,
     FiltersField,
@@ -111,6 +112,11 @@ def _active_days(args: Args, now: datetime) -> Select[Any]:
     return select(both.c.person_id)
 
 
+def _value(args: Args, now: datetime) -> ColumnElement[Any]:
+    amount = amount_of(args, BehaviourEvent.at, _figure(args))
+    return of_person(amount, BehaviourEvent.person_id, *_clauses(args, now))
+
+
 def _expires(args: Args, since: datetime, until: datetime) -> Select[Any] | None:
     crossed = leaving(BehaviourEvent.at, args["window"], since, until)
     if crossed is None:
@@ -157,4 +163,5 @@ LEAF = Leaf(
     in_order=True,
     check=_check,
     variants=_variants,
+    value=_value,
 )

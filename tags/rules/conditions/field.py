@@ -25,6 +25,7 @@ from tags.rules.fields import (
     kinds_of,
     person_key,
 )
+from tags.rules.leaf_values import field_value
 from tags.rules.leaves import Args, Language, Leaf, Names
 from tags.rules.phrases import comparison_words, plain
 
@@ -142,4 +143,5 @@ LEAF = Leaf(
     over_all=_over_all,
     check=_check,
     variants=_variants,
+    value=field_value,
 )

@@ -13,6 +13,7 @@ from scrm.customers.models import Customer, Follow
 from scrm.kernel.schemas import Schema
 from scrm.staff.models import StaffDepartment
 from tags.rules.fields import ADD_WAYS
+from tags.rules.leaf_values import follow_value
 from tags.rules.leaves import MAX_ID, MAX_IDS, Args, Language, Leaf, Names, ids_field, listed, reads_always
 from tags.rules.relations import STATES, added_at, departments_below, ended_at
 from tags.rules.windows import WindowField, leaving, window_words, within
@@ -141,4 +142,5 @@ LEAF = Leaf(
     },
     expires=_expires,
     over_all=_over_all,
+    value=follow_value,
 )

@@ -14,6 +14,7 @@ from scrm.kernel.db import session
 from scrm.kernel.schemas import Schema
 from tags.models import Tag, TagAssignment, TagSource
 from tags.rules.holdings import HELD, Held, has_assignment, holds_assignment, tags_of_groups
+from tags.rules.leaf_values import tags_value
 from tags.rules.leaves import Args, Language, Leaf, Names, ids_field, listed
 from tags.rules.windows import WindowField, leaving, window_words, within
 
@@ -86,12 +87,16 @@ def _over_all(args: Args, now: datetime) -> ColumnElement[bool]:
 
 
 def _reads(args: Args) -> set[str]:
-    """Tags that join a group later are told as facts of the group (``tag_group:3``)."""
+    """Tags that join a group later are told as facts of the group (``tag_group:3``).
+
+    Who set a tag, and when, may change while the customer goes on having it (``reason:tag:5``).
+    """
     tag_ids = set(args["tag_ids"] or ())
     if args["tag_group_ids"]:
         tag_ids |= set(session().scalars(select(Tag.id).where(Tag.group_id.in_(args["tag_group_ids"]))))
     groups = {f"tag_group:{group_id}" for group_id in args["tag_group_ids"] or ()}
-    return {f"tag:{tag_id}" for tag_id in tag_ids} | groups
+    found = {f"tag:{tag_id}" for tag_id in tag_ids} | groups
+    return found | {f"reason:{fact}" for fact in found} if args["sources"] or args["since"] else found
 
 
 def _expires(args: Args, since: datetime, until: datetime) -> Select[Any] | None:
@@ -153,4 +158,5 @@ LEAF = Leaf(
     refers={"tag_ids": "tags", "tag_group_ids": "tag_groups"},
     expires=_expires,
     over_all=_over_all,
+    value=tags_value,
 )

@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, ColumnElement, Select, Text, column, exists, 
 from scrm.customers.models import Customer
 from scrm.groups.models import CustomerGroup, GroupStay
 from scrm.kernel.schemas import Schema
+from tags.rules.leaf_values import groups_value
 from tags.rules.leaves import Args, Language, Leaf, Names, ids_field, listed
 from tags.rules.windows import WindowField, leaving, window_words, within
 
@@ -91,4 +92,5 @@ LEAF = Leaf(
     refers={"group_ids": "customer_groups", "owner_staff_ids": "staff", "group_code_ids": "group_codes"},
     expires=_expires,
     over_all=_over_all,
+    value=groups_value,
 )

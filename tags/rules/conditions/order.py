@@ -20,11 +20,11 @@ from tags.rules.leaves import (
     ids_field,
     listed,
     quoted,
-    reads_always,
     texts_field,
 )
 from tags.rules.measures import (
     FIGURES,
+    amount_of,
     check_measure,
     happens_at_least_once,
     happens_never,
@@ -33,7 +33,7 @@ from tags.rules.measures import (
     measure_words,
     measured,
 )
-from tags.rules.persons import customers_of, is_one_of_persons, person_counts, person_has
+from tags.rules.persons import customers_of, is_one_of_persons, of_person, person_counts, person_has
 from tags.rules.windows import leaving, window_words, within
 
 TIMES = {
@@ -86,6 +86,11 @@ class OrderArgs(COUNTED):  # type: ignore[valid-type,misc]  # made of shared fie
             raise ValidationError(f"is required by {data['measure']}, such as CNY", "currency")
 
 
+def _reads(args: Args) -> set[str]:
+    """What a product is called and belongs to may change after it was bought."""
+    return {"orders", "products"} if args["categories"] or args["brands"] else {"orders"}
+
+
 def _clauses(args: Args) -> list[Any]:
     """What does not depend on the time."""
     found: list[Any] = [TIMES[args["time"]].is_not(None)]
@@ -134,6 +139,10 @@ def _over_all(args: Args, now: datetime) -> ColumnElement[bool]:
         lambda having: is_one_of_persons(grouped.having(having)),
         is_one_of_persons(people),
     )
+
+
+def _value(args: Args, now: datetime) -> ColumnElement[Any]:
+    return of_person(amount_of(args, TIMES[args["time"]], Order.amount), Order.person_id, *_timed(args, now))
 
 
 def _expires(args: Args, since: datetime, until: datetime) -> Select[Any] | None:
@@ -189,7 +198,7 @@ def _variants() -> list[dict[str, Any]]:
 LEAF = Leaf(
     kind="order",
     schema=OrderArgs,
-    reads=reads_always("orders"),
+    reads=_reads,
     clause=_clause,
     words=_words,
     refers={"product_ids": "products"},
@@ -197,4 +206,5 @@ LEAF = Leaf(
     over_all=_over_all,
     in_order=True,
     variants=_variants,
+    value=_value,
 )

@@ -15,7 +15,7 @@ from scrm.value.queries.value import days_since
 from tags.rules import comparisons
 from tags.rules.comparisons import MAX_VALUES, PRESENCE, Kind, compare
 from tags.rules.leaves import Args, Language, Leaf, Names, reads_always
-from tags.rules.persons import PersonHas, customers_of, is_of_person_with, person_has
+from tags.rules.persons import PersonHas, customers_of, is_of_person_with, of_person, person_has
 from tags.rules.phrases import comparison_words
 from tags.rules.windows import today
 
@@ -57,6 +57,10 @@ def _figure(args: Args, now: datetime) -> Any:
     return FIGURES[args["figure"]][0]
 
 
+def _value(args: Args, now: datetime) -> ColumnElement[Any]:
+    return of_person(_figure(args, now), RfmScore.person_id)
+
+
 def _expires(args: Args, since: datetime, until: datetime) -> Select[Any] | None:
     if args["figure"] != RECENCY or args["op"] in PRESENCE:
         return None
@@ -94,4 +98,5 @@ LEAF = Leaf(
     words=_words,
     expires=_expires,
     variants=_variants,
+    value=_value,
 )

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Select, exists, func, or_, select
 from scrm.conversations.models import Direction, Message
 from scrm.customers.models import Customer
 from scrm.kernel.schemas import Schema
+from tags.rules.leaf_values import how_often
 from tags.rules.leaves import Args, Language, Leaf, Names, plain_text, quoted, reads_always
 
 MAX_KEYWORDS = 20
@@ -38,11 +39,21 @@ def _says(args: Args) -> ColumnElement[bool]:
     return or_(*[Message.text.icontains(keyword, autoescape=True) for keyword in args["keywords"]])
 
 
-def _clause(args: Args, now: datetime) -> ColumnElement[bool]:
-    said = exists().where(Message.customer_id == Customer.id, Message.direction == Direction.IN, _says(args))
+def _clauses(args: Args, now: datetime) -> list[Any]:
+    found = [Message.customer_id == Customer.id, Message.direction == Direction.IN, _says(args)]
     if args["within_days"]:
-        said = said.where(Message.sent_at > now - timedelta(days=args["within_days"]))
-    return said.correlate(Customer)
+        found.append(Message.sent_at > now - timedelta(days=args["within_days"]))
+    return found
+
+
+def _clause(args: Args, now: datetime) -> ColumnElement[bool]:
+    return exists().where(*_clauses(args, now)).correlate(Customer)
+
+
+def _value(args: Args, now: datetime) -> ColumnElement[Any]:
+    """How many such messages, and when the last one came; not what they say."""
+    said = select(how_often(Message.sent_at)).where(*_clauses(args, now))
+    return said.correlate(Customer).scalar_subquery()
 
 
 def _words(args: Args, language: Language, names: Names) -> str:
@@ -74,4 +85,5 @@ LEAF = Leaf(
     clause=_clause,
     words=_words,
     expires=_expires,
+    value=_value,
 )

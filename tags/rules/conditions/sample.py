@@ -12,7 +12,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
 from marshmallow.validate import Length, Range
-from sqlalchemy import BigInteger, ColumnElement, Text, and_, cast, exists, func, literal
+from sqlalchemy import BigInteger, ColumnElement, Text, and_, cast, exists, func, literal, select
 from sqlalchemy.dialects.postgresql import BIT
 
 from scrm.customers.models import Customer
@@ -53,6 +53,12 @@ def _clause(args: Args, now: datetime) -> ColumnElement[bool]:
     return exists().where(drawn).correlate(Customer)
 
 
+def _value(args: Args, now: datetime) -> ColumnElement[Any]:
+    """The person's place in the draw."""
+    place = select(place_of(CustomerPerson.person_id, args["salt"]))
+    return place.where(CustomerPerson.customer_id == Customer.id).correlate(Customer).scalar_subquery()
+
+
 def _words(args: Args, language: Language, names: Names) -> str:
     share, first = number(args["percent"]), number(args["offset"])
     begin = args["offset"] > 0
@@ -67,4 +73,5 @@ LEAF = Leaf(
     reads=lambda _args: {"person"},
     clause=_clause,
     words=_words,
+    value=_value,
 )

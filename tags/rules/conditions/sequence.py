@@ -14,8 +14,9 @@ from sqlalchemy.orm import aliased
 
 from scrm.behaviour.models import BehaviourEvent
 from scrm.kernel.schemas import Schema
+from tags.rules.leaf_values import how_often
 from tags.rules.leaves import Args, FlagField, Language, Leaf, Names, called, id_field
-from tags.rules.persons import customers_of, is_one_of_persons, person_has
+from tags.rules.persons import customers_of, is_one_of_persons, of_person, person_has
 from tags.rules.properties import FiltersField, check_filters, filter_clauses, filter_words
 from tags.rules.windows import MAX_HOURS, WindowField, leaving, reach, window_words, within
 
@@ -84,6 +85,12 @@ def _over_all(args: Args, now: datetime) -> ColumnElement[bool]:
     return is_one_of_persons(select(event.person_id).where(*_with_window(event, args, now)))
 
 
+def _value(args: Args, now: datetime) -> ColumnElement[Any]:
+    """How often the first thing came with what is asked of the then, and when last."""
+    clauses = _with_window(BehaviourEvent, args, now)
+    return of_person(how_often(BehaviourEvent.at), BehaviourEvent.person_id, *clauses)
+
+
 def _expires(args: Args, since: datetime, until: datetime) -> Select[Any] | None:
     """A first event leaves the window, or its hours are over."""
     event, span = aliased(BehaviourEvent), timedelta(hours=args["within_hours"])
@@ -123,4 +130,5 @@ LEAF = Leaf(
     over_all=_over_all,
     in_order=True,
     check=_check,
+    value=_value,
 )

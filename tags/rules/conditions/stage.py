@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, select
 from scrm.kernel.schemas import Schema
 from scrm.value.models import Lifecycle
 from tags.rules.leaves import Args, Language, Leaf, Names, quoted, reads_always, texts_field
-from tags.rules.persons import PersonHas, customers_of, is_of_person_with, person_has
+from tags.rules.persons import PersonHas, customers_of, is_of_person_with, of_person, person_has
 from tags.rules.windows import WindowField, leaving, window_words, within
 
 
@@ -30,6 +30,10 @@ def _clause(args: Args, now: datetime, has: PersonHas = person_has) -> ColumnEle
 
 def _over_all(args: Args, now: datetime) -> ColumnElement[bool]:
     return _clause(args, now, is_of_person_with)
+
+
+def _value(args: Args, now: datetime) -> ColumnElement[Any]:
+    return of_person(Lifecycle.stage, Lifecycle.person_id)
 
 
 def _expires(args: Args, since: datetime, until: datetime) -> Select[Any] | None:
@@ -54,4 +58,5 @@ LEAF = Leaf(
     over_all=_over_all,
     words=_words,
     expires=_expires,
+    value=_value,
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
 from marshmallow.validate import Length
-from sqlalchemy import ColumnElement, Select, not_, select
+from sqlalchemy import ColumnElement, Select, Text, cast, func, not_, select
 
 from scrm.kernel.schemas import Schema
 from scrm.portraits.models import TraitValue
@@ -15,7 +15,7 @@ from tags.rules import comparisons
 from tags.rules.comparisons import MAX_VALUES, PRESENCE, TIMED, Kind, changing, compare
 from tags.rules.fields import asked_kind
 from tags.rules.leaves import MAX_ID, Args, FlagField, Language, Leaf, Names, called, id_field
-from tags.rules.persons import PersonHas, customers_of, is_of_person_with, person_has
+from tags.rules.persons import PersonHas, customers_of, is_of_person_with, of_person, person_has
 from tags.rules.phrases import comparison_words
 
 COLUMNS = {
@@ -61,6 +61,11 @@ def _over_all(args: Args, now: datetime) -> ColumnElement[bool]:
     return _clause(args, now, is_of_person_with)
 
 
+def _value(args: Args, now: datetime) -> ColumnElement[Any]:
+    told = func.coalesce(*(cast(column, Text) for column in COLUMNS.values()))
+    return of_person(told, TraitValue.person_id, TraitValue.trait_id == args["trait_id"])
+
+
 def _expires(args: Args, since: datetime, until: datetime) -> Select[Any] | None:
     if args["op"] not in TIMED:
         return None
@@ -97,4 +102,5 @@ LEAF = Leaf(
     refers={"trait_id": "traits"},
     expires=_expires,
     variants=_variants,
+    value=_value,
 )

@@ -13,10 +13,13 @@ from scrm.kernel.db import session
 from scrm.kernel.errors import NotFound
 from scrm.kernel.paging import paginate
 from scrm.kernel.permissions import Scope
+from scrm.kernel.settings import settings
 from tags.models import Rule, RuleChange, RuleVersion
 from tags.rules.compiler import explain, words
+from tags.rules.costs import too_slow
 from tags.rules.leaves import Language
 from tags.rules.queries.versions import with_changes
+from tags.rules.service.bounds import TooSlow, bounded
 
 
 def rule_page(query: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,10 +53,19 @@ def rule_changes(rule_id: int, query: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def explanation(scope: Scope, rule_id: int, customer_id: int, language: Language) -> dict[str, Any]:
-    """Whether a rule holds for a customer of the scope, leaf by leaf; raises NotFound."""
+    """Whether a rule holds for a customer of the scope, leaf by leaf.
+
+    :raises NotFound: no such rule, or no such customer in the scope
+    :raises ConditionTooSlow: it takes longer than ``[rules] preview_seconds``; names the leaf that costs most
+    """
     rule = rule_detail(rule_id)
     customer_by_id(scope, customer_id)
-    told = explain(rule["condition"], customer_id, language)
+    seconds = settings().rules.preview_seconds
+    try:
+        with bounded(seconds):
+            told = explain(rule["condition"], customer_id, language)
+    except TooSlow:
+        raise too_slow(rule["condition"], seconds, everybody=False) from None
     return {
         "rule_id": rule_id,
         "customer_id": customer_id,

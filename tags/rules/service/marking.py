@@ -71,7 +71,7 @@ def mark(facts: Iterable[Fact]) -> bool:
     told = set(facts)
     if not told:
         return False
-    read = _facts_read()
+    read = facts_read()
     changed = sorted(fact for fact in told if fact.fact in read or fact.fact == EVERYTHING)
     if not changed:
         return False
@@ -87,7 +87,7 @@ def mark_people(facts: Iterable[tuple[int, str]]) -> bool:
     told = set(facts)
     if not told:
         return False
-    read = _facts_read()
+    read = facts_read()
     changed = sorted((person, fact) for person, fact in told if fact in read or fact == EVERYTHING)
     if not changed:
         return False
@@ -100,7 +100,7 @@ def mark_people(facts: Iterable[tuple[int, str]]) -> bool:
     return _mark(customers)
 
 
-def _facts_read() -> set[str]:
+def facts_read() -> set[str]:
     """What rules at work look at."""
     share_in_transaction(ACTIVATION)
     reads = select(func.unnest(RuleVersion.reads)).join(Rule, _current()).where(*woken())

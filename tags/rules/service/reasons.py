@@ -78,7 +78,7 @@ def _answers(
 def leaf_columns(leaves: Sequence[tuple[Leaf, Node]], now: datetime) -> tuple[Any, Any]:
     """``holds`` (boolean[]) and ``shown`` (text[]), one element a leaf, correlated on customers."""
     holds = [cast(leaf.clause(node.args, now), Boolean) for leaf, node in leaves]
-    values = [leaf_value(leaf.kind, node.args) for leaf, node in leaves]
+    values = [leaf_value(leaf, node.args, now) for leaf, node in leaves]
     shown = [cast(null() if value is None else value, Text) for value in values]
     return array(holds).label("holds"), array(shown).label("shown")
 
