@@ -205,9 +205,8 @@ def forget_sets(app: Flask) -> None:
     app.extensions.pop("scrm_sets", None)
 
 
-BIG = (
-    256 * 1024
-)  # bytes of one table; deleting rows one by one, or dead ones in the way, would cost more than TRUNCATE
+# Bytes of one table; with more, deleting row by row, or dead rows in the way, costs more than TRUNCATE.
+BIG = 256 * 1024
 LARGEST_TABLE = text(
     "SELECT max(pg_relation_size(oid)) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
 )
@@ -227,20 +226,19 @@ def empty_tables(connection: Connection | None = None) -> None:
     """
     if connection is None:
         with db.engine.begin() as own:
-            return empty_tables(own)
+            empty_tables(own)
+        return
     names = [f'"{table.name}"' for table in Base.metadata.sorted_tables]
     connection.exec_driver_sql(f"LOCK TABLE {', '.join(names)} IN SHARE MODE")
-    if connection.scalar(LARGEST_TABLE) > BIG:
-        connection.exec_driver_sql(f"TRUNCATE {', '.join(names)} RESTART IDENTITY CASCADE")
-        return None
     filled = [f"SELECT '{name}' WHERE EXISTS (SELECT FROM {name})" for name in names]  # noqa: S608  # our names
-    found = connection.scalars(text(" UNION ALL ".join(filled)))
-    deletes = [f"DELETE FROM {name};" for name in found]  # noqa: S608  # our names
-    if deletes:  # without the triggers that check or follow foreign keys: everything goes
+    found = connection.scalars(text(" UNION ALL ".join(filled))).all()
+    empty = [f"DELETE FROM {name};" for name in found]  # noqa: S608  # our names
+    if connection.scalar(LARGEST_TABLE) > BIG:
+        empty = [f"TRUNCATE {', '.join(names)} RESTART IDENTITY CASCADE;"]
+    if empty:  # without triggers: nothing need be checked, followed or noted
         roles = [f"SET LOCAL session_replication_role = {role};" for role in ("replica", "origin")]
-        connection.exec_driver_sql(" ".join([roles[0], *deletes, roles[1]]))
+        connection.exec_driver_sql(" ".join([roles[0], *empty, roles[1]]))
     connection.execute(USED_SEQUENCES)
-    return None
 
 
 @pytest.fixture
