@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TypeVar
 
 import structlog
 from obstore.exceptions import BaseError
 
 from config.queues import Queue
+from scrm.audiences.models import AudienceExport
+from scrm.audiences.queries.export_columns import chosen_columns
 from scrm.audiences.queries.exports import expired_exports, open_exports
 from scrm.audiences.service import export_files, exporting
 from scrm.audiences.service.growth import measure, unmeasured
@@ -65,22 +68,34 @@ def _read_parts(export_id: int, stop: float) -> bool:
 
 
 def _put_away(export_id: int) -> None:
-    """Make the file and keep it; a store that cannot be reached is tried again."""
-    export = _read(lambda: exporting.open_export(export_id))
+    """Make the file and keep it; what fails, or is killed on the way, is tried again, but not for ever."""
+    export = _read(lambda: exporting.begin_file(export_id))
     if export is None:
         return
     try:
-        with tempfile.TemporaryFile() as file:
-            size = _read(lambda: export_files.write_file(export, file))
-            export_files.keep_file(export.id, export.format, file)
+        size = _keep(export)
     except (OSError, BaseError) as error:
         log.warning("export not kept", export_id=export_id, error=type(error).__name__)
-        with transaction():
-            exporting.note_failure(export_id, type(error).__name__)
         return
     reached("export_kept")
     with transaction():
         exporting.finish_export(export_id, size)
+
+
+def _keep(export: AudienceExport) -> int:
+    """No transaction is open for longer than the reading of one part."""
+    columns = _read(lambda: chosen_columns(export.columns))
+    with tempfile.TemporaryFile() as file:
+        size = export_files.write_file(export, columns, _parts(export.id), file)
+        export_files.keep_file(export.id, export.format, file)
+    return size
+
+
+def _parts(export_id: int) -> Iterator[bytes]:
+    last = 0
+    while part := _read(partial(export_files.part_after, export_id, last)):
+        last, rows = part
+        yield rows
 
 
 @job(Queue.BACKGROUND, due=lambda: bool(expired_exports(1)))

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import and_, select, true
+from sqlalchemy import and_, func, select, true
 
 from scrm.audiences.queries.export_columns import Column, Shown, veiled
 from scrm.customers.models import Customer, Follow, FollowStatus
@@ -24,6 +24,10 @@ RELATIONS = frozenset({"members", "remarks", "remark_mobiles", "added_at"})
 SEPARATOR = "、"
 ADDRESS_PARTS = ("country", "province", "city", "district", "street", "postcode")
 COARSE_PARTS = ADDRESS_PARTS[:3]  # what of an address may be shown masked
+OWN_COLUMNS = (
+    Customer.id, Customer.external_userid, Customer.name, Customer.type, Customer.gender, Customer.position,
+    Customer.corp_name, Customer.corp_full_name, Customer.unionid, Customer.created_at,
+)  # fmt: skip
 Cell = str | None
 
 
@@ -53,13 +57,13 @@ def export_rows(
         if column.key in RELATIONS:
             return _relation_cell(column.key, relations.get(id_, ()), how)
         if column.key == "tags":
-            return SEPARATOR.join(tags.get(id_, ())) or None
+            return tags.get(id_)
         return _own_cell(customers[id_], column.key, how)
 
     return [[cell(column, id_) for column in columns] for id_ in sorted(customers)]
 
 
-def _own_cell(customer: Customer, key: str, how: Shown) -> Cell:
+def _own_cell(customer: Any, key: str, how: Shown) -> Cell:
     value = getattr(customer, "id" if key == "customer_id" else key)
     if value is None:
         return None
@@ -100,17 +104,17 @@ def _relation_cell(key: str, rows: Sequence[Any], how: Shown) -> Cell:
     return SEPARATOR.join(veiled(text, how) for text in texts) or None
 
 
-def _tags(customer_ids: Sequence[int], scope: Scope) -> dict[int, list[str]]:
+def _tags(customer_ids: Sequence[int], scope: Scope) -> dict[int, str]:
+    """Names of a customer's tags, in alphabetical order, in one text."""
     a = TagAssignment
-    names = (
-        select(a.customer_id, Tag.name)
+    told = (
+        select(a.customer_id, func.array_agg(Tag.name.distinct()).label("names"))
         .join(Tag, and_(Tag.id == a.tag_id, Tag.deleted_at.is_(None)))
         .join(Follow, Follow.id == a.follow_id)
         .where(is_one_of(a.customer_id, customer_ids), a.state.in_(HELD), _of_scope(scope))
-        .distinct()
-        .order_by(a.customer_id, Tag.name)
+        .group_by(a.customer_id)
     )
-    return _grouped((row.customer_id, row.name) for row in session().execute(names))
+    return {row.customer_id: SEPARATOR.join(sorted(row.names)) for row in session().execute(told)}
 
 
 def _fields(customer_ids: Sequence[int], specs: Sequence[FieldSpec]) -> dict[tuple[int, str], Any]:

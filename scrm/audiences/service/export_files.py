@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from os import SEEK_END
@@ -12,7 +12,7 @@ import orjson
 from sqlalchemy import select
 
 from scrm.audiences.models import AudienceExport, ExportFormat, ExportPart
-from scrm.audiences.queries.export_columns import CellKind, Column, Shown, chosen_columns
+from scrm.audiences.queries.export_columns import CellKind, Column, Shown
 from scrm.audiences.service.exporting import shown_in
 from scrm.kernel.db import session
 from scrm.kernel.settings import settings
@@ -33,17 +33,35 @@ def file_name(export_id: int, format_: ExportFormat) -> str:
     return f"exports/{export_id}.{format_}"
 
 
-def write_file(export: AudienceExport, file: IO[bytes]) -> int:
-    """Write the rows that were read into a file that can be sought; its size in bytes. The same rows give the same file."""
-    columns, shown = chosen_columns(export.columns), shown_in(export)
+def write_file(
+    export: AudienceExport, columns: Sequence[Column], parts: Iterable[bytes], file: IO[bytes]
+) -> int:
+    """Write rows into a file that can be sought; its size in bytes. The same rows give the same file.
+
+    :param columns: those of the export
+    :param parts: rows as they were read, one part in memory at a time
+    """
+    shown = shown_in(export)
     titles = [column.title(export.language) for column in columns]
-    rows = _rows(export.id, [_reader(column, shown[column.key]) for column in columns])
+    rows = _rows(parts, [_reader(column, shown[column.key]) for column in columns])
     zone = settings().corp.zone
     if export.format is ExportFormat.CSV:
         file.writelines(write_csv(rows, titles, zone=zone))
     else:
         write_xlsx(rows, titles, file, zone=zone)
     return file.seek(0, SEEK_END)
+
+
+def part_after(export_id: int, last_id: int) -> tuple[int, bytes] | None:
+    """(customer of its last row, rows) of the part that follows; None: that was the last one."""
+    following = (
+        select(ExportPart.last_id, ExportPart.rows)
+        .where(ExportPart.export_id == export_id, ExportPart.last_id > last_id)
+        .order_by(ExportPart.last_id)
+        .limit(1)
+    )
+    found = session().execute(following).one_or_none()
+    return (found.last_id, found.rows) if found else None
 
 
 def keep_file(export_id: int, format_: ExportFormat, file: IO[bytes]) -> None:
@@ -58,20 +76,10 @@ def _reader(column: Column, how: Shown) -> Callable[[str], Cell]:
     return READ[column.kind] if how is Shown.PLAIN else str
 
 
-def _rows(export_id: int, readers: Sequence[Callable[[str], Cell]]) -> Iterator[list[Cell]]:
-    """Rows of all parts, one part in memory at a time."""
-    last: int | None = 0
-    while last is not None:
-        following = (
-            select(ExportPart.last_id, ExportPart.rows)
-            .where(ExportPart.export_id == export_id, ExportPart.last_id > last)
-            .order_by(ExportPart.last_id)
-            .limit(1)
-        )
-        part = session().execute(following).one_or_none()
-        for row in orjson.loads(part.rows) if part else ():
+def _rows(parts: Iterable[bytes], readers: Sequence[Callable[[str], Cell]]) -> Iterator[list[Cell]]:
+    for part in parts:
+        for row in orjson.loads(part):
             yield [None if cell is None else read(cell) for read, cell in zip(readers, row, strict=True)]
-        last = part.last_id if part else None
 
 
 def remove_file(export_id: int, format_: ExportFormat) -> None:

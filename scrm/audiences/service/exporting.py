@@ -161,13 +161,19 @@ def finish_export(export_id: int, size: int) -> None:
         _forget_rows(export_id)
 
 
-def note_failure(export_id: int, error: str) -> None:
-    """The file could not be put away; after :data:`MOST_ATTEMPTS` times the export fails."""
+def begin_file(export_id: int) -> AudienceExport | None:
+    """An export whose rows are all read, to make its file of; None: it is finished.
+
+    Tries are counted before they begin, so that those count too that a time-out or the end of the process cut short.
+    """
     if (export := open_export(export_id)) is None:
-        return
-    export.attempts += 1
+        return None
     if export.attempts >= MOST_ATTEMPTS:
-        fail(export, f"the file could not be kept: {error}")
+        fail(export, f"the file could not be made and kept in {MOST_ATTEMPTS} tries; the log says why")
+        return None
+    export.attempts += 1
+    session().flush()
+    return export
 
 
 def fail(export: AudienceExport, error: str) -> None:

@@ -233,10 +233,11 @@ def test_a_store_that_cannot_be_reached_is_tried_again_and_not_for_ever(api, vip
     try:
         write_exports.func()
         assert call(api, "get", f"/audience-exports/{made['id']}")["state"] == "writing"
-        for _ in range(exporting.MOST_ATTEMPTS - 1):
+        for _ in range(exporting.MOST_ATTEMPTS):
             write_exports.func()
         shown = call(api, "get", f"/audience-exports/{made['id']}")
-        assert (shown["state"], "could not be kept" in shown["error"]) == ("failed", True)
+        assert (shown["state"], "in 5 tries" in shown["error"]) == ("failed", True)
+        assert not write_exports.due()
     finally:
         folder.unlink()
         if (aside := folder.with_name("exports-aside")).exists():

@@ -55,15 +55,12 @@ def upgrade():
     sa.PrimaryKeyConstraint('audience_id', 'day', name=op.f('pk_audience_days'))
     )
     op.create_table('audience_members',
-    sa.Column('audience_id', sa.BigInteger(), nullable=False),
-    sa.Column('customer_id', sa.BigInteger(), nullable=False),
+    sa.Column('audience_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('customer_id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('source', sa.Text(), nullable=False),
     sa.Column('added_at', sa.DateTime(timezone=True), nullable=False),
-    sa.ForeignKeyConstraint(['audience_id'], ['audiences.id'], name=op.f('fk_audience_members_audience_id_audiences'), ondelete='CASCADE'),
-    sa.ForeignKeyConstraint(['customer_id'], ['customers.id'], name=op.f('fk_audience_members_customer_id_customers'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('audience_id', 'customer_id', name=op.f('pk_audience_members'))
     )
-    op.create_index(op.f('ix_audience_members_customer_id'), 'audience_members', ['customer_id'], unique=False)
     op.create_table('audience_snapshots',
     sa.Column('audience_id', sa.BigInteger(), nullable=False),
     sa.Column('day', sa.Date(), nullable=False),
@@ -114,9 +111,8 @@ def upgrade():
     op.create_index('ix_audience_exports_expires_at', 'audience_exports', ['expires_at'], unique=False, postgresql_where=sa.text("state <> 'expired'"))
     op.create_index('ix_audience_exports_open', 'audience_exports', ['id'], unique=False, postgresql_where=sa.text("state IN ('queued', 'writing')"))
     op.create_table('audience_export_members',
-    sa.Column('export_id', sa.BigInteger(), nullable=False),
+    sa.Column('export_id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('customer_id', sa.BigInteger(), autoincrement=False, nullable=False),
-    sa.ForeignKeyConstraint(['export_id'], ['audience_exports.id'], name=op.f('fk_audience_export_members_export_id_audience_exports'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('export_id', 'customer_id', name=op.f('pk_audience_export_members'))
     )
     op.create_table('audience_export_parts',
@@ -137,7 +133,6 @@ def downgrade():
     op.drop_table('audience_exports')
     op.drop_table('audience_export_log')
     op.drop_table('audience_snapshots')
-    op.drop_index(op.f('ix_audience_members_customer_id'), table_name='audience_members')
     op.drop_table('audience_members')
     op.drop_table('audience_days')
     op.drop_index('ix_audience_changes_audience_id_id', table_name='audience_changes')
