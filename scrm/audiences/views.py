@@ -216,10 +216,14 @@ def remove_members(data: dict[str, Any], audience_id: int) -> dict[str, Any]:
 @blueprint.arguments(AudienceFillIn)
 @blueprint.response(200, AudienceFilledOut)
 def fill_audience(data: dict[str, Any], audience_id: int) -> dict[str, Any]:
-    """Put everybody on a static list who belongs to another audience, or for whom a condition holds, now."""
+    """Put everybody on a static list who belongs to another audience, or for whom a condition holds, now.
+
+    When active rules read the list and a large part of the base would come, the answer is 409 ``rule-storm``.
+    """
     other = {"schema_version": 2, "kind": KIND, "audience_ids": [data.get("audience_id")]}
     actor = current_actor()
-    return {"added": lists.fill(audience_id, data.get("condition") or other, actor.scope, actor.name)}
+    condition = data.get("condition") or other
+    return {"added": lists.fill(audience_id, condition, actor.scope, actor.name, data.get("confirm"))}
 
 
 @blueprint.route("/audiences/<int:audience_id>/growth")

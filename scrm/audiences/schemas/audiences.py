@@ -36,6 +36,11 @@ def _description(**kwargs: Any) -> fields.String:
     return fields.String(validate=Length(max=DESCRIPTION_LENGTH), **kwargs)
 
 
+def _confirm() -> fields.String:
+    told = {"description": "the token of a refusal `rule-storm`: yes to rules touching so many customers"}
+    return fields.String(validate=Length(max=64), metadata=told)
+
+
 class AudienceIn(Schema):
     """A new audience: a tree with its condition, or an empty list."""
 
@@ -183,10 +188,11 @@ class AudienceFillIn(Schema):
 
     audience_id = fields.Integer(strict=True, validate=Range(1, BIGGEST))
     condition = _condition()
+    confirm = _confirm()
 
     @validates_schema
     def _one_of_both(self, data: dict[str, Any], **kwargs: Any) -> None:
-        if len(data) != 1:
+        if len(data.keys() - {"confirm"}) != 1:
             raise ValidationError("is required, or condition, and not both", "audience_id")
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from scrm.audiences.events import AudienceFilled, AudienceMembersChanged
 from scrm.audiences.models import Audience, AudienceKind, AudienceMember
+from scrm.audiences.queries.in_audience import fact_of
 from scrm.audiences.service.saving import living, log_change
 from scrm.customers.models import Customer
 from scrm.customers.queries import visible
@@ -20,9 +21,10 @@ from scrm.kernel.events import publish
 from scrm.kernel.permissions import Scope
 from scrm.kernel.settings import settings
 from tags.arrays import is_one_of
-from tags.rules.compiler import compile_condition, validate_condition
+from tags.rules.compiler import compile_condition, validate_condition, versioned
 from tags.rules.costs import too_slow
 from tags.rules.service.bounds import TooSlow, bounded
+from tags.rules.service.rereading import readers_of, refuse_storm_of
 
 Row = Mapping[str, Any]
 
@@ -77,10 +79,14 @@ def change_members(
     return results
 
 
-def fill(audience_id: int, condition: Mapping[str, Any], scope: Scope, source: str) -> int:
+def fill(
+    audience_id: int, condition: Mapping[str, Any], scope: Scope, source: str, confirm: str | None = None
+) -> int:
     """Put everybody on the list for whom a condition holds now, as PostgreSQL says; how many are new on it.
 
     :param condition: a tree; another audience is the leaf ``in_audience``
+    :param confirm: the token of a refusal ``rule-storm``
+    :raises Conflict: so many would come at once that somebody has to confirm what rules do about it; nobody was added
     :raises ConditionTooSlow: it took longer than ``[rules] look_seconds``; nothing was added
     """
     found = _list_of(audience_id)
@@ -100,6 +106,8 @@ def fill(audience_id: int, condition: Mapping[str, Any], scope: Scope, source: s
     except TooSlow:
         raise too_slow(condition, seconds) from None
     if added:
+        meaning = {"audience": found.id, "filled": versioned(condition)}
+        refuse_storm_of(readers_of(fact_of(found.id)), added, meaning, confirm)
         log_change(found, source, {"members": {"added": added, "removed": 0}})
         publish(AudienceFilled(found.id, now))
     return added

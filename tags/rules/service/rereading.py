@@ -7,7 +7,7 @@ backfilled. Rules that look once a day anyway wait for that.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -25,6 +25,7 @@ from tags.rules.compiler import compile_condition, condition_reads
 from tags.rules.queries.runs import OPEN
 from tags.rules.service.bounds import TooSlow, bounded
 from tags.rules.service.evaluating import Population, active_rules, difference_table, truth_table
+from tags.rules.service.texts import RuleText
 
 
 def readers_of(fact: str) -> list[int]:
@@ -62,39 +63,53 @@ def refuse_storm_among(rule_ids: Iterable[int], meaning: Mapping[str, Any], conf
     :raises Conflict: ``rule-storm`` with the numbers and a token; the count itself taking too long asks as well
     """
     rules = active_rules(rule_ids)
-    token = hashlib.blake2s(orjson.dumps(meaning, option=orjson.OPT_SORT_KEYS), digest_size=8).hexdigest()
-    if not rules or confirm == token:
+    if not rules or confirm == (token := _token(meaning)):
         return
-    limits = settings().rules
+    seconds = settings().rules.preview_seconds
     try:
-        with bounded(limits.preview_seconds):
-            touched, base = _touched(
-                [(rule, compile_condition(rule.condition, everybody=True)) for rule in rules]
-            )
+        with bounded(seconds):
+            touched = _touched([(rule, compile_condition(rule.condition, everybody=True)) for rule in rules])
     except TooSlow:
         raise Conflict(
-            f"how many customers the rules that read this would touch could not be counted within "
-            f"{limits.preview_seconds:g} seconds; to go on, send confirm: {token}",
+            f"how many customers the rules that read this would touch could not be counted within {seconds:g} seconds; "
+            f"to go on, send confirm: {token}",
             fields={"confirm": token},
             code="rule-storm",
         ) from None
-    if touched >= limits.storm_min and touched > limits.storm_share * base:
-        raise Conflict(
-            f"rules that read this ({', '.join(f'{rule.id}' for rule in rules)}) would change {touched} of {base} "
-            f"customers (more than {limits.storm_share:.0%} has to be confirmed); to go on, send confirm: {token}",
-            fields={"confirm": token, "customers": str(touched), "base": str(base)},
-            code="rule-storm",
-        )
+    _refuse_many(rules, touched, token)
 
 
-def _touched(compiled: list[Any]) -> tuple[int, int]:
-    """(customers with a change, customers there are)."""
+def refuse_storm_of(
+    rule_ids: Iterable[int], touched: int, meaning: Mapping[str, Any], confirm: str | None
+) -> None:
+    """The same when it is known how many customers are concerned, such as those who came onto a list at once."""
+    rules = active_rules(rule_ids)
+    if rules and confirm != (token := _token(meaning)):
+        _refuse_many(rules, touched, token)
+
+
+def _token(meaning: Mapping[str, Any]) -> str:
+    return hashlib.blake2s(orjson.dumps(meaning, option=orjson.OPT_SORT_KEYS), digest_size=8).hexdigest()
+
+
+def _refuse_many(rules: Sequence[RuleText], touched: int, token: str) -> None:
+    limits = settings().rules
+    base = session().scalar(select(func.count()).select_from(Customer)) or 0
+    if touched < limits.storm_min or touched <= limits.storm_share * base:
+        return
+    raise Conflict(
+        f"rules that read this ({', '.join(str(rule.id) for rule in rules)}) would change up to {touched} of {base} "
+        f"customers (more than {limits.storm_share:.0%} has to be confirmed); to go on, send confirm: {token}",
+        fields={"confirm": token, "customers": str(touched), "base": str(base)},
+        code="rule-storm",
+    )
+
+
+def _touched(compiled: list[Any]) -> int:
+    """Customers with a change."""
     everybody = Population(true(), true(), everybody=True)
     changes = difference_table(truth_table(compiled, everybody.where), compiled, everybody)
-    base = select(func.count()).select_from(Customer).scalar_subquery()
-    touched = select(func.count(distinct(changes.c.customer_id))).select_from(changes).scalar_subquery()
-    row = session().execute(select(touched, base)).one()
-    return row[0], row[1]
+    return session().scalar(select(func.count(distinct(changes.c.customer_id)))) or 0
 
 
 def look_again(rule_ids: Iterable[int], actor: str) -> None:

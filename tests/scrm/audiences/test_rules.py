@@ -144,6 +144,21 @@ def test_a_change_through_which_rules_would_touch_the_base_asks_first(api, world
     assert len(runs(session, rule)) == 1
 
 
+def test_a_list_that_rules_read_is_not_filled_with_the_base_unasked(api, world, listing, guarded):
+    for _ in range(10):
+        world.followed(name="a")
+    id_, path = listing("名单"), "members:fill"
+    fill = {"condition": named("a")}
+    free = call(api, "post", f"/audiences/{listing('无人')}/{path}", fill)
+    assert free["added"] == 10, "no rule reads that one"
+    make_rule(within(id_), world.tag())
+    refused = call(api, "post", f"/audiences/{id_}/{path}", fill, 409)
+    assert (refused["code"], refused["fields"]["customers"]) == ("rule-storm", "10")
+    assert call(api, "get", f"/audiences/{id_}/count")["count"] == 0
+    confirm = {"confirm": refused["fields"]["confirm"]}
+    assert call(api, "post", f"/audiences/{id_}/{path}", {**fill, **confirm})["added"] == 10
+
+
 def test_what_only_the_clock_changes_inside_an_audience_is_swept(world, tree):
     follow, tag = world.followed(), world.tag()  # added yesterday
     rule = make_rule(within(tree("人", {"kind": "follow", "added": {"last_days": 3}})), tag)
