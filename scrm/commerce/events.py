@@ -34,6 +34,6 @@ class OrdersChanged:
 
 @dataclass(frozen=True)
 class ProductsChanged:
-    """These products are new or changed: orders with them read differently."""
+    """These products are new or changed, or lines got to know them: orders with them read differently."""
 
     product_ids: tuple[int, ...]

@@ -77,11 +77,16 @@ WHERE p.id = ANY(CAST(:ids AS bigint[])) AND l.product_id IS NULL AND l.product_
 
 
 def link_all_lines() -> None:
-    """The same for all; an order and its product that came at the same moment did not see each other."""
-    session().execute(_LINK_ALL)
+    """The same for all; an order and its product that came at the same moment did not see each other.
+
+    What is found is told: orders of these products have a category and a brand now.
+    """
+    if found := sorted(set(session().scalars(_LINK_ALL))):
+        publish(ProductsChanged(tuple(found)))
 
 
 _LINK_ALL = text("""
 UPDATE order_lines l SET product_id = p.id FROM orders o, products p
 WHERE l.product_id IS NULL AND o.id = l.order_id AND p.source = o.source AND p.source_id = l.product_ref
+RETURNING p.id
 """)

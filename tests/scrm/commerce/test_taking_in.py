@@ -6,8 +6,9 @@ import pytest
 from sqlalchemy import text
 
 from scrm.commerce import jobs
-from scrm.commerce.events import OrdersChanged
+from scrm.commerce.events import OrdersChanged, ProductsChanged
 from scrm.kernel import events as kernel_events
+from scrm.kernel.events import subscribe
 
 PLACED = {"status": "placed", "at": "2026-11-01T10:00:00+08:00"}
 PAID = {"status": "paid", "at": "2026-11-01T10:05:00+08:00"}
@@ -204,8 +205,20 @@ def test_lines_that_missed_their_product_find_it_at_night(api, session):
     send(api, "products", product("p1"), product("p2"))
     send(api, "orders", order())
     session.execute(text("UPDATE order_lines SET product_id = NULL"))
+    heard, on = [], [True]
+
+    @subscribe(ProductsChanged)
+    def hear(events):
+        if on:
+            heard.extend(events)
+
     jobs.link_lines()
     assert rows(session, "SELECT count(*) FROM order_lines WHERE product_id IS NULL") == [(0,)]
+    (event,) = heard
+    assert len(event.product_ids) == 2
+    jobs.link_lines()
+    on.clear()
+    assert len(heard) == 1
 
 
 def test_orders_of_others_customers_are_not_seen(api, api_with, session):
