@@ -14,6 +14,7 @@ import orjson
 from sqlalchemy import ColumnElement, and_, distinct, func, literal, select, true, update
 
 from scrm.customers.models import Customer
+from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.errors import Conflict
 from scrm.kernel.events import publish
@@ -121,7 +122,7 @@ def look_again(rule_ids: Iterable[int], actor: str) -> None:
     versions = {row.id: row.version for row in rules}
     under_way = select(RuleRun).where(is_one_of(RuleRun.rule_id, versions), RuleRun.state.in_(OPEN))
     for run in session().scalars(under_way.execution_options(populate_existing=True)):
-        run.cursor, run.seen, run.version = 0, 0, versions.pop(run.rule_id)
+        run.cursor, run.seen, run.version = _beginning(), 0, versions.pop(run.rule_id)
     made = [
         RuleRun(rule_id=id_, kind=RunKind.BACKFILL, version=version, state=RunState.QUEUED, started_by=actor)
         for id_, version in versions.items()
@@ -129,3 +130,10 @@ def look_again(rule_ids: Iterable[int], actor: str) -> None:
     session().add_all(made)
     session().flush()
     publish(*(RuleRunWanted(run.id) for run in made))
+
+
+def _beginning() -> int:
+    """A place before every customer, and another one each time: what a worker found meanwhile for the old meaning is
+    known by where it began, and asked again.
+    """
+    return -int(utcnow().timestamp() * 1_000_000)
