@@ -22,10 +22,10 @@ from scrm.audiences.schemas.audiences import (
     AudienceFillIn,
     AudienceHistoryOut,
     AudienceIn,
+    AudienceListedOut,
     AudienceMemberOut,
     AudienceMembersIn,
     AudienceMembersOut,
-    AudienceOut,
     AudiencePreviewIn,
     AudiencePreviewOut,
     AudienceQuery,
@@ -66,10 +66,10 @@ blueprint = api_blueprint("audiences", "人群 audiences: saved conditions and l
 @blueprint.route("/audiences")
 @needs(Permission.AUDIENCES_READ)
 @blueprint.arguments(AudienceQuery, location="query")
-@blueprint.response(200, page_schema(AudienceOut))
+@blueprint.response(200, page_schema(AudienceListedOut))
 def list_audiences(query: dict[str, Any]) -> dict[str, Any]:
-    """Audiences, newest first."""
-    return audiences.audience_page(query)
+    """Audiences, newest first, with what the last daily look counted."""
+    return audiences.audience_page(current_actor().scope, query)
 
 
 @blueprint.route("/audiences", methods=["POST"])

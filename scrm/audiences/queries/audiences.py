@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import distinct_on
 
-from scrm.audiences.models import Audience, AudienceChange, AudienceKind
+from scrm.audiences.models import Audience, AudienceChange, AudienceDay, AudienceKind
 from scrm.audiences.queries.in_audience import KIND
 from scrm.audiences.queries.users import users_of
 from scrm.kernel.db import session
 from scrm.kernel.errors import NotFound, ScrmError
 from scrm.kernel.paging import paginate
+from scrm.kernel.permissions import Scope
+from tags.arrays import is_one_of
 from tags.rules.compiler import words
 from tags.rules.migration import SCHEMA_VERSION
 
 
-def audience_page(query: Mapping[str, Any]) -> dict[str, Any]:
-    """A page of audiences, newest first; ``kind``, ``archived`` and ``q`` (part of the name) narrow it."""
+def audience_page(scope: Scope, query: Mapping[str, Any]) -> dict[str, Any]:
+    """A page of audiences, newest first; ``kind``, ``archived`` and ``q`` (part of the name) narrow it.
+
+    ``last_look`` of each is its newest daily count, which only an unlimited scope gets to see.
+    """
     statement = select(Audience).where(Audience.deleted_at.is_(None))
     if (kind := query.get("kind")) is not None:
         statement = statement.where(Audience.kind == kind)
@@ -28,7 +34,19 @@ def audience_page(query: Mapping[str, Any]) -> dict[str, Any]:
     if q := query.get("q"):
         statement = statement.where(Audience.name.icontains(q, autoescape=True))
     page = paginate(statement, Audience.id, query)
-    return {**page, "items": [shown(each) for each in page["items"]]}
+    looks = _last_looks([each.id for each in page["items"]]) if scope.everyone else {}
+    items = [{**shown(each), "last_look": looks.get(each.id)} for each in page["items"]]
+    return {**page, "items": items}
+
+
+def _last_looks(audience_ids: Sequence[int]) -> dict[int, AudienceDay]:
+    newest = (
+        select(AudienceDay)
+        .where(is_one_of(AudienceDay.audience_id, audience_ids), AudienceDay.count.is_not(None))
+        .ext(distinct_on(AudienceDay.audience_id))
+        .order_by(AudienceDay.audience_id, AudienceDay.day.desc())
+    )
+    return {look.audience_id: look for look in session().scalars(newest)}
 
 
 def audience_by_id(audience_id: int) -> Audience:

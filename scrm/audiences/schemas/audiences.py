@@ -88,6 +88,23 @@ class AudienceOut(Schema):
     updated_at = time_field()
 
 
+class LastLookOut(Schema):
+    """The newest daily count."""
+
+    day = fields.Date(metadata={"description": "in the corp's zone"})
+    count = fields.Integer()
+
+
+class AudienceListedOut(AudienceOut):
+    """An audience in a list."""
+
+    last_look = fields.Nested(
+        LastLookOut,
+        allow_none=True,
+        metadata={"description": "empty before the first, and for keys with a data scope"},
+    )
+
+
 class AudienceDetailOut(AudienceOut):
     """An audience with who uses it."""
 

@@ -9,7 +9,7 @@ from sqlalchemy import ARRAY, BigInteger, Text, cast, delete, func, literal, sel
 from sqlalchemy.dialects.postgresql import insert
 
 from scrm.audiences.events import AudienceFilled, AudienceMembersChanged
-from scrm.audiences.models import Audience, AudienceKind, AudienceMember
+from scrm.audiences.models import Audience, AudienceChange, AudienceKind, AudienceMember
 from scrm.audiences.queries.in_audience import fact_of
 from scrm.audiences.service.saving import living, log_change
 from scrm.customers.models import Customer
@@ -27,6 +27,7 @@ from tags.rules.service.bounds import TooSlow, bounded
 from tags.rules.service.rereading import readers_of, refuse_storm_of
 
 Row = Mapping[str, Any]
+IMPORT = "import:"  # how sources of imports begin
 
 
 def add_members(audience_id: int, customer_ids: Sequence[int], source: str) -> int:
@@ -143,8 +144,20 @@ def _delete(audience_id: int, customer_ids: Sequence[int]) -> list[int]:
 
 def _told(audience: Audience, source: str, *, added: Sequence[int] = (), removed: Sequence[int] = ()) -> None:
     if added or removed:
-        log_change(audience, source, {"members": {"added": len(added), "removed": len(removed)}})
+        _log(audience, source, len(added), len(removed))
         publish(AudienceMembersChanged(audience.id, (*added, *removed)))
+
+
+def _log(audience: Audience, source: str, added: int, removed: int) -> None:
+    """A line of history; an import, which comes in many batches, has one for all of them."""
+    if source.startswith(IMPORT):
+        newest = select(AudienceChange).filter_by(audience_id=audience.id).order_by(AudienceChange.id.desc())
+        last = session().scalars(newest.limit(1)).one_or_none()
+        if last is not None and last.by == source and last.changes.keys() == {"members"}:
+            told = last.changes["members"]
+            last.changes = {"members": {"added": told["added"] + added, "removed": told["removed"] + removed}}
+            return
+    log_change(audience, source, {"members": {"added": added, "removed": removed}})
 
 
 def _resolved(rows: Sequence[Row], scope: Scope) -> list[int | None]:

@@ -63,6 +63,21 @@ def test_after_days_without_a_look_the_next_counts_against_the_last(api, seen, s
     assert session.scalar(select(func.count()).select_from(AudienceSnapshot)) == 1
 
 
+def test_the_list_of_audiences_shows_the_newest_count_to_keys_that_see_everybody(
+    api, api_with, world, seen, tree
+):
+    new = tree("新", named("x"))
+    listed = {each["id"]: each["last_look"] for each in call(api, "get", "/audiences")["items"]}
+    assert (listed[seen[0]]["count"], listed[new]) == (2, None)
+    with shifted(timedelta(days=1)):
+        world.customer(name="a")
+        measure_growth.func()
+    listed = {each["id"]: each["last_look"] for each in call(api, "get", "/audiences")["items"]}
+    assert (listed[seen[0]]["count"], listed[new]["count"]) == (3, 0)
+    limited = call(api_with("*", staff_ids=[world.staff().id]), "get", "/audiences")["items"]
+    assert [each["last_look"] for each in limited] == [None, None]
+
+
 def test_what_was_put_away_or_deleted_is_not_looked_at(api, tree, listing, session):
     for made in (tree("1", named("a")), listing("2")):
         call(api, "post", f"/audiences/{made}/archive")

@@ -3,7 +3,7 @@
 from sqlalchemy import select, update
 
 from scrm.audiences.models import Audience, AudienceMember
-from scrm.audiences.service.members import add_members
+from scrm.audiences.service.members import add_members, remove_members
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import transaction
 from scrm.people.models import CustomField, PersonField
@@ -84,6 +84,17 @@ def test_a_member_of_a_list_says_what_put_them_there(api, world, listing):
         assert add_members(id_, [customer.id], "import:8") == 0
     [item] = call(api, "get", f"/audiences/{id_}/members")["items"]
     assert (item["source"], item["leaves"][0]["words"]["zh"]) == ("import:7", "在人群名单中")
+
+
+def test_the_batches_of_one_import_are_one_line_of_history(api, world, listing):
+    id_, ids = listing("名单"), [world.customer().id for _ in range(4)]
+    with transaction():
+        for each in ids[:3]:
+            add_members(id_, [each], "import:7")
+        remove_members(id_, ids[:1], "import:7")
+        add_members(id_, ids[3:], "import:8")
+    told = [each["changes"] for each in call(api, "get", f"/audiences/{id_}/history")["items"]]
+    assert told[:2] == [{"members": {"added": 1, "removed": 0}}, {"members": {"added": 3, "removed": 1}}]
 
 
 def test_a_copy_stays_what_it_was_when_the_condition_moves_on(api, world, tree, listing, session):
