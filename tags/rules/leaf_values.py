@@ -32,8 +32,16 @@ def leaf_value(leaf: Leaf, args: Args, now: datetime) -> ColumnElement[Any] | No
 
 def how_often(moment: Any) -> ColumnElement[str]:
     """The number of rows and the newest of their moments in the corp's zone: ``3 (2026-03-01 18:05)``; ``0`` of none."""
-    newest = func.to_char(func.timezone(literal(str(settings().corp.zone), Text), func.max(moment)), MINUTE)
+    newest = _told(func.max(moment))
     return cast(func.count(), Text) + func.coalesce(literal(" (", Text) + newest + literal(")", Text), "")
+
+
+def _told(moment: Any) -> ColumnElement[str]:
+    """A moment in the corp's zone, to the minute."""
+    told: ColumnElement[str] = func.to_char(
+        func.timezone(literal(str(settings().corp.zone), Text), moment), MINUTE
+    )
+    return told
 
 
 def field_value(args: Args, now: datetime) -> ColumnElement[Any]:
@@ -93,4 +101,4 @@ def groups_value(args: Args, now: datetime) -> ColumnElement[Any]:
 
 def follow_value(args: Args, now: datetime) -> ColumnElement[Any]:
     """When the newest present relation began."""
-    return _of_relations(func.max(added_at()))
+    return _of_relations(_told(func.max(added_at())))

@@ -109,6 +109,13 @@ class WordsOut(Schema):
     en = fields.String()
 
 
+class ChangesOut(Schema):
+    """Sentences."""
+
+    zh = fields.List(fields.String())
+    en = fields.List(fields.String())
+
+
 class RuleOut(Schema):
     """A rule with its newest version."""
 
@@ -123,6 +130,10 @@ class RuleOut(Schema):
     add_tag_ids = fields.List(fields.Integer())
     remove_tag_ids = fields.List(fields.Integer())
     keep = fields.Boolean()
+    conflicts = fields.Nested(
+        ChangesOut,
+        metadata={"description": "what it takes away although it never gave it, or another rule gives it"},
+    )
     expire_after_days = _expire()
     priority = _priority()
     schedule = _schedule()
@@ -137,13 +148,6 @@ class RuleQuery(PageQuery):
     """Which rules to list."""
 
     state = fields.Enum(RuleState, by_value=True)
-
-
-class ChangesOut(Schema):
-    """Sentences."""
-
-    zh = fields.List(fields.String())
-    en = fields.List(fields.String())
 
 
 class RuleChangeOut(Schema):

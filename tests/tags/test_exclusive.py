@@ -188,7 +188,7 @@ def test_rules_without_an_order_between_them_are_named_when_one_becomes_active(a
     second = send(api, "post", "/rules", draft, 201)["id"]
     field, what = problem(api, "patch", f"/rules/{second}", {"state": "active"})
     assert field == "priority"
-    assert f"rule {first.id} (A) gives gold and rule {second} (B) gives silver" in what
+    assert f"rule {first.id} (A) gives gold and this rule (B) gives silver" in what
     assert send(api, "patch", f"/rules/{second}", {"state": "active", "priority": 1})["priority"] == 1
     field, what = problem(api, "post", "/rules", {**draft, "add_tag_ids": [silver.id, bronze.id]})
     assert field == "add_tag_ids"

@@ -4,7 +4,7 @@ from sqlalchemy import func, select
 
 from tags.models import TagAssignment
 from tags.sync.queries import calls_take
-from tests.tags.test_api import send
+from tests.tags.test_api import problem, send
 from tests.tags.test_storm import VIP
 
 
@@ -68,3 +68,32 @@ def test_an_explanation_that_takes_too_long_says_so_too(api, world, rule_limits)
     rule_limits(preview_seconds=0.001)
     answer = send(api, "post", path, {"customer_id": follow.customer_id}, 504)
     assert answer["code"] == "condition-too-slow"
+
+
+def test_what_a_rule_takes_although_another_gives_it_is_named_on_both_when_they_are_saved(api, world):
+    gold, silver = world.tag("gold"), world.tag("silver")
+    giver = send(api, "post", "/rules", {"name": "giver", "condition": VIP, "add_tag_ids": [gold.id]}, 201)
+    assert giver["conflicts"] == {"zh": [], "en": []}
+    body = {"name": "taker", "condition": VIP, "add_tag_ids": [silver.id], "remove_tag_ids": [gold.id]}
+    taker = send(api, "post", "/rules", body, 201)
+    assert taker["conflicts"]["en"] == [
+        "takes away gold, which it never gave: a rule takes away only what it set itself",
+        f"takes away gold, which rule {giver['id']} (giver) gives: it stays where that one holds",
+    ]
+    told = send(api, "get", f"/rules/{giver['id']}")["conflicts"]
+    assert f"rule {taker['id']} (taker) takes away" in told["en"][0]
+    assert "会去掉它" in told["zh"][0]
+    send(api, "patch", f"/rules/{taker['id']}", {"remove_tag_ids": []})
+    assert send(api, "get", "/rules")["items"][1]["conflicts"]["en"] == []
+
+
+def test_a_rule_that_is_refused_is_called_this_one(api, world):
+    world.group.exclusive = True
+    gold, silver = world.tag("gold"), world.tag("silver")
+    body = {"name": "both", "condition": VIP, "add_tag_ids": [gold.id, silver.id]}
+    assert problem(api, "post", "/rules", body)[1].startswith("this rule (both) gives gold and silver")
+    first = {"name": "a", "condition": {"kind": "has_tag", "tag_ids": [gold.id]}, "add_tag_ids": [silver.id]}
+    made = send(api, "post", "/rules", first, 201)["id"]
+    back = {"name": "b", "condition": {"kind": "has_tag", "tag_ids": [silver.id]}, "add_tag_ids": [gold.id]}
+    told = problem(api, "post", "/rules", back)[1]
+    assert told.endswith(f"in a ring: this rule (b) → rule {made} (a) → this rule (b)")

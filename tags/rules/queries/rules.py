@@ -18,6 +18,7 @@ from tags.models import Rule, RuleChange, RuleVersion
 from tags.rules.compiler import explain, words
 from tags.rules.costs import too_slow
 from tags.rules.leaves import Language
+from tags.rules.queries.conflicts import with_conflicts
 from tags.rules.queries.versions import with_changes
 from tags.rules.service.bounds import TooSlow, bounded
 
@@ -28,7 +29,7 @@ def rule_page(query: Mapping[str, Any]) -> dict[str, Any]:
     if state := query.get("state"):
         statement = statement.where(Rule.state == state)
     page = paginate(statement, Rule.id, query)
-    return {**page, "items": [_shown(row) for row in page["items"]]}
+    return {**page, "items": with_conflicts([_shown(row) for row in page["items"]])}
 
 
 def rule_detail(rule_id: int) -> dict[str, Any]:
@@ -36,7 +37,7 @@ def rule_detail(rule_id: int) -> dict[str, Any]:
     row = session().execute(_rules().where(Rule.id == rule_id)).mappings().one_or_none()
     if row is None:
         raise NotFound(f"there is no rule {rule_id}")
-    return _shown(dict(row))
+    return with_conflicts([_shown(dict(row))])[0]
 
 
 def rule_versions(rule_id: int) -> list[dict[str, Any]]:

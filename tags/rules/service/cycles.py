@@ -31,7 +31,8 @@ def refuse_cycles(rule_id: int) -> None:
     """
     rules = rule_ends()
     if ring := find_cycle(rules, rule_id):
-        told = " → ".join(f"rule {each} ({rules[each].name})" for each in [*ring, ring[0]])
+        called = {each: f"rule {each}" for each in ring} | {rule_id: "this rule"}
+        told = " → ".join(f"{called[each]} ({rules[each].name})" for each in [*ring, ring[0]])
         raise InvalidInput.field("condition", f"rules would feed each other in a ring: {told}")
 
 

@@ -129,7 +129,7 @@ def _settle_down(rule: Rule) -> None:
     """What follows from a rule's new state and text."""
     schedule_next(rule)
     session().flush()
-    own = f"rule {rule.id} ({rule.name}) gives"
+    own = f"this rule ({rule.name}) gives"
     found = rival_rules(rule_id=rule.id)
     for problem in found:
         if problem.startswith(own) and "give one of them" not in problem:

@@ -26,16 +26,21 @@ def rival_rules(group_id: int | None = None, rule_id: int | None = None) -> list
             continue
         if first.rule_id == second.rule_id:
             found.append(
-                f"rule {first.rule_id} ({first.name}) gives {first.tag} and {second.tag}, of which a relation can have "
+                f"{_called(first, rule_id)} gives {first.tag} and {second.tag}, of which a relation can have "
                 f"one: {first.group_name} is exclusive"
             )
         elif first.priority == second.priority:
             found.append(
-                f"rule {first.rule_id} ({first.name}) gives {first.tag} and rule {second.rule_id} ({second.name}) "
+                f"{_called(first, rule_id)} gives {first.tag} and {_called(second, rule_id)} "
                 f"gives {second.tag} of the exclusive group {first.group_name}, both at priority {first.priority}; "
                 "give one of them a higher priority"
             )
     return found
+
+
+def _called(row: Any, rule_id: int | None) -> str:
+    """The rule that is asked about has, when it is new, no number that anybody knows."""
+    return f"this rule ({row.name})" if row.rule_id == rule_id else f"rule {row.rule_id} ({row.name})"
 
 
 def exclusive_groups_of(rule_id: int) -> list[int]:
