@@ -80,10 +80,14 @@ def make_months(connection: Connection, days: Iterable[date]) -> list[str]:
 
 
 def _missing(connection: Connection, names: Iterable[str]) -> list[str]:
-    question = (
-        "SELECT name FROM unnest(CAST(:names AS text[])) name WHERE to_regclass(name) IS NULL ORDER BY 1"
-    )
-    return list(connection.scalars(text(question), {"names": list(names)}))
+    return list(connection.scalars(_MISSING, {"names": list(names)}))
+
+
+_MISSING = text("""
+SELECT name FROM unnest(CAST(:names AS text[])) name WHERE to_regclass(name) IS NULL AND NOT EXISTS (
+  SELECT FROM detached_months m
+  WHERE m.table_name || to_char(timezone('UTC', m.begins_at), '_YYYY_MM') = name) ORDER BY 1
+""")  # a month that was detached does not come back by itself, also when its table was dropped
 
 
 def _attach(connection: Connection, table: str, first: date) -> bool:

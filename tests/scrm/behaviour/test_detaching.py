@@ -79,6 +79,17 @@ def test_rows_of_a_detached_month_are_refused_unless_they_are_known(session, sen
     assert [r["status"] for r in send(event("late", at=day(6)))["results"]] == ["created"]
 
 
+def test_a_month_that_was_dropped_does_not_come_back_by_itself(session, send, event, month, day):
+    send(event("old", at=day(5)))
+    detach(month)
+    session.execute(text(f"DROP TABLE {partition_name(EVENTS, month)}"))
+    answer = send(event("old", at=day(5)), event("late", at=day(6)))
+    assert [row["status"] for row in answer["results"]] == ["unchanged", "refused"]
+    assert (state(EVENTS, month), stored(session)) == (False, [])
+    with pytest.raises(NotFound):
+        attach_month(EVENTS, month)
+
+
 def test_rows_that_slipped_into_the_default_partition_move_back(session, send, event, month, day):
     send(event("old", at=day(5)))
     detach(month)
