@@ -23,6 +23,7 @@ NAMES = (
     "value",
     "timeline",
     "conditions",
+    "sets",
 )
 KEYS = ("name", "value", "unit", "baseline", "ratio", "target", "pass")
 
