@@ -112,6 +112,16 @@ class ImportChunk(Model):
     journal: Mapped[bytes | None]
 
 
+class ImportKey(Model):
+    """Where a record's key stands first in a file; kept while the file is looked through for repetitions only."""
+
+    __tablename__ = "import_keys"
+
+    import_id: Mapped[int] = mapped_column(ForeignKey("imports.id", ondelete="CASCADE"), primary_key=True)
+    digest: Mapped[int] = mapped_column(primary_key=True)
+    row: Mapped[int]
+
+
 class ImportTemplate(Model):
     """A mapping that is used again for the next file of the same kind."""
 

@@ -76,6 +76,7 @@ def upload_file(form: dict[str, Any], files: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(200, page_schema(ImportRow))
 def list_imports(query: dict[str, Any]) -> Any:
     """Imports, newest first."""
+    current_actor().require_everyone("an import concerns")
     return paginate(queries.import_list(query), Import.id, query)
 
 

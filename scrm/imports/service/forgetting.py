@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from sqlalchemy import delete, or_, select
 
-from scrm.imports.models import Import, ImportChunk, ImportPiece, ImportState
+from scrm.imports.models import Import, ImportChunk, ImportKey, ImportPiece, ImportState
 from scrm.imports.service.states import WORKING
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
@@ -29,7 +29,7 @@ def forget_import(made: Import) -> Import:
     """
     if made.state in WORKING:
         raise Conflict(f"import {made.id} is {made.state}; cancel it first, or wait")
-    for table in (ImportPiece, ImportChunk):
+    for table in (ImportPiece, ImportChunk, ImportKey):
         session().execute(delete(table).where(table.import_id == made.id))
     made.samples, made.undo = {}, {**made.undo, "left": []} if made.undo else {}
     made.columns = [{**column, "samples": []} for column in made.columns]

@@ -21,7 +21,7 @@ from scrm.kernel.settings import settings
 from scrm.kernel.sheets.cells import Cell
 
 OPENID = "identity:openid:"
-CONSTANT = "constant"
+KEYS = ("source_id", "identity:")
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,10 @@ class Plan:
             else:
                 values[column.path] = value
         return values, problems
+
+    def keys_only(self) -> Plan:
+        """The same for the columns alone that a record's key may be made of."""
+        return Plan(tuple(one for one in self.columns if one.path.startswith(KEYS)), {})
 
     def column_of(self, path: str) -> str:
         """The column that a field comes from, for people; the path itself where there is none."""

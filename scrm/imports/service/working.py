@@ -85,7 +85,7 @@ def taken(import_id: int, state: ImportState) -> Work | None:
 
 
 def find_keys(import_id: int) -> None:
-    """Look through the whole file for rows that are the same record."""
+    """Look through the next chunk for rows that are the same record as one before."""
     work = taken(import_id, ImportState.CHECKING)
     if work is not None and not work.made.keyed:
         began = time.monotonic()

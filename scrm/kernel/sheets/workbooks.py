@@ -30,7 +30,7 @@ def xlsx_rows(file: BinaryIO, sheet: str | None, limits: Limits) -> Iterator[lis
     ``float``, as a sign that digits are lost.
 
     Error values (``#DIV/0!``) and formulas that no program has computed are empty. The whole sheet is in memory (about
-    32 bytes a cell and its texts), rows are made one by one.
+    100 bytes a cell), rows are made one by one.
 
     :param sheet: its name; the first visible one without
     :raises InvalidInput: what :func:`check_archive` refuses, a password, no such sheet

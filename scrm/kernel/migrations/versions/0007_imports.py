@@ -96,6 +96,13 @@ def upgrade():
     sa.ForeignKeyConstraint(['import_id'], ['imports.id'], name=op.f('fk_import_pieces_import_id_imports'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('import_id', 'number', name=op.f('pk_import_pieces'))
     )
+    op.create_table('import_keys',
+    sa.Column('import_id', sa.BigInteger(), nullable=False),
+    sa.Column('digest', sa.BigInteger(), nullable=False),
+    sa.Column('row', sa.BigInteger(), nullable=False),
+    sa.ForeignKeyConstraint(['import_id'], ['imports.id'], name=op.f('fk_import_keys_import_id_imports'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('import_id', 'digest', name=op.f('pk_import_keys'))
+    )
     op.add_column('blocked_values', sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False))
     op.create_unique_constraint(op.f('uq_blocked_values_id'), 'blocked_values', ['id'])
     op.add_column('blocked_values', sa.Column('note', sa.Text(), nullable=True))
@@ -117,6 +124,7 @@ def downgrade():
     op.drop_column('blocked_values', 'note')
     op.drop_constraint(op.f('uq_blocked_values_id'), 'blocked_values', type_='unique')
     op.drop_column('blocked_values', 'id')
+    op.drop_table('import_keys')
     op.drop_table('import_pieces')
     op.drop_table('import_chunks')
     op.drop_index('ix_imports_state', table_name='imports', postgresql_where=sa.text("state IN ('reading', 'checking', 'running', 'undoing')"))
