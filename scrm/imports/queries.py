@@ -55,10 +55,18 @@ def same_file(made: Import) -> int | None:
 
 def progress(made: Import) -> dict[str, Any]:
     """How far the phase at work is: rows done, of how many, rows per second."""
-    per_chunk = made.rows / made.chunks if made.chunks else 0
-    done = made.rows if made.cursor >= made.chunks else int(made.cursor * per_chunk)
+    done = _rows_done(made)
     rate = done / made.worked_seconds if made.worked_seconds else None
     return {"done": done, "total": made.rows, "rows_per_second": None if rate is None else round(rate, 1)}
+
+
+def _rows_done(made: Import) -> int:
+    counted = {ImportState.RUNNING: made.done, ImportState.CHECKING: made.tally if made.keyed else {}}
+    if counted.get(made.state):
+        return sum(counted[made.state].values())
+    if made.cursor >= made.chunks:
+        return made.rows
+    return made.rows * made.cursor // made.chunks  # chunks are alike, but for the last
 
 
 def import_whole(made: Import) -> dict[str, Any]:
