@@ -99,7 +99,7 @@ def show_import(import_id: int) -> dict[str, Any]:
 def _visible(import_id: int) -> Import:
     """An import shows people's data: to keys that could write it only."""
     made = queries.import_by_id(import_id)
-    current_actor().require_everyone("an import concerns")
+    states.check_may_write(made.target, current_actor())
     return made
 
 

@@ -65,7 +65,7 @@ def member_page(actor: Actor, audience_id: int, query: Mapping[str, Any]) -> dic
 
 def _newest(ids: BitMap64, limit: int, before: int | None = None) -> tuple[list[int], bool]:
     """(the ``limit`` largest ids, below ``before``, largest first; whether there are more)."""
-    end = len(ids) if before is None else ids.rank(before - 1)
+    end = len(ids) if before is None else ids.rank(max(0, before - 1))
     begin = max(0, end - limit)
     return [ids[place] for place in range(end - 1, begin - 1, -1)], begin > 0
 
