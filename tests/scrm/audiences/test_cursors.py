@@ -3,7 +3,7 @@
 import pytest
 
 from scrm.kernel.paging import encode_cursor
-from tests.scrm.audiences.conftest import call, named
+from tests.scrm.audiences.conftest import named
 
 
 @pytest.mark.parametrize("place", [0, -1, -(2**40), 2**62])
