@@ -78,6 +78,8 @@ def _combined(
             parts.append(false())  # nobody belongs to what is gone
         else:
             parts.append(of_list(id_) if tree is None else of_tree(tree))
+    if len(parts) == 1:  # bare, so that the ids on a list can be asked without a look at customers
+        return not_(parts[0]) if args["match"] == "none" else parts[0]
     if args["match"] == "all":
         return and_(*parts).self_group()
     some = or_(*parts).self_group()
