@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 
-from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
+import structlog
+from psycopg.errors import DeadlockDetected
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError, ProgrammingError
 
 from config.queues import Queue
 from scrm.imports.models import ImportState
@@ -16,6 +18,7 @@ from scrm.kernel.db import session, transaction
 from scrm.kernel.errors import ScrmError
 from scrm.kernel.jobs import job
 
+log = structlog.get_logger(__name__)
 RUN_SECONDS = 20.0
 
 
@@ -60,12 +63,18 @@ def step(import_id: int) -> bool:
     except (DataError, IntegrityError, ProgrammingError) as error:
         with transaction():
             working.give_up(import_id, f"the database refuses it: {type(error).__name__}")
+    except OperationalError as error:
+        if not isinstance(error.orig, DeadlockDetected):
+            raise
+        return True  # others wrote the same persons; nothing was written here, and the next try finds theirs
     except ScrmError as error:  # a list was archived meanwhile
         with transaction():
             working.give_up(import_id, error.message)
     reached("import_step_done")
     with transaction():
         after = working.progress_of(import_id)
+    if after is not None and before is not None and after.state is not before.state:
+        log.info("import", import_id=import_id, state=after.state.value)
     return after is not None and after.at_work and after != before
 
 
