@@ -41,9 +41,10 @@ def check_sets() -> None:
 
 @job(Queue.BACKGROUND, due=upkeep.forgetting_due)
 def forget_set_changes() -> None:
-    """Delete noted changes that no set needs any more."""
+    """Delete noted changes that no set needs any more, and sets that are older than they."""
     with transaction():
         upkeep.forget_changes()
+    upkeep.forget_old_sets()
 
 
 def _in_slices(keys: Sequence[str], work: Callable[[Sequence[str]], None]) -> bool:

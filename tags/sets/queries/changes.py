@@ -14,6 +14,8 @@ from scrm.people.models import CustomerPerson
 from tags.arrays import is_one_of
 
 NOTHING = 2**63 - 1
+MOST_CHANGES = 50_000
+MOST_IDS = 200_000  # of one look; beyond them a change is one of anybody, so that a bulk load fills no memory
 
 
 @dataclass(frozen=True)
@@ -77,26 +79,25 @@ class Look:
 
 _LOOK = text("""
 SELECT CAST(pg_current_snapshot() AS text) AS snapshot, pg_current_xact_id_if_assigned() IS NOT NULL AS writing,
-  COALESCE((SELECT below FROM set_horizon), 0) AS below, c.xid, c.source, c.ids
+  COALESCE((SELECT below FROM set_horizon), 0) AS below, c.xid, c.source, CASE WHEN c.until <= :ids THEN c.ids END AS ids
 FROM (SELECT) AS once LEFT JOIN
-  (SELECT xid, source, ids FROM set_changes WHERE xid >= :since ORDER BY xid, id LIMIT :most) AS c ON true
+  (SELECT xid, source, ids, sum(cardinality(ids)) OVER (ORDER BY xid, id) AS until
+   FROM set_changes WHERE xid >= :since ORDER BY xid, id LIMIT :most) AS c ON true
 """)
 
 
-def look(since: Sequence[Snapshot] = (), most: int | None = None) -> Look:
+def look(since: Sequence[Snapshot] = (), most: int = MOST_CHANGES) -> Look:
     """The present moment and what changed since the oldest of some snapshots, in one statement.
 
     :param most: how many changes to read at most
     """
     begin = min((old.xmin for old in since), default=NOTHING)
-    limit = None if most is None else most + 1
-    rows = session().execute(_LOOK, {"since": begin, "most": limit}).all()
+    rows = session().execute(_LOOK, {"since": begin, "most": most + 1, "ids": MOST_IDS}).all()
     first = rows[0]
     changes = [Change(row.xid, row.source, row.ids) for row in rows if row.xid is not None]
     return Look(
-        Snapshot.parse(first.snapshot), first.writing, first.below, changes[:most],
-        most is not None and len(changes) > most,
-    )  # fmt: skip
+        Snapshot.parse(first.snapshot), first.writing, first.below, changes[:most], len(changes) > most
+    )
 
 
 def customers_of_persons(person_ids: BitMap64) -> BitMap64:

@@ -27,6 +27,7 @@ from tags.sets.service.watching import EVERYBODY, sources_of
 
 MANY = 20_000  # changed customers with whom asking for the whole set is quicker
 WARM_SHARE = 0.5  # of the room in Redis
+OLD = 3  # times [sets] kept_minutes
 GENDERS = (0, 1, 2)
 log = structlog.get_logger(__name__)
 
@@ -49,7 +50,8 @@ def keep(keys: Sequence[str]) -> None:
     reached("sets_patched")
     store.save(done.patched)
     store.renew({key: held[key] for key in done.renewed}, seen.snapshot, now)
-    ask(done.left)
+    old = now - timedelta(seconds=settings().sets.staleness_seconds)
+    ask([key for key in done.left if held[key].as_of < old])
 
 
 def ask(keys: Collection[str]) -> None:
@@ -131,6 +133,12 @@ def forget_changes() -> int:
     session().execute(row.on_conflict_do_update(index_elements=["id"], set_=newer))
     gone = session().execute(delete(SetChange).where(SetChange.xid < below).returning(SetChange.xid))
     return len(gone.all())
+
+
+def forget_old_sets() -> None:
+    """Drop sets that are older than the changes that are known: they are asked anew whoever wants them."""
+    oldest = utcnow() - timedelta(minutes=OLD * settings().sets.kept_minutes)
+    store.forget([each.digest for each in store.shelved() if each.as_of < oldest])
 
 
 def forgetting_due() -> bool:

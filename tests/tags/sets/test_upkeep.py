@@ -14,6 +14,7 @@ from scrm.kernel.permissions import Scope
 from tags.models import TagAssignment
 from tags.sets import jobs
 from tags.sets.models import SetChange
+from tags.sets.queries import changes
 from tags.sets.service import current, domains, store, upkeep
 from tags.sets.service.asking import STAFF, TAGS
 from tags.sets.service.counting import count_tree, members_of_tree, tag_sets
@@ -116,6 +117,17 @@ def test_more_changes_than_are_read_at_once_make_no_set_older_than_the_bound(hel
         assert count(tag) == 2
 
 
+def test_a_bulk_load_is_not_read_customer_by_customer(held, monkeypatch, settings):
+    tag, follows = held
+    monkeypatch.setattr(changes, "MOST_IDS", 1)
+    assert count(tag) == 1
+    written(update(Customer).values(gender=0))
+    written(give(tag, follows[1]))
+    with shifted(timedelta(seconds=settings.sets.staleness_seconds + 1)):
+        assert [each.ids for each in changes.look([changes.Snapshot(0, 0, frozenset())]).changes][-1] is None
+        assert count(tag) == 2
+
+
 def test_leaves_whose_changes_nobody_notes_are_asked_anew_when_they_are_too_old(committed, held, settings):
     _, follows = held
     said = {"kind": "said_keyword", "keywords": ["price"]}
@@ -193,6 +205,9 @@ def test_changes_are_forgotten_and_sets_that_are_older_are_asked_anew(held, comm
     committed.rollback()
     with shifted(timedelta(hours=6)):
         assert count(tag) == 0
+    with shifted(timedelta(hours=13)):
+        jobs.forget_set_changes()
+        assert store.shelved() == [], "nothing of what people asked for stays for long"
 
 
 def test_a_set_of_a_later_database_is_not_believed(held, redis):
