@@ -27,7 +27,7 @@ from scrm.webhooks.service.recording import Outcome
 log = structlog.get_logger(__name__)
 RUN_SECONDS = 10.0  # the queue has other jobs too; what is in flight then is taken up by the next run
 PATIENCE_SECONDS = 1.0  # a run ends sooner when nothing moves but slow receivers
-LEAST_SECONDS = 0.5  # a run works at least so long, even if others wait
+LEAST_SECONDS = 1.0  # a run works at least so long, even if others wait
 TAKE_EVERY_SECONDS = (
     0.2  # how often new deliveries are looked for while there were fewer than there was room for
 )
@@ -71,6 +71,7 @@ class Courier:
             return False
         busy = Counter(work.endpoint_id for work, _ in self.flying.values())
         with transaction():
+            claiming.need_not_last()
             works = claiming.claim_deliveries(room, busy)
         if works:
             reached("webhooks_claimed")
@@ -105,6 +106,7 @@ class Courier:
         ended = [Outcome(self.flying[future][0], _answer(future, self.flying[future][0])) for future in done]
         reached("webhooks_answered")
         with transaction():
+            claiming.need_not_last()
             recording.record(ended)
         for future in done:
             del self.flying[future]

@@ -24,6 +24,7 @@ NAMES = (
     "timeline",
     "conditions",
     "sets",
+    "webhooks",
 )
 KEYS = ("name", "value", "unit", "baseline", "ratio", "target", "pass")
 

@@ -63,6 +63,14 @@ def message_id(key: uuid.UUID) -> str:
     return f"evt_{key.hex}"
 
 
+def need_not_last() -> None:
+    """Do not wait until this transaction is on disk: if PostgreSQL dies within half a second, deliveries are repeated.
+
+    They are made at least once anyhow; what is written of them only keeps them from being made again.
+    """
+    session().execute(text("SET LOCAL synchronous_commit = off"))
+
+
 def has_work() -> bool:
     """Whether anything can be sent now; one short question, for the clock."""
     return bool(session().scalar(_HAS_WORK, {"now": utcnow()}))
