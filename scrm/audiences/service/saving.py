@@ -1,4 +1,8 @@
-"""Making, changing, putting away and deleting audiences."""
+"""Making, changing, putting away and deleting audiences.
+
+Locks are always taken in this order: ``SAVING``, the row of the audience, the rules' ``ACTIVATION``. Whoever fills a list
+holds its row and asks for ``ACTIVATION`` (shared) at the end, so that nobody waits for them in a ring.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,7 @@ from tags.rules.service.marking import ACTIVATION
 from tags.rules.service.rereading import look_again, readers_of, refuse_storm_among, renew_reads
 
 FIELDS = ("name", "description", "condition")
+SAVING = "audiences.saving"  # audiences are saved one after the other: no ring, no name twice
 
 
 def create_audience(data: Mapping[str, Any], actor: str) -> Audience:
@@ -34,7 +39,7 @@ def create_audience(data: Mapping[str, Any], actor: str) -> Audience:
             "is required of a tree" if data["kind"] is AudienceKind.TREE else "does not go with a static list"
         )
         raise InvalidInput.field("condition", problem)
-    hold_in_transaction(ACTIVATION)  # rules and other audiences are saved one after the other
+    hold_in_transaction(SAVING)
     _refuse_taken(data["name"], None)
     made = Audience(
         kind=data["kind"], name=data["name"], description=data["description"], made_by=actor, refers_to=[]
@@ -57,7 +62,7 @@ def change_audience(
     """
     if "condition" in data:
         _try_out(audience_id, data, expected)
-    hold_in_transaction(ACTIVATION)
+    hold_in_transaction(SAVING)
     found = living(audience_id, expected)
     before = {name: getattr(found, name) for name in FIELDS}
     if data.get("name", found.name) != found.name:
@@ -108,6 +113,9 @@ def _change_condition(found: Audience, condition: Mapping[str, Any], actor: str)
     _set_condition(found, checked)
     found.version += 1
     session().flush()
+    hold_in_transaction(
+        ACTIVATION
+    )  # rules saved before this are found, those after it read the new condition
     readers = readers_of(fact_of(found.id))
     renew_reads(readers)
     refuse_rule_rings(checked, readers)
@@ -124,7 +132,7 @@ def archive_audience(audience_id: int, actor: str) -> Audience:
 
     :raises Conflict: something uses it
     """
-    hold_in_transaction(ACTIVATION)
+    hold_in_transaction(SAVING)
     found = living(audience_id)
     if found.archived_at is None:
         _refuse_used(found)
@@ -136,7 +144,7 @@ def archive_audience(audience_id: int, actor: str) -> Audience:
 
 def restore_audience(audience_id: int, actor: str) -> Audience:
     """Take an audience out of the archive."""
-    hold_in_transaction(ACTIVATION)
+    hold_in_transaction(SAVING)
     found = living(audience_id)
     if found.archived_at is not None:
         found.archived_at = None
@@ -150,7 +158,7 @@ def delete_audience(audience_id: int, actor: str) -> None:
 
     :raises Conflict: something uses it
     """
-    hold_in_transaction(ACTIVATION)
+    hold_in_transaction(SAVING)
     found = living(audience_id)
     _refuse_used(found)
     found.deleted_at = utcnow()
@@ -200,6 +208,7 @@ def _refuse_taken(name: str, own_id: int | None) -> None:
 
 
 def _refuse_used(audience: Audience) -> None:
+    hold_in_transaction(ACTIVATION)  # no rule that names it is being saved at this moment
     if users := users_of(audience.id):
         told = ", ".join(f"{user.kind} {user.id} ({user.name})" for user in users)
         raise Conflict(

@@ -71,3 +71,27 @@ def test_the_same_customers_put_on_a_list_twice_at_once_are_on_it_once(committed
     add = [("POST", f"/audiences/{id_}/members:add", {"customers": each}) for each in (rows, rows[::-1])]
     assert together(api, *add) == [200, 200]
     assert sorted(committed.scalars(select(AudienceMember.customer_id))) == ids
+
+
+def test_a_list_is_renamed_and_filled_at_the_same_time(committed, api_with):
+    api = api_with()
+    with transaction():
+        world = make_world()
+        ids, tag = [world.customer().id for _ in range(8)], world.tag().id
+    id_ = made(api, "/audiences", {"name": "a", "kind": "static"})
+    made(
+        api,
+        "/rules",
+        {"name": "r", "state": "active", "condition": within(id_), "add_tag_ids": [tag]},
+    )
+    path = f"/audiences/{id_}"
+    for round_, customer in enumerate(ids):
+        row = {"customers": [{"customer_id": customer}]}
+        answers = together(
+            api,
+            ("POST", f"{path}/members:add", row),
+            ("PATCH", path, {"name": f"n{round_}"}),
+            ("POST", f"{path}/archive", None),  # refused: a rule uses it
+        )
+        assert answers == [200, 200, 409]
+    assert sorted(committed.scalars(select(AudienceMember.customer_id))) == ids
