@@ -20,7 +20,7 @@ from tags.sets.registry import expand_leaf
 
 contribute_leaf(LEAF)
 trait_users(trees_naming_trait)
-expand_leaf(KIND, expanded)
+expand_leaf(KIND, expanded, frozenset({AudienceMember.__tablename__}))
 
 
 @subscribe(AudienceMembersChanged)

@@ -8,13 +8,16 @@ from typing import Any
 Raw = Mapping[str, Any]
 Expansion = Callable[[Raw], Raw | None]
 EXPANSIONS: dict[str, Expansion] = {}
+SOURCES: dict[str, frozenset[str]] = {}
 
 
-def expand_leaf(kind: str, expansion: Expansion) -> None:
+def expand_leaf(kind: str, expansion: Expansion, sources: frozenset[str]) -> None:
     """Let ``expansion`` say what a leaf of this kind stands for now, whenever one is counted.
 
     :param expansion: the leaf → a tree of the present version, without ``schema_version``; or None: the leaf stands for
-        itself. Then its own SQL says everything that its answer depends on, in tables whose changes are noted
+        itself
+    :param sources: what such a leaf that stands for itself reads: tables whose changes are noted
         (:data:`tags.sets.service.watching.WATCHED`)
     """
     EXPANSIONS[kind] = expansion
+    SOURCES[kind] = sources

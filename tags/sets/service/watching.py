@@ -12,7 +12,7 @@ from sqlalchemy.sql import visitors
 
 from scrm.kernel.clock import utcnow
 from tags.rules.compiler import compile_condition, condition_expires
-from tags.sets.registry import EXPANSIONS
+from tags.sets.registry import SOURCES
 from tags.sets.service.normal_form import leaf_of
 
 EVERYBODY = '{"kind":"everybody"}'  # the key of the set of all customers
@@ -59,11 +59,13 @@ def sources_of(key: str) -> frozenset[str] | None:
 
     Needs an app context: the SQL of a leaf may depend on the settings.
     """
-    if leaf_of(key)["kind"] not in KEPT_KINDS | EXPANSIONS.keys():
+    kind = leaf_of(key)["kind"]
+    if kind not in KEPT_KINDS | SOURCES.keys():
         return None
-    read = {"customers"}
-    for element in visitors.iterate(leaf_clause(key, utcnow(), everybody=False)):
-        read |= _source(element)
+    read = {"customers", *SOURCES.get(kind, ())}
+    for everybody in (False, True):
+        for element in visitors.iterate(leaf_clause(key, utcnow(), everybody=everybody)):
+            read |= _source(element)
     return frozenset(read) if read <= WATCHED.keys() else None
 
 

@@ -6,12 +6,14 @@ import pytest
 from pyroaring import BitMap64
 from sqlalchemy import select, text, update
 
+from scrm.audiences.models import Audience, AudienceMember
 from scrm.customers.models import Customer, Follow
 from scrm.kernel import metrics
 from scrm.kernel.clock import shifted, utcnow
 from scrm.kernel.db import db, session
 from scrm.kernel.permissions import Scope
 from tags.models import TagAssignment
+from tags.rules.compiler import versioned
 from tags.sets import jobs
 from tags.sets.models import SetChange
 from tags.sets.queries import changes
@@ -276,6 +278,30 @@ def test_memory_and_redis_let_go_what_is_used_least(held, monkeypatch, settings)
     monkeypatch.setattr(store, "settings", lambda: narrow)
     store.save({EVERYBODY: each})
     assert store.shelved() == []
+
+
+def test_an_audience_is_what_it_is_now(held, committed):
+    tag, follows = held
+    rows = {"name": "a", "made_by": "t"}
+    first = Audience(kind="tree", condition=versioned(gender(1)), **rows)
+    second = Audience(kind="static", **{**rows, "name": "b"})
+    committed.add_all([first, second])
+    committed.commit()
+    both = {"kind": "in_audience", "audience_ids": [first.id, second.id]}
+
+    def counts():
+        found = [count_tree({**both, "match": match}, ALL).count for match in ("any", "all", "none")]
+        committed.rollback()
+        return found
+
+    assert counts() == [1, 0, 1]
+    second_member = {"audience_id": second.id, "customer_id": follows[1].customer_id, "source": "t"}
+    written(AudienceMember.__table__.insert().values(**second_member, added_at=utcnow()))
+    assert counts() == [2, 0, 0]
+    written(update(Audience).where(Audience.id == first.id).values(condition=versioned(gender(2))))
+    assert counts() == [1, 1, 1]
+    written(update(Audience).where(Audience.id == second.id).values(deleted_at=utcnow()))
+    assert counts() == [1, 0, 1], "nobody belongs to what is gone"
 
 
 def gender(value):
