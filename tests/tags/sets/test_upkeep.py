@@ -281,7 +281,7 @@ def test_memory_and_redis_let_go_what_is_used_least(held, monkeypatch, settings)
 
 
 def test_an_audience_is_what_it_is_now(held, committed):
-    tag, follows = held
+    _, follows = held
     rows = {"name": "a", "made_by": "t"}
     first = Audience(kind="tree", condition=versioned(gender(1)), **rows)
     second = Audience(kind="static", **{**rows, "name": "b"})
