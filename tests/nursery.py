@@ -123,7 +123,7 @@ def nursery() -> Nursery:
 
 
 def run(
-    arguments: list[str], environment: dict[str, str], *, cwd: Path = ROOT, timeout: float = 60
+    arguments: list[str], environment: dict[str, str], *, cwd: Path = ROOT, timeout: float = 120
 ) -> subprocess.CompletedProcess[str]:
     """Run one ``scrm`` command to its end, as ``subprocess.run`` does with captured text."""
     with tempfile.TemporaryDirectory() as folder:

@@ -37,7 +37,7 @@ APP = {
     "aes_key": "jWmYm7qr5nMoAUwZRjGtBxmz3KA1tkAj3ykkR6q2B2C",
 }
 EVERYTHING = ("web", "clock", *(f"worker:{queue}" for queue in Queue))
-READY_SECONDS = 30.0
+READY_SECONDS = 60.0
 SCRM = str(Path(sys.executable).with_name("scrm"))
 TEST_FOLDER = "SCRM_TEST_FOLDER"  # of the whole test run
 STOP_SECONDS = (
