@@ -46,7 +46,7 @@ def write_exports() -> None:
     """Carry on with exports, part by part, one worker an export, until all are done or 20 s are over."""
     stop = time.monotonic() + RUN_SECONDS
     for export_id in _read(open_exports):
-        with leader(f"audience-export:{export_id}") as lead:
+        with leader(_lock_of(export_id)) as lead:
             if lead is None:
                 continue
             if not _read_parts(export_id, stop):
@@ -102,9 +102,17 @@ def _parts(export_id: int) -> Iterator[bytes]:
 def remove_exports() -> None:
     """Remove files whose days are over."""
     for export in _read(lambda: expired_exports(BATCH)):
-        export_files.remove_file(export.id, export.format)
-        with transaction():
-            exporting.mark_expired(export.id)
+        with leader(_lock_of(export.id)) as lead:
+            if lead is None:
+                continue  # deleted while its file is put away: the file goes the next time
+            export_files.remove_file(export.id, export.format)
+            with transaction():
+                exporting.mark_expired(export.id)
+
+
+def _lock_of(export_id: int) -> str:
+    """Who holds it alone works on the export, or on its end."""
+    return f"audience-export:{export_id}"
 
 
 def _read(question: Callable[[], T]) -> T:

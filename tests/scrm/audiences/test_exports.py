@@ -10,7 +10,7 @@ from sqlalchemy import func, select, text
 
 from scrm.audiences.jobs import remove_exports, write_exports
 from scrm.audiences.models import ExportMember, ExportPart
-from scrm.audiences.service import exporting
+from scrm.audiences.service import export_files, exporting
 from scrm.kernel.clock import shifted, utcnow
 from scrm.kernel.db import transaction
 from scrm.media.service.files import file_store
@@ -211,6 +211,23 @@ def test_a_file_lives_for_its_days_and_can_be_removed_before(api, vips):
         remove_exports.func()
     with pytest.raises(FileNotFoundError):
         file_store().pieces(f"exports/{old['id']}.csv")
+
+
+def test_a_file_that_is_put_away_while_its_export_is_deleted_goes_too(api, vips, monkeypatch):
+    made, keep = call(api, "post", f"/audiences/{vips}/exports", {}, 202), export_files.keep_file
+
+    def meanwhile_deleted(*given):
+        call(api, "delete", f"/audience-exports/{made['id']}", status=204)
+        remove_exports.func()  # another worker, before the file is there
+        keep(*given)
+
+    monkeypatch.setattr(export_files, "keep_file", meanwhile_deleted)
+    write_exports.func()
+    assert remove_exports.due()
+    remove_exports.func()
+    assert call(api, "get", f"/audience-exports/{made['id']}")["state"] == "expired"
+    with pytest.raises(FileNotFoundError):
+        file_store().pieces(f"exports/{made['id']}.csv")
 
 
 def test_an_audience_that_can_no_longer_be_worked_out_ends_the_export_with_the_reason(api, vips, committed):
