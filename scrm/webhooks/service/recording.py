@@ -118,7 +118,7 @@ def _tell_disabled(endpoint_id: int, reason: DisabledReason, now: datetime) -> N
 
 _RECORD = text("""
 UPDATE webhook_deliveries d SET state = r.state, status = r.status, error = r.error, milliseconds = r.ms,
-  next_at = COALESCE(r.next_at, d.next_at), finished_at = CASE WHEN r.state <> 'pending' THEN CAST(:now AS timestamptz) END,
+  next_at = r.next_at, finished_at = CASE WHEN r.state <> 'pending' THEN CAST(:now AS timestamptz) END,
   lease_token = NULL, lease_until = NULL
 FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id bigint, token uuid, state text, status bigint, error text, ms bigint,
   next_at timestamptz)
