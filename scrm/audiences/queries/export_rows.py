@@ -43,9 +43,8 @@ def export_rows(
     :param scope: relations and tags of other members than these are left out
     """
     keys = {column.key for column in columns}
-    customers = {
-        row.id: row for row in session().scalars(select(Customer).where(is_one_of(Customer.id, customer_ids)))
-    }
+    own = select(*OWN_COLUMNS).where(is_one_of(Customer.id, customer_ids))
+    customers = {row.id: row for row in session().execute(own)}
     relations = _relations(customer_ids, scope) if keys & RELATIONS else {}
     tags = _tags(customer_ids, scope) if "tags" in keys else {}
     fields = _fields(customer_ids, [column.spec for column in columns if column.spec is not None])
