@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 RETRIES = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 """Seconds to wait after each failed attempt (example schedule of Standard Webhooks 1.0.0): ten attempts in three days."""
 JITTER = 0.1
+TOLD_AFTER = timedelta(days=1)
+"""An endpoint that fails for so long is told of, before it is disabled."""
 GONE = 410
 THROTTLED = frozenset({429, 503})  # Retry-After is about everything we send there, not this one delivery
 FIRST_PAUSE, LONGEST_PAUSE = (
@@ -52,6 +54,8 @@ def record(outcomes: Sequence[Outcome]) -> None:
     for row in session().execute(_HEALTH, values):
         if row.state == "disabled" and row.was == "active":
             _tell_disabled(row.id, DisabledReason(row.reason), now)
+        elif row.failing_since is not None and row.failing_since < now - TOLD_AFTER:
+            _tell_failing(row.id, row.failing_since)
 
 
 def next_attempt(attempts: int, now: datetime, retry_after: float | None = None) -> datetime | None:
@@ -116,6 +120,18 @@ def _tell_disabled(endpoint_id: int, reason: DisabledReason, now: datetime) -> N
     alert([told])
 
 
+def _tell_failing(endpoint_id: int, since: datetime) -> None:
+    """Once for each time of failing: the alert's key is the same until a success ends it."""
+    told = Alert(
+        "webhook_failing",
+        f"webhook_failing:{endpoint_id}:{since.isoformat()}",
+        f"外发 webhook {endpoint_id} 已连续一天投递失败；若持续失败将被停用。",
+        f"Every delivery to webhook endpoint {endpoint_id} failed for a day; it will be disabled if this goes on.",
+        operators=True,
+    )
+    alert([told])
+
+
 _RECORD = text("""
 UPDATE webhook_deliveries d SET state = r.state, status = r.status, error = r.error, milliseconds = r.ms,
   next_at = r.next_at, finished_at = CASE WHEN r.state <> 'pending' THEN CAST(:now AS timestamptz) END,
@@ -144,5 +160,5 @@ UPDATE webhook_endpoints e SET failures = t.failures, failing_since = t.since,
   state = CASE WHEN t.why IS NULL THEN e.state ELSE 'disabled' END,
   reason = COALESCE(t.why, e.reason),
   disabled_at = CASE WHEN t.why IS NULL THEN e.disabled_at ELSE :now END
-FROM judged t WHERE e.id = t.id RETURNING e.id, e.state, e.reason, t.was
+FROM judged t WHERE e.id = t.id RETURNING e.id, e.state, e.reason, e.failing_since, t.was
 """)

@@ -199,15 +199,22 @@ def test_who_fails_for_five_days_straight_is_disabled(session, app, receiver):
     receiver.answer = lambda _: 500
     tell(1)
     deliver_all(app)
-    with shifted(timedelta(days=4, hours=23)):
+    with shifted(timedelta(hours=23)):
         tell(2)
         deliver_all(app)
-        assert endpoint(id_).state == "active"
+        assert session.scalar(select(AlertEntry.kind)) is None
+    for days, hours in ((1, 1), (4, 23)):
+        with shifted(timedelta(days=days, hours=hours)):
+            tell(2)
+            deliver_all(app)
+            assert endpoint(id_).state == "active"
+            assert session.scalars(select(AlertEntry.kind)).all() == ["webhook_failing"]
     with shifted(timedelta(days=5, hours=1)):
         tell(3)
         deliver_all(app)
     assert (endpoint(id_).state, endpoint(id_).reason) == ("disabled", "failing")
-    assert session.scalar(select(AlertEntry.kind)) == "webhook_disabled"
+    told = session.scalars(select(AlertEntry.kind).order_by(AlertEntry.id)).all()
+    assert told == ["webhook_failing", "webhook_disabled"]
 
 
 def test_one_success_in_between_starts_the_five_days_anew(session, app, receiver):
