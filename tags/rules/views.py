@@ -71,7 +71,7 @@ def preview_rule(data: dict[str, Any]) -> dict[str, Any]:
     """What a rule would do now to the customers this key may see, without doing it."""
     with transaction():
         validate_condition(data["condition"])
-        return previews.preview(current_actor().scope, data)
+        return previews.preview(current_actor(), data)
 
 
 @blueprint.route("/rules/<int:rule_id>")

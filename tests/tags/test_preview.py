@@ -2,8 +2,12 @@
 
 from sqlalchemy import func, select
 
+from scrm.kernel.clock import utcnow
+from scrm.people.models import PersonField
 from tags.models import TagAssignment
 from tags.sync.queries import calls_take
+from tests.tags.cases_of_people import person_of
+from tests.tags.conftest import add
 from tests.tags.test_api import problem, send
 from tests.tags.test_storm import VIP
 
@@ -35,6 +39,26 @@ def test_samples_say_which_leaf_held(api, world):
     told = send(api, "post", "/rules/preview", {"condition": tree, "add_tag_ids": [tag.id]})
     leaves = [(leaf["path"], leaf["holds"], leaf["value"]) for leaf in told["samples"][0]["leaves"]]
     assert leaves == [("condition.any.0", True, str(other.id)), ("condition.any.1", False, "vip")]
+
+
+def test_samples_show_of_a_person_what_the_key_may_read(api_with, world, session):
+    tag, customer = world.tag(), world.customer(unionid="ox12345678901")
+    add(
+        PersonField(
+            person_id=person_of(customer), field="phone", value="+8613812345678", source="t", at=utcnow()
+        )
+    )
+    asked = [
+        {"kind": "field", "field": name, "op": "is_present"} for name in ("person.phone", "customer.unionid")
+    ]
+
+    def values(*permissions):
+        rule = {"condition": {"all": asked}, "add_tag_ids": [tag.id]}
+        [sample] = send(api_with(*permissions), "post", "/rules/preview", rule)["samples"]
+        return [leaf["value"] for leaf in sample["leaves"]]
+
+    assert values("rules:read") == ["+86***78", "ox1***01"]
+    assert values("rules:read", "people:write") == ["+8613812345678", "ox12345678901"]
 
 
 def test_rivals_of_an_exclusive_group_are_counted(api, world):

@@ -14,7 +14,6 @@ from sqlalchemy import select
 
 from scrm.audiences.models import AudienceMember
 from scrm.audiences.queries.audiences import audience_by_id, tree_of
-from scrm.audiences.queries.reasons import reasons
 from scrm.audiences.queries.sets import Tree, count_of, in_time, members_of
 from scrm.customers.models import Customer
 from scrm.customers.queries import visible
@@ -23,6 +22,7 @@ from scrm.kernel.paging import decode_cursor, encode_cursor
 from scrm.kernel.permissions import Actor, Scope
 from tags.arrays import is_one_of
 from tags.rules.compiler import compile_condition, words
+from tags.rules.queries.previews import leaf_answers
 
 
 def audience_count(scope: Scope, audience_id: int) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def preview(actor: Actor, tree: Tree, sample: int) -> dict[str, Any]:
         "as_of": found.as_of,
         "exact": found.exact,
         "words": {"zh": words(tree, "zh"), "en": words(tree, "en")},
-        "samples": reasons(actor, tree, [row["customer_id"] for row in rows]),
+        "samples": leaf_answers(actor, tree, [row["customer_id"] for row in rows]),
     }
 
 
@@ -53,7 +53,7 @@ def member_page(actor: Actor, audience_id: int, query: Mapping[str, Any]) -> dic
     page, more = _newest(members_of(tree, actor.scope).ids, query["limit"], before)
     rows = _still(actor.scope, tree, page)
     ids = [row["customer_id"] for row in rows]
-    why = {each["customer_id"]: each["leaves"] for each in reasons(actor, tree, ids)}
+    why = {each["customer_id"]: each["leaves"] for each in leaf_answers(actor, tree, ids)}
     listed = _listed(audience_id, ids)
     return {
         "items": [

@@ -12,12 +12,13 @@ from sqlalchemy import select
 from scrm.customers.models import Customer
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
-from scrm.kernel.permissions import Scope
+from scrm.kernel.permissions import Actor
 from scrm.kernel.settings import settings
 from tags.arrays import is_one_of
 from tags.rules.compiler import words
 from tags.rules.costs import too_slow
 from tags.rules.queries.impact import NO_RULE, impact_on
+from tags.rules.queries.veiling import Veil
 from tags.rules.references import reference_names
 from tags.rules.service.bounds import TooSlow, bounded
 from tags.rules.service.reasons import leaf_columns
@@ -27,21 +28,21 @@ from tags.sets.service.counting import members_of_tree
 from tags.sync.queries import calls_take
 
 
-def preview(scope: Scope, rule: Mapping[str, Any]) -> dict[str, Any]:
-    """What a rule would do now to the customers of a scope, without doing it.
+def preview(actor: Actor, rule: Mapping[str, Any]) -> dict[str, Any]:
+    """What a rule would do now to the customers an actor may see, without doing it.
 
     :param rule: ``condition``, ``add_tag_ids``, ``remove_tag_ids``, ``keep``, ``sample``, and ``rule_id`` when it is a
         changed text of a rule that exists
     :raises InvalidInput: the condition is malformed
     :raises ConditionTooSlow: it takes longer than ``[rules] preview_seconds``; names the leaf that costs most
     """
-    seconds = settings().rules.preview_seconds
+    seconds, scope = settings().rules.preview_seconds, actor.scope
     members = members_of_tree(rule["condition"], scope, seconds=seconds)
     try:
         with bounded(seconds):
             told = impact_on(members, scope, rule_text(rule))
             sample = newest(members.ids, rule["sample"])
-            samples = leaf_answers(rule["condition"], sample)
+            samples = leaf_answers(actor, rule["condition"], sample)
     except TooSlow:
         raise too_slow(rule["condition"], seconds) from None
     return {
@@ -77,8 +78,8 @@ def newest(customer_ids: BitMap64, most: int) -> list[int]:
     return list(customer_ids[begin:])[::-1] if customer_ids else []
 
 
-def leaf_answers(tree: Mapping[str, Any], customer_ids: Sequence[int]) -> list[dict[str, Any]]:
-    """Every leaf's words, answer and value for each of these customers, in the order given."""
+def leaf_answers(actor: Actor, tree: Mapping[str, Any], customer_ids: Sequence[int]) -> list[dict[str, Any]]:
+    """Every leaf's words, answer, and value as the actor may read it, for each of these customers, in the order given."""
     node = parse_tree(tree)
     leaves = list(node.leaves())
     if not customer_ids or not leaves:
@@ -88,14 +89,14 @@ def leaf_answers(tree: Mapping[str, Any], customer_ids: Sequence[int]) -> list[d
         {"path": each.path, "words": {n: leaf.words(each.args, n, names) for n in ("zh", "en")}}
         for leaf, each in leaves
     ]
-    columns = leaf_columns(leaves, utcnow())
+    columns, veil = leaf_columns(leaves, utcnow()), Veil(actor, node)
     rows = session().execute(select(Customer.id, *columns).where(is_one_of(Customer.id, customer_ids)))
     found = {row.id: row for row in rows}
     return [
         {
             "customer_id": id_,
             "leaves": [
-                {**leaf, "holds": holds, "value": value}
+                {**leaf, "holds": holds, "value": veil.shown(leaf["path"], value)}
                 for leaf, holds, value in zip(told, found[id_].holds, found[id_].shown, strict=True)
             ],
         }
