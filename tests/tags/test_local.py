@@ -1,5 +1,7 @@
 """Tag groups that are kept here alone: held at once, never told to WeCom, and what a switch does either way."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from sqlalchemy import select, text
 
@@ -252,3 +254,46 @@ def test_a_call_that_ends_after_the_switch_changes_nothing_here(corp):  # noqa: 
         plan_switch(group.id, Push.WECOM, None)
     carry_out("mark_tag")
     assert states(corp.people[0]) == {gold.id: S.ACTIVE}
+
+
+def test_who_tags_while_the_group_is_switched_is_told_to_wecom_too(corp, app):  # noqa: F811
+    group = make_group(tags=("重点",))
+    (key,) = tags_of(group)
+
+    def switch_in_another_thread():
+        with app.app_context(), transaction():
+            switch_group(group.id, Push.WECOM, None, plan_switch(group.id, Push.WECOM, None).confirm)
+
+    follow = follow_of(corp.people[0])
+    with ThreadPoolExecutor(1) as pool:
+        with transaction():
+            assign([Wish(follow.id, key.id, "manual:a", add=True)])
+            waiting = pool.submit(switch_in_another_thread)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.3)
+        waiting.result(timeout=10)
+    jobs.switch_pushes.func()
+    assert states(corp.people[0]) == {key.id: S.PENDING_ADD}
+    everything_there_is_to_tell()
+    assert corp.tags_of(corp.people[0]) == {tags_of(group_of("内部"))[0].wecom_id}
+
+
+def test_a_switch_that_is_only_half_done_loses_nothing_to_a_look_at_wecom(corp):  # noqa: F811
+    group = make_group(tags=("重点",))
+    (key,) = tags_of(group)
+    for person in corp.people:
+        want(person, key)
+    with transaction():
+        switch_group(group.id, Push.WECOM, None, plan_switch(group.id, Push.WECOM, None).confirm)
+    with transaction():
+        assert switching.switch_slice(limit=2) == 2
+    for person in corp.people:
+        see(person)
+    assert sorted(states(person)[key.id] for person in corp.people) == [
+        S.ACTIVE,
+        S.PENDING_ADD,
+        S.PENDING_ADD,
+    ]
+    jobs.switch_pushes.func()
+    everything_there_is_to_tell()
+    assert all(len(corp.tags_of(person)) == 1 for person in corp.people)
