@@ -114,6 +114,8 @@ class _Names:
 
 def _tag_names(ids: Iterable[int] | None = None) -> dict[int, str]:
     statement = select(Tag.id, TagGroup.name, Tag.name).join(TagGroup, TagGroup.id == Tag.group_id)
+    # Of two groups of one name, WeCom's is the last and so the one that is meant.
+    statement = statement.order_by(TagGroup.push, Tag.id)
     statement = statement.where(Tag.deleted_at.is_(None)) if ids is None else statement.where(Tag.id.in_(ids))
     return {id_: f"{group}/{name}" for id_, group, name in session().execute(statement)}
 
