@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from scrm.audiences.events import ExportWanted
 from scrm.audiences.models import (
     AudienceExport,
+    ExportFormat,
     ExportLog,
     ExportMember,
     ExportPart,
@@ -35,6 +36,9 @@ from tags.rules.compiler import compile_condition, validate_condition
 from tags.rules.service.bounds import FAULTS, bounded, told
 
 PART = 5000  # customers read at once
+XLSX_CELLS = (
+    10_000_000  # of one workbook: what is made within the time of one job, and what Excel still opens
+)
 MOST_ATTEMPTS = 5  # to put a file away
 
 
@@ -141,6 +145,10 @@ def _freeze(export: AudienceExport) -> bool:
         return False
     counted = select(func.count()).where(ExportMember.export_id == export.id)
     export.state, export.frozen_at, export.total = ExportState.WRITING, now, session().scalar(counted)
+    cells = (export.total or 0) * len(export.columns)
+    if export.format is ExportFormat.XLSX and cells > XLSX_CELLS:
+        fail(export, f"a workbook of {cells} cells cannot be made (at most {XLSX_CELLS}); ask for csv")
+        return False
     session().flush()
     return True
 

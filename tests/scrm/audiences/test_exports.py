@@ -230,6 +230,13 @@ def test_a_file_that_is_put_away_while_its_export_is_deleted_goes_too(api, vips,
         file_store().pieces(f"exports/{made['id']}.csv")
 
 
+def test_a_workbook_too_large_to_be_made_says_so(api, vips, monkeypatch):
+    monkeypatch.setattr(exporting, "XLSX_CELLS", 3)
+    made = export(api, vips, "name", "tags", format="xlsx")
+    assert (made["state"], "4 cells" in made["error"], "csv" in made["error"]) == ("failed", True, True)
+    assert export(api, vips, "name", "tags")["state"] == "ready"
+
+
 def test_an_audience_that_can_no_longer_be_worked_out_ends_the_export_with_the_reason(api, vips, committed):
     made = call(api, "post", f"/audiences/{vips}/exports", {}, 202)
     with transaction():
