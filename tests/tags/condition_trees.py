@@ -175,7 +175,24 @@ tags = st.one_of(
     leaf("has_tag", {"tag_ids": ids(3)}, match=matches, sources=sources, since=windows),
     leaf("has_tag", {"tag_group_ids": ids(2)}, match=matches, sources=sources, since=windows),
 )
+scores = st.one_of(
+    st.tuples(st.sampled_from("rfm"), number(1, 3, 5)),
+    st.tuples(st.just("frequency"), number(1, 2)),
+    st.tuples(st.just("monetary"), number(10, 19.99)),
+    st.tuples(st.just("recency_days"), number(0, 8, 30)),
+).map(lambda told: {"kind": "rfm", "figure": told[0], **told[1]})
+timed = comparison(
+    **dict.fromkeys(("on", "before", "after"), tuple(DAYS)),
+    last_days=st.fixed_dictionaries({"days": st.integers(1, 12)}),
+)
+traits = st.tuples(
+    st.integers(1, 4),
+    st.one_of(
+        number(5, 19.99), text("a", "首"), timed, many("a", "b").map(lambda args: {"list": True, **args})
+    ),
+).map(lambda told: {"kind": "trait", "trait_id": told[0], **told[1]})
 LEAVES = {
+    "rfm": scores, "trait": traits, "stage": leaf("stage", {"stages": several("lead", "loyal", "lost")}, entered=windows),
     "field": fields, "event": events, "order": orders, "sequence": sequences, "sample": shares, "follow": follows, "has_tag": tags,
     "in_audience": leaf("in_audience", {"audience_ids": ids(3)}, match=st.sampled_from(["any", "all", "none"])),
     "in_group": leaf("in_group", None, group_ids=ids(2), owner_staff_ids=ids(2), joined=windows),

@@ -10,6 +10,7 @@ from tyme4py.solar import SolarDay
 from tests.tags.condition_worlds import AUDIENCES, DEPARTMENT_OF, NOW, OWNER_OF, PRODUCTS, TAGS_OF_GROUP
 
 ZONE = ZoneInfo("Asia/Shanghai")
+NOBODY = {"fields": {}, "events": [], "orders": [], "score": None, "stage": None, "traits": {}}
 LONG_AGO = datetime(1, 1, 1, tzinfo=ZONE)
 WRITTEN_BY = {"person": "manual:", "rule": "rule:", "wecom": "wecom"}
 
@@ -24,7 +25,7 @@ def holds(tree, world, i):
         return not holds(tree["not"], world, i)
     customer = world["customers"][i - 1]
     number = customer["person"]
-    person = world["people"][number - 1] if number else {"fields": {}, "events": [], "orders": []}
+    person = world["people"][number - 1] if number else NOBODY
     if tree["kind"] == "in_audience":
         return in_audience(tree, world, i)
     return LEAVES[tree["kind"]](tree, customer, {**person, "id": number})
@@ -295,7 +296,32 @@ def sample(leaf, customer, person):
     return first <= int(digest[:8], 16) % 10_000 < first + round(leaf["percent"] * 100)
 
 
+def rfm(leaf, customer, person):
+    if person["score"] is None:
+        return leaf["op"] == "is_missing"
+    known = {**person["score"], "recency_days": max(0, (local(NOW) - person["score"]["last_on"]).days)}
+    return compare(known[leaf["figure"]], leaf)
+
+
+def stage(leaf, customer, person):
+    told = person["stage"]
+    return told is not None and told["stage"] in leaf["stages"] and inside(told["since"], leaf.get("entered"))
+
+
+def trait(leaf, customer, person):
+    value, dated = (
+        person["traits"].get(leaf["trait_id"]),
+        leaf["op"] in ("on", "before", "after", "last_days"),
+    )
+    if leaf["op"] in ("is_present", "is_missing"):
+        return (value is None) == (leaf["op"] == "is_missing")
+    if isinstance(value, list) != leaf.get("list", False) or isinstance(value, datetime) != dated:
+        return False
+    return compare(value, leaf)
+
+
 LEAVES = {
+    "rfm": rfm, "stage": stage, "trait": trait,
     "follow": follow, "has_tag": has_tag, "in_group": in_group, "said_keyword": said_keyword, "field": field, "event": event,
     "order": order, "sequence": sequence, "sample": sample,
 }  # fmt: skip

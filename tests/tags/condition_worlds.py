@@ -15,7 +15,9 @@ from scrm.conversations.models import Channel, Direction, Message
 from scrm.customers.models import Customer, Follow
 from scrm.groups.models import CustomerGroup, GroupStay
 from scrm.people.models import CustomerPerson, CustomField, Person, PersonField
+from scrm.portraits.models import Trait, TraitValue
 from scrm.staff.models import Department, Staff, StaffDepartment
+from scrm.value.models import Lifecycle, RfmScore
 from tags.models import Tag, TagAssignment, TagGroup, TagSource
 from tags.rules.registry import contribute_leaf
 from tests.tags.cases_of_people import PROPERTIES
@@ -76,7 +78,22 @@ orders = record(
     placed_at=moments(), paid_at=some(moments()), amount=st.sampled_from([None, 10, 99.5]), product=some(st.integers(1, 2)),
     currency=st.sampled_from(["CNY", "USD"]), status=st.sampled_from(["placed", "paid"]), shop=st.sampled_from([None, "a", "b"]),
 )  # fmt: skip
+scores = record(
+    **dict.fromkeys("rfm", st.integers(1, 5)), frequency=st.integers(1, 3), monetary=st.sampled_from([10, 19.99, 99.5]),
+    last_on=st.sampled_from([NOW.date() - timedelta(days=days) for days in (0, 1, 8, 40)]),
+)  # fmt: skip
+stages = record(stage=st.sampled_from(["lead", "loyal"]), since=moments())
+TRAITS = {1: "value_num", 2: "value_text", 3: "value_list", 4: "value_time"}
+traits = st.fixed_dictionaries(
+    {},
+    optional={
+        1: st.sampled_from([5, 19.99]), 2: st.sampled_from(["a", "首页"]), 3: st.sampled_from([["a"], ["a", "b"]]), 4: moments(),
+    },
+)  # fmt: skip
 people = record(
+    score=some(scores),
+    stage=some(stages),
+    traits=traits,
     fields=st.fixed_dictionaries(
         {},
         optional={
@@ -144,6 +161,8 @@ def write_catalogue(session):
         {"key": "likes", "type": "multi_choice", "choices": choices, **own},
     )
     put(Person, {"id": 1}, {"id": 2})
+    named = {"definition": {}, "changed_at": NOW}
+    put(Trait, *[{"id": i, "key": f"t{i}", "name_zh": f"特{i}", "name_en": f"t{i}", **named} for i in TRAITS])
     kinds = {id_: "static" if tree is None else "tree" for id_, tree in AUDIENCES.items()}
     put(
         Audience,
@@ -166,6 +185,9 @@ def forget(session):
         Message,
         Customer,
         PersonField,
+        RfmScore,
+        Lifecycle,
+        TraitValue,
         BehaviourEvent,
         EventDay,
         OrderLine,
@@ -188,6 +210,9 @@ def write(session, world):
             GroupStay,
             Message,
             PersonField,
+            RfmScore,
+            Lifecycle,
+            TraitValue,
             BehaviourEvent,
             Order,
             OrderLine,
@@ -247,6 +272,15 @@ def _customer_rows(rows, i, customer):
 def _person_rows(rows, i, person):
     for key, value in person["fields"].items():
         rows[PersonField].append({"person_id": i, "field": key, "value": value, "source": "t", "at": NOW})
+    worked_out = {"person_id": i, "computed_at": NOW}
+    if person["score"]:
+        rows[RfmScore].append({**person["score"], **worked_out})
+    if person["stage"]:
+        rows[Lifecycle].append({"person_id": i, **person["stage"]})
+    rows[TraitValue] += [
+        {**dict.fromkeys(TRAITS.values()), "trait_id": id_, TRAITS[id_]: value, **worked_out}
+        for id_, value in person["traits"].items()
+    ]
     for event in person["events"]:
         rows[BehaviourEvent].append(
             {**event, "person_id": i, "source": "t", "source_id": str(len(rows[BehaviourEvent]))}

@@ -12,8 +12,6 @@ from tests.tags.condition_trees import LEAVES, trees
 from tests.tags.condition_truth import holds
 from tests.tags.condition_worlds import NOW, forget, worlds, write, write_catalogue
 
-BY_OTHER_TESTS = {"trait", "rfm", "stage"}  # tests/tags/test_conditions.py and their own files
-
 
 def examples(count):
     """So many random examples, the same in every run."""
@@ -49,7 +47,7 @@ def check(session, world, asked):
 
 
 def test_the_reference_knows_every_kind_of_leaf():
-    assert set(LEAVES) | BY_OTHER_TESTS >= set(leaves())
+    assert set(LEAVES) >= set(leaves())
 
 
 @pytest.fixture
