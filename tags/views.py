@@ -30,7 +30,7 @@ def get_reasons(customer_id: int, tag_id: int) -> dict[str, Any]:
     """Why a customer has a tag, or had it: every source on every relation; of a rule its version, run, leaves and their
     values at the time.
     """
-    return why_tag(current_actor().scope, customer_id, tag_id)
+    return why_tag(current_actor(), customer_id, tag_id)
 
 
 @blueprint.route("/customers/<int:customer_id>/tags", methods=["POST"])

@@ -2,6 +2,7 @@
 
 from sqlalchemy import select
 
+from scrm.customers.models import Customer
 from scrm.kernel.db import transaction
 from tags.models import TagHistory
 from tags.rules.service import saving
@@ -35,6 +36,18 @@ def test_the_answer_names_rule_version_run_leaves_and_values_of_that_time(api, w
     seen = [(leaf["path"], leaf["holds"], leaf["value"]) for leaf in reason["leaves"]]
     assert seen == [("condition.any.0", True, "vip"), ("condition.any.1", False, None)]
     assert "vip" in reason["leaves"][0]["words"]["en"]
+
+
+def test_values_are_masked_as_in_the_view_of_a_person(api, api_with, world, session):
+    follow, tag = world.followed(name="x"), world.tag()
+    session.get(Customer, follow.customer_id).unionid = "ox12345678901"
+    session.flush()
+    backfill(make_rule({"kind": "field", "field": "customer.unionid", "op": "is_present"}, tag))
+    values = [
+        why(api_with(*held), follow, tag)["reasons"][0]["leaves"][0]["value"]
+        for held in (["customers:read"], ["customers:read", "people:write"])
+    ]
+    assert values == ["ox1***01", "ox12345678901"]
 
 
 def test_a_change_of_the_customer_is_kept_with_its_reason_too(api, world):

@@ -85,7 +85,7 @@ def leaf_answers(actor: Actor, tree: Mapping[str, Any], customer_ids: Sequence[i
     if not customer_ids or not leaves:
         return []
     names = reference_names(node)
-    told = [
+    told: list[dict[str, Any]] = [
         {"path": each.path, "words": {n: leaf.words(each.args, n, names) for n in ("zh", "en")}}
         for leaf, each in leaves
     ]

@@ -12,30 +12,31 @@ from scrm.customers.models import Follow
 from scrm.customers.queries import customer_by_id
 from scrm.kernel.db import session
 from scrm.kernel.errors import NotFound, ScrmError
-from scrm.kernel.permissions import Scope
+from scrm.kernel.permissions import Actor, Scope
 from tags.arrays import row_table
 from tags.models import Rule, RuleVersion, Tag, TagAssignment, TagChange, TagHistory, TagSource
 from tags.queries import own_follow
 from tags.rules.compiler import words
+from tags.rules.queries.veiling import Veil
 from tags.rules.references import reference_names
 from tags.rules.tree import parse_tree
 
 
-def why_tag(scope: Scope, customer_id: int, tag_id: int) -> dict[str, Any]:
-    """Every source of the tag on relations of the scope, oldest first.
+def why_tag(actor: Actor, customer_id: int, tag_id: int) -> dict[str, Any]:
+    """Every source of the tag on relations that an actor sees, oldest first; values as far as they may be read.
 
     A source of a rule shows the newest line of history in which it set the tag; what was set before reasons were kept
     has no leaves.
 
     :raises NotFound: no such customer in the scope, or no such tag
     """
-    customer_by_id(scope, customer_id)
+    customer_by_id(actor.scope, customer_id)
     tag = session().get(Tag, tag_id)
     if tag is None:
         raise NotFound(f"there is no tag {tag_id}")
-    rows = session().execute(_sources(scope, customer_id, tag_id)).all()
+    rows = session().execute(_sources(actor.scope, customer_id, tag_id)).all()
     versions = _versions({(row.rule_id, row.reason["version"]) for row in rows if row.reason})
-    reasons = [{**row._mapping, **_then(row, versions)} for row in rows]
+    reasons = [{**row._mapping, **_then(actor, row, versions)} for row in rows]
     return {"customer_id": customer_id, "tag_id": tag_id, "tag": tag.name, "reasons": reasons}
 
 
@@ -80,18 +81,18 @@ def _versions(wanted: set[tuple[int, int]]) -> dict[tuple[int, int], dict[str, A
     return {(row.rule_id, row.version): row.condition for row in session().execute(found)}
 
 
-def _then(row: Any, versions: Mapping[tuple[int, int], dict[str, Any]]) -> dict[str, Any]:
+def _then(actor: Actor, row: Any, versions: Mapping[tuple[int, int], dict[str, Any]]) -> dict[str, Any]:
     """What the rule said and saw when it set the tag."""
     reason = row.reason
     if not reason:
         return {"version": None, "condition": None, "leaves": []}
     condition = versions.get((row.rule_id, reason["version"]))
-    said, known = _words(condition) if condition else (None, {})
+    said, known, veil = _words(actor, condition) if condition else (None, {}, None)
     leaves = [
         {
             "path": path,
             "holds": told[0],
-            "value": told[1] if len(told) > 1 else None,
+            "value": veil.shown(path, told[1]) if veil and len(told) > 1 else None,
             "words": known.get(path),
         }
         for path, told in reason["leaves"].items()
@@ -99,8 +100,13 @@ def _then(row: Any, versions: Mapping[tuple[int, int], dict[str, Any]]) -> dict[
     return {"version": reason["version"], "condition": said, "leaves": leaves}
 
 
-def _words(condition: Mapping[str, Any]) -> tuple[dict[str, str] | None, dict[str, dict[str, str]]]:
-    """The sentence of a condition, and those of its leaves by path; nothing when it can no longer be read."""
+def _words(
+    actor: Actor, condition: Mapping[str, Any]
+) -> tuple[dict[str, str] | None, dict[str, dict[str, str]], Veil | None]:
+    """The sentence of a condition, those of its leaves by path, and what may be read of their values.
+
+    Nothing when it can no longer be read: then nobody knows what the values are.
+    """
     try:
         node = parse_tree(condition)
         names = reference_names(node)
@@ -108,6 +114,6 @@ def _words(condition: Mapping[str, Any]) -> tuple[dict[str, str] | None, dict[st
             each.path: {"zh": leaf.words(each.args, "zh", names), "en": leaf.words(each.args, "en", names)}
             for leaf, each in node.leaves()
         }
-        return {"zh": words(condition, "zh"), "en": words(condition, "en")}, leaves
+        return {"zh": words(condition, "zh"), "en": words(condition, "en")}, leaves, Veil(actor, node)
     except ScrmError:
-        return None, {}
+        return None, {}, None
