@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import delete, func, select, text
 
 from scrm.customers.events import CustomerChanged
 from scrm.customers.models import Customer
 from scrm.kernel import events
 from scrm.kernel.db import session, transaction
-from tags.models import RuleDue, RuleRun, Tag, TagAssignment, TagHistory, TagSource
+from tags.models import Rule, RuleDue, RuleRun, Tag, TagAssignment, TagHistory, TagSource
 from tags.rules.jobs import backfill_rules, evaluate_rules
 from tags.rules.service import saving
 from tags.rules.service.backfilling import CHANGED
-from tags.rules.service.evaluating import SHARDS
-from tags.rules.service.working import evaluate_due
+from tags.rules.service.evaluating import SHARDS, hold_shards
+from tags.rules.service.working import advance_run, evaluate_due
 from tags.service import Wish, assign
 from tests import nursery
 from tests.scrm.wecom.conftest import process_env, process_environment  # noqa: F401  # fixtures
@@ -141,6 +142,30 @@ def test_many_writers_of_the_same_tags_do_not_stop_each_other(people, app):
         per_row = select(func.count()).select_from(TagSource).group_by(TagSource.assignment_id)
         assert set(session().scalars(per_row)) == {4}
         assert session().scalar(select(func.count()).select_from(TagHistory)) == PEOPLE * 4 * 5
+
+
+def test_what_a_backfill_saw_before_it_had_the_locks_is_not_written(people, app):
+    name(people.ids, "vip")
+    with transaction():
+        session().execute(delete(RuleDue))
+        run = saving.start_backfill(session().scalar(select(Rule.id)))
+
+    def advance():
+        with app.app_context(), transaction():
+            advance_run(run.id)
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction():
+            hold_shards(range(SHARDS))
+            slice_ = pool.submit(advance)
+            waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            while not session().scalar(waiting):  # it has looked, and waits
+                assert not slice_.done()
+                time.sleep(0.02)
+            gone = people.ids[: PEOPLE // 2]
+            session().execute(text("UPDATE customers SET name = 'x' WHERE id = ANY(:ids)"), {"ids": gone})
+        slice_.result(timeout=10)
+    assert tagged() == set(people.ids) - set(gone)
 
 
 @pytest.mark.fault
