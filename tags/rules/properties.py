@@ -103,7 +103,8 @@ def _filter(properties: Any, args: Mapping[str, Any], now: datetime) -> Any:
         several = compare(Kind.LIST, case((held, value)), args, now)
         if args["op"] == "all_of":
             return several
-        return func.coalesce(case((held, several), else_=compare(Kind.TEXT, text, args, now)), False)
+        single = compare(Kind.TEXT, text, args, now)
+        return func.coalesce(case((held, several), (func.jsonb_typeof(value) == "string", single)), False)
     # The comparison first: it drops most rows, and only the others are asked for their type.
     return and_(compare(Kind.TEXT, text, args, now), func.jsonb_typeof(value) == "string")
 

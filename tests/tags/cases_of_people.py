@@ -56,6 +56,12 @@ def did(*happenings, of_another=False):
     return make
 
 
+A_DAY = {"last_days": 1}
+FIFTH_DAY = dict.fromkeys(
+    ("from", "to"), str((utcnow() + timedelta(hours=8) - timedelta(days=5)).date())
+)  # in Shanghai
+
+
 def then(*happenings):
     """Days ago of first (``a``) and second (``b``) things, such as ``("a", 3), ("b", 2)``."""
 
@@ -187,6 +193,9 @@ CASES = {
         ("before", {"window": {"last_days": 1}}, ONCE, False),
         ("within hours", {"window": {"last_hours": 25}}, ONCE, True),
         ("not within 2 days", many("count", "lte", 0, window={"last_days": 2}), did((3, {})), True),
+        ("a day that the window cuts", many("days", "equals", 1, window=A_DAY), did((1, {}), (0.99, {}), (0.98, {})), True),
+        ("only what is cut off", many("days", "equals", 0, window=A_DAY), did((1, {})), True),
+        ("both its days", many("days", "equals", 2, window={"last_days": 2}), did((2, {}), (1.98, {}), (0.5, {})), True),
         ("twice", many("count", "gte", 2), TWICE, True),
         ("once is not twice", many("count", "gte", 2), ONCE, False),
         ("exactly twice", many("count", "equals", 2), TWICE, True),
@@ -245,6 +254,8 @@ CASES = {
         ("the other way round", {"within_hours": 25}, then(("b", 3), ("a", 2)), False),
         ("of any first", {"within_hours": 25}, then(("a", 9), ("a", 3), ("b", 2)), True),
         ("first in the window", {"within_hours": 25, "window": {"last_days": 4}}, then(("a", 3), ("b", 2)), True),
+        ("then after it", {"within_hours": 25, "window": FIFTH_DAY}, then(("a", 5), ("b", 4)), True),
+        ("not then after it", {"within_hours": 25, "window": FIFTH_DAY, "happens": False}, then(("a", 5), ("b", 4)), False),
         ("first before it", {"within_hours": 25, "window": {"last_days": 2}}, then(("a", 3), ("b", 2)), False),
         ("then not", {"within_hours": 23, "happens": False}, then(("a", 3), ("b", 2)), True),
         ("not then not", {"within_hours": 25, "happens": False}, then(("a", 3), ("b", 2)), False),

@@ -115,7 +115,7 @@ fields = st.sampled_from(sorted(FIELDS)).flatmap(
 filters = st.lists(
     st.one_of(
         number(5, 5.5, 19.99).map(lambda args: {"property": "price", **args}),
-        text("a", "首").map(lambda args: {"property": "page", **args}),
+        text("a", "首", "5").map(lambda args: {"property": "page", **args}),
         comparison(equals=(True, False), **PRESENCE).map(lambda args: {"property": "member", **args}),
         many("x", "y").map(lambda args: {"property": "labels", **args}),
     ),

@@ -68,7 +68,7 @@ events = record(
         {},
         optional={
             "price": st.sampled_from([5, 5.5, 19.99, "5"]),
-            "page": st.sampled_from(["", "a", "首页", None]),
+            "page": st.sampled_from(["", "a", "首页", "5", 5, None]),
             "member": st.booleans(),
             "labels": st.sampled_from([[], ["x"], ["x", "y"]]),
         },
