@@ -66,8 +66,6 @@ INSERT INTO orders (person_id, source, source_id, status, status_at, placed_at, 
 INSERT INTO order_lines (order_id, line_no, product_ref, product_id, quantity, amount) SELECT id, 1, 'p', 1, 1, 5 FROM orders;
 INSERT INTO rfm_scores (person_id, last_on, frequency, monetary, r, f, m, computed_at)
   SELECT id, current_date, 1, 5, id % 5 + 1, 1, 1, now() FROM people;
-INSERT INTO traits (id, key, name_zh, name_en, definition, changed_at) OVERRIDING SYSTEM VALUE
-  VALUES (1, 't', 't', 't', '{}', now());
 INSERT INTO trait_values (trait_id, person_id, value_num, computed_at) SELECT 1, id, id % 5, now() FROM people;
 INSERT INTO audience_members (audience_id, customer_id, source, added_at) SELECT 1, id, 't', now() FROM customers;
 INSERT INTO lifecycle (person_id, stage, since) SELECT id, 'loyal', now() FROM people;
