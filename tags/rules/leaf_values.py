@@ -9,9 +9,11 @@ from sqlalchemy import ARRAY, ColumnElement, Text, cast, func, literal, select
 
 from scrm.customers.models import Customer, Follow
 from scrm.groups.models import GroupStay
+from scrm.kernel.permissions import Scope
 from scrm.kernel.settings import settings
 from scrm.people.models import CustomerPerson, PersonField
 from tags.models import Tag, TagAssignment
+from tags.queries import own_follow
 from tags.rules.comparisons import Kind
 from tags.rules.fields import FIELDS, person_key
 from tags.rules.holdings import HELD
@@ -19,15 +21,26 @@ from tags.rules.leaves import Args, Leaf
 from tags.rules.relations import LIVE, added_at
 
 MINUTE = "YYYY-MM-DD HH24:MI"
+EVERYBODY = Scope.all()
 LENGTH = 100  # characters of one value that are kept
 
 
-def leaf_value(leaf: Leaf, args: Args, now: datetime) -> ColumnElement[Any] | None:
+def leaf_value(leaf: Leaf, args: Args, now: datetime, scope: Scope) -> ColumnElement[Any] | None:
     """The value as a text of at most :data:`LENGTH` characters, correlated on ``customers``; NULL: there is none.
 
     None for kinds whose answer is all there is to say.
+
+    :param scope: what comes from relations comes from those inside it
     """
-    return func.left(cast(leaf.value(args, now), Text), LENGTH) if leaf.value else None
+    if leaf.value is None:
+        return None
+    own = own_value(leaf, args, now, scope)
+    return func.left(cast(leaf.value(args, now) if own is None else own, Text), LENGTH)
+
+
+def own_value(leaf: Leaf, args: Args, now: datetime, scope: Scope) -> ColumnElement[Any] | None:
+    """The value as relations inside a limited scope have it; None: it is the same for everybody who may see the customer."""
+    return leaf.own_value(args, now, scope) if leaf.own_value and not scope.everyone else None
 
 
 def how_often(moment: Any) -> ColumnElement[str]:
@@ -44,8 +57,8 @@ def _told(moment: Any) -> ColumnElement[str]:
     return told
 
 
-def field_value(args: Args, now: datetime) -> ColumnElement[Any]:
-    """The field as it is: of relations, those of all present ones."""
+def field_value(args: Args, now: datetime, scope: Scope = EVERYBODY) -> ColumnElement[Any]:
+    """The field as it is: of relations, those of all present ones inside a scope."""
     field = FIELDS.get(args["field"])
     if field is None:
         return _of_person(person_key(args["field"])[0])
@@ -53,7 +66,13 @@ def field_value(args: Args, now: datetime) -> ColumnElement[Any]:
         column: ColumnElement[Any] = field.column
         return column
     text = func.array_to_string(field.column, ",") if field.kind is Kind.LIST else cast(field.column, Text)
-    return _of_relations(func.string_agg(text.distinct(), " | "))
+    return _of_relations(func.string_agg(text.distinct(), " | "), scope)
+
+
+def own_field_value(args: Args, now: datetime, scope: Scope) -> ColumnElement[Any] | None:
+    """A field of relations as those inside a scope have it; None: a field of the customer or the person."""
+    field = FIELDS.get(args["field"])
+    return None if field is None or field.of_customer else field_value(args, now, scope)
 
 
 def _of_person(key: str) -> ColumnElement[Any]:
@@ -68,25 +87,26 @@ def _of_person(key: str) -> ColumnElement[Any]:
     )
 
 
-def _of_relations(value: Any) -> ColumnElement[Any]:
-    present = Follow.customer_id == Customer.id, Follow.status.in_(LIVE)
+def _of_relations(value: Any, scope: Scope) -> ColumnElement[Any]:
+    present = Follow.customer_id == Customer.id, Follow.status.in_(LIVE), own_follow(scope)
     return select(value).where(*present).correlate(Customer).scalar_subquery()
 
 
-def tags_value(args: Args, now: datetime) -> ColumnElement[Any]:
-    """Which of the tags the customer has, whoever set them."""
+def tags_value(args: Args, now: datetime, scope: Scope = EVERYBODY) -> ColumnElement[Any]:
+    """Which of the tags the customer has on relations inside a scope, whoever set them."""
     named = (
         Tag.id.in_(args["tag_ids"])
         if args.get("tag_ids")
         else Tag.group_id.in_(args.get("tag_group_ids") or ())
     )
-    return (
+    held = (
         select(func.string_agg(cast(Tag.id, Text).distinct(), ","))
         .join(TagAssignment, TagAssignment.tag_id == Tag.id)
         .where(TagAssignment.customer_id == Customer.id, TagAssignment.state.in_(HELD), named)
-        .correlate(Customer)
-        .scalar_subquery()
     )
+    if not scope.everyone:
+        held = held.join(Follow, Follow.id == TagAssignment.follow_id).where(own_follow(scope))
+    return held.correlate(Customer).scalar_subquery()
 
 
 def groups_value(args: Args, now: datetime) -> ColumnElement[Any]:
@@ -99,6 +119,6 @@ def groups_value(args: Args, now: datetime) -> ColumnElement[Any]:
     )
 
 
-def follow_value(args: Args, now: datetime) -> ColumnElement[Any]:
-    """When the newest present relation began."""
-    return _of_relations(_told(func.max(added_at())))
+def follow_value(args: Args, now: datetime, scope: Scope = EVERYBODY) -> ColumnElement[Any]:
+    """When the newest present relation inside a scope began."""
+    return _of_relations(_told(func.max(added_at())), scope)

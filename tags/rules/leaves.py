@@ -18,6 +18,7 @@ from marshmallow import Schema, ValidationError, fields
 from marshmallow.validate import Length, Range
 from sqlalchemy import ColumnElement, Select
 
+from scrm.kernel.permissions import Scope
 from tags.rules import conditions
 
 Args = Mapping[str, Any]
@@ -48,6 +49,8 @@ class Leaf:
     :param check: arguments → problems that only the database knows, path of the argument → what would be right
     :param value: arguments, now → what it looks at for a customer, as an expression correlated on ``customers`` that is
         kept with the reasons of a tag; NULL: nothing there; never the text of messages. None: its answer says it all
+    :param own_value: arguments, now, scope → the same where it comes from relations, from those inside a data scope alone;
+        None: it does not come from relations
     :param variants: the arguments as JSON Schema objects, one of which must fit, where the marshmallow schema alone
         does not tell which arguments belong together
     """
@@ -64,6 +67,7 @@ class Leaf:
     check: Callable[[Args], Mapping[str, str]] | None = None
     variants: Callable[[], list[dict[str, Any]]] | None = None
     value: Callable[[Args, datetime], ColumnElement[Any]] | None = None
+    own_value: Callable[[Args, datetime, Scope], ColumnElement[Any] | None] | None = None
 
 
 CONTRIBUTED: dict[str, Leaf] = {}  # by packages further up, see tags.rules.registry

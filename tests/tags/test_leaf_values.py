@@ -7,6 +7,7 @@ from sqlalchemy import select
 
 from scrm.customers.models import Customer
 from scrm.kernel.clock import utcnow
+from scrm.kernel.permissions import Scope
 from tags.rules.leaves import leaves
 from tags.rules.service.reasons import leaf_columns
 from tags.rules.tree import parse_tree
@@ -19,7 +20,7 @@ THREE = did((1, {"price": 10}), (2, {"price": 5.5}), (2, {"price": 1}))
 
 def shown(session, customer, tree):
     """(holds, value) of a tree that is one leaf."""
-    columns = leaf_columns(list(parse_tree(tree).leaves()), utcnow())
+    columns = leaf_columns(list(parse_tree(tree).leaves()), utcnow(), Scope.all())
     row = session.execute(select(*columns).select_from(Customer).where(Customer.id == customer.id)).one()
     return row.holds[0], row.shown[0]
 

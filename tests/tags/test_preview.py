@@ -61,6 +61,27 @@ def test_samples_show_of_a_person_what_the_key_may_read(api_with, world, session
     assert values("rules:read", "people:write") == ["+8613812345678", "ox12345678901"]
 
 
+def test_samples_show_of_relations_what_those_of_the_key_s_members_have(api, api_with, world):
+    anna, bert, tag = world.staff(), world.staff(), world.tag()
+    customer = world.customer()
+    world.follow(customer, anna, remark="of anna")
+    other = world.follow(customer, bert, remark="of bert")
+    send(api, "post", f"/customers/{customer.id}/tags", {"add": [tag.id], "staff_id": bert.id})
+    remark = {"kind": "field", "field": "follow.remark", "op": "is_present"}
+    tree = {"all": [remark, {"kind": "has_tag", "tag_ids": [tag.id]}, {"kind": "follow"}]}
+
+    def told(key, path, body):
+        [sample] = send(key, "post", path, {"condition": tree, **body})["samples"]
+        return [(leaf["holds"], leaf["value"]) for leaf in sample["leaves"]]
+
+    for path, body in (("/rules/preview", {"add_tag_ids": [tag.id]}), ("/audiences/preview", {})):
+        limited = told(api_with("*", staff_ids=[anna.id]), path, body)
+        assert [holds for holds, _ in limited] == [True, True, True], "one truth"
+        assert limited[:2] == [(True, "of anna"), (True, None)]
+        assert told(api, path, body)[:2] == [(True, "of anna | of bert"), (True, str(tag.id))]
+    assert other.remark == "of bert"
+
+
 def test_rivals_of_an_exclusive_group_are_counted(api, world):
     world.group.exclusive = True
     gold, silver = world.tag("gold"), world.tag("silver")

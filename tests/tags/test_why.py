@@ -50,6 +50,20 @@ def test_values_are_masked_as_in_the_view_of_a_person(api, api_with, world, sess
     assert values == ["ox1***01", "ox12345678901"]
 
 
+def test_what_relations_of_others_said_is_not_told(api, api_with, world):
+    anna, bert, tag = world.staff(), world.staff(), world.tag()
+    customer = world.customer(name="x")
+    follow = world.follow(customer, anna, remark="of anna")
+    world.follow(customer, bert, remark="of bert")
+    remark = {"kind": "field", "field": "follow.remark", "op": "is_present"}
+    backfill(make_rule({"all": [remark, {**NAME, "value": "x"}]}, tag))
+    values = [
+        [leaf["value"] for leaf in why(key, follow, tag)["reasons"][0]["leaves"]]
+        for key in (api, api_with("*", staff_ids=[anna.id]))
+    ]
+    assert values == [["of anna | of bert", "x"], ["***", "x"]]
+
+
 def test_a_change_of_the_customer_is_kept_with_its_reason_too(api, world):
     follow, tag = world.followed(name="x"), world.tag()
     make_rule({**NAME, "value": "vip"}, tag)

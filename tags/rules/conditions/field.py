@@ -25,7 +25,7 @@ from tags.rules.fields import (
     kinds_of,
     person_key,
 )
-from tags.rules.leaf_values import field_value
+from tags.rules.leaf_values import field_value, own_field_value
 from tags.rules.leaves import Args, Language, Leaf, Names
 from tags.rules.phrases import comparison_words, plain
 
@@ -144,4 +144,5 @@ LEAF = Leaf(
     check=_check,
     variants=_variants,
     value=field_value,
+    own_value=own_field_value,
 )

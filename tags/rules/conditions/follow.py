@@ -143,4 +143,5 @@ LEAF = Leaf(
     expires=_expires,
     over_all=_over_all,
     value=follow_value,
+    own_value=follow_value,
 )

@@ -159,4 +159,5 @@ LEAF = Leaf(
     expires=_expires,
     over_all=_over_all,
     value=tags_value,
+    own_value=tags_value,
 )

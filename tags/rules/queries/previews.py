@@ -89,7 +89,7 @@ def leaf_answers(actor: Actor, tree: Mapping[str, Any], customer_ids: Sequence[i
         {"path": each.path, "words": {n: leaf.words(each.args, n, names) for n in ("zh", "en")}}
         for leaf, each in leaves
     ]
-    columns, veil = leaf_columns(leaves, utcnow()), Veil(actor, node)
+    columns, veil = leaf_columns(leaves, utcnow(), actor.scope), Veil(actor, node)
     rows = session().execute(select(Customer.id, *columns).where(is_one_of(Customer.id, customer_ids)))
     found = {row.id: row for row in rows}
     return [

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from scrm.kernel.clock import utcnow
 from scrm.kernel.permissions import Actor, Permission
 from scrm.people.queries.fields import field_specs
 from scrm.people.queries.people import MASKED_TYPES, masked, seen_specs
+from tags.rules.leaf_values import own_value
 from tags.rules.tree import Node
 
 PERSON = "person"
@@ -24,9 +26,18 @@ class Veil:
         self._plain = Permission.PEOPLE_WRITE in actor.permissions
         self._seen = seen_specs(actor).keys()
         self._specs = field_specs()
+        self._of_relations = {
+            each.path
+            for leaf, each in tree.leaves()
+            if own_value(leaf, each.args, utcnow(), actor.scope) is not None
+        }
         self._fields = {
             each.path: str(each.args["field"]) for _, each in tree.leaves() if "field" in each.args
         }
+
+    def kept(self, path: str, value: str | None) -> str | None:
+        """As :meth:`shown`, of a value that was noted for everybody: nobody knows any more which relations it came from."""
+        return HIDDEN if value and path in self._of_relations else self.shown(path, value)
 
     def shown(self, path: str, value: str | None) -> str | None:
         """The value of the leaf at a path as the actor gets it."""

@@ -92,7 +92,7 @@ def _then(actor: Actor, row: Any, versions: Mapping[tuple[int, int], dict[str, A
         {
             "path": path,
             "holds": told[0],
-            "value": veil.shown(path, told[1]) if veil and len(told) > 1 else None,
+            "value": veil.kept(path, told[1]) if veil and len(told) > 1 else None,
             "words": known.get(path),
         }
         for path, told in reason["leaves"].items()

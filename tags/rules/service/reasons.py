@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import array
 
 from scrm.customers.models import Customer
 from scrm.kernel.db import session
+from scrm.kernel.permissions import Scope
 from scrm.kernel.settings import settings
 from tags.arrays import is_one_of
 from tags.rules.leaf_values import leaf_value
@@ -71,14 +72,17 @@ def _answers(
     return select(
         literal(rule_id, BigInteger).label("rule_id"),
         Customer.id.label("customer_id"),
-        *leaf_columns(leaves, now),
+        *leaf_columns(leaves, now, Scope.all()),
     ).where(is_one_of(Customer.id, customer_ids))
 
 
-def leaf_columns(leaves: Sequence[tuple[Leaf, Node]], now: datetime) -> tuple[Any, Any]:
-    """``holds`` (boolean[]) and ``shown`` (text[]), one element a leaf, correlated on customers."""
+def leaf_columns(leaves: Sequence[tuple[Leaf, Node]], now: datetime, scope: Scope) -> tuple[Any, Any]:
+    """``holds`` (boolean[]) and ``shown`` (text[]), one element a leaf, correlated on customers.
+
+    What holds is the same for everybody; values that come from relations are those of relations inside the scope.
+    """
     holds = [cast(leaf.clause(node.args, now), Boolean) for leaf, node in leaves]
-    values = [leaf_value(leaf, node.args, now) for leaf, node in leaves]
+    values = [leaf_value(leaf, node.args, now, scope) for leaf, node in leaves]
     shown = [cast(null() if value is None else value, Text) for value in values]
     return array(holds).label("holds"), array(shown).label("shown")
 
