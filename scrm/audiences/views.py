@@ -54,6 +54,7 @@ from scrm.kernel.http import PageQuery, api_blueprint, idempotent, page_schema
 from scrm.kernel.permissions import Permission, current_actor, needs
 from scrm.media.service.files import file_store
 from tags.rules.compiler import validate_condition
+from tags.rules.queries.veiling import refuse_unreadable
 from tags.rules.schemas import ExplainIn
 
 CONTENT_TYPES = {
@@ -79,6 +80,7 @@ def list_audiences(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(201, AudienceDetailOut)
 def create_audience(data: dict[str, Any]) -> dict[str, Any]:
     """Save a condition under a name, or make an empty list."""
+    _refuse_unreadable(data)
     return audiences.audience_detail(saving.create_audience(data, current_actor().name).id)
 
 
@@ -89,6 +91,7 @@ def create_audience(data: dict[str, Any]) -> dict[str, Any]:
 def preview_audience(data: dict[str, Any]) -> dict[str, Any]:
     """How many customers of this key a condition holds for, and some of them with reasons; nothing is saved."""
     with transaction():
+        _refuse_unreadable(data)
         validate_condition(data["condition"])
         return members.preview(current_actor(), data["condition"], data["sample"])
 
@@ -112,6 +115,7 @@ def change_audience(data: dict[str, Any], audience_id: int) -> dict[str, Any]:
     the answer is 409 ``rule-storm`` with the numbers and a token for ``confirm``.
     """
     with transaction():
+        _refuse_unreadable(data)
         saving.change_audience(audience_id, data, current_actor().name, _expected_version())
     return audiences.audience_detail(audience_id)
 
@@ -222,6 +226,7 @@ def fill_audience(data: dict[str, Any], audience_id: int) -> dict[str, Any]:
     """
     other = {"schema_version": 2, "kind": KIND, "audience_ids": [data.get("audience_id")]}
     actor = current_actor()
+    _refuse_unreadable(data)
     condition = data.get("condition") or other
     return {"added": lists.fill(audience_id, condition, actor.scope, actor.name, data.get("confirm"))}
 
@@ -335,6 +340,12 @@ def list_export_log(query: dict[str, Any]) -> dict[str, Any]:
 def _change_members(audience_id: int, data: dict[str, Any], *, add: bool) -> dict[str, Any]:
     actor = current_actor()
     return {"results": lists.change_members(audience_id, data["customers"], actor.scope, actor.name, add=add)}
+
+
+def _refuse_unreadable(data: dict[str, Any]) -> None:
+    """Raise Forbidden when a condition that is given asks about what this key may not read."""
+    if data.get("condition"):
+        refuse_unreadable(current_actor(), data["condition"])
 
 
 def _expected_version() -> int | None:

@@ -25,6 +25,7 @@ from scrm.broadcasts.service.reminding import Reminded, remind_senders
 from scrm.kernel.db import transaction
 from scrm.kernel.http import api_blueprint, idempotent, page_schema
 from scrm.kernel.permissions import Permission, Scope, current_actor, needs
+from tags.rules.queries.veiling import refuse_unreadable
 
 blueprint = api_blueprint("broadcasts", "群发 broadcasts to customers and groups")
 
@@ -45,6 +46,7 @@ def list_broadcasts(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(201, BroadcastOut)
 def create_broadcast(data: dict[str, Any]) -> Broadcast:
     """Make a draft, or with ``send_at`` a scheduled broadcast."""
+    _refuse_unreadable(data)
     return drafts.create_broadcast(data, current_actor())
 
 
@@ -63,6 +65,7 @@ def get_broadcast(broadcast_id: int) -> Broadcast:
 def edit_broadcast(data: dict[str, Any], broadcast_id: int) -> Broadcast:
     """Change a broadcast that has not started."""
     with transaction():
+        _refuse_unreadable(data)
         return drafts.edit_broadcast(broadcast_id, data, current_actor().scope)
 
 
@@ -141,6 +144,12 @@ def remind(broadcast_id: int) -> Reminded:
     """Remind the members who have not confirmed; WeCom allows 3 reminders per task in 24 hours."""
     with transaction():
         return remind_senders(broadcast_id, current_actor().scope)
+
+
+def _refuse_unreadable(data: dict[str, Any]) -> None:
+    """Raise Forbidden when the audience's condition asks about what this key may not read."""
+    if condition := (data.get("audience") or {}).get("condition"):
+        refuse_unreadable(current_actor(), condition, "audience.condition")
 
 
 def _changed(change: Callable[[int, Scope], Broadcast], broadcast_id: int) -> Broadcast:

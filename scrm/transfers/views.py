@@ -15,6 +15,7 @@ from scrm.transfers.queries.visibility import plan_for
 from scrm.transfers.schemas import items as item_schemas
 from scrm.transfers.schemas import plans as plan_schemas
 from scrm.transfers.service import activation, defaults, pairs, plans, redistributing
+from tags.rules.queries.veiling import refuse_unreadable
 
 blueprint = api_blueprint(
     "transfers", "在职继承 on-job and 离职继承 resigned transfers of customers and groups"
@@ -38,6 +39,7 @@ def list_plans(query: dict[str, Any]) -> dict[str, Any]:
 def create_plan(data: dict[str, Any]) -> TransferPlan:
     """Make a draft."""
     actor = current_actor()
+    _refuse_unreadable(data)
     return queries.plan_detail(plans.create_plan(data, actor).id, actor.scope)
 
 
@@ -55,6 +57,7 @@ def get_plan(plan_id: int) -> TransferPlan:
 @blueprint.response(200, plan_schemas.TransferPlanOut)
 def edit_plan(data: dict[str, Any], plan_id: int) -> TransferPlan:
     """Change a draft, or of a plan under way what was not asked yet."""
+    _refuse_unreadable(data)
     return _changed(lambda id_, scope: plans.edit_plan(id_, data, scope), plan_id)
 
 
@@ -191,6 +194,7 @@ def list_defaults() -> dict[str, Any]:
 def set_default(data: dict[str, Any], department_id: int) -> Any:
     """Set what happens when a member of this department leaves."""
     with transaction():
+        _refuse_unreadable(data)
         return defaults.set_default(department_id, data, current_actor())
 
 
@@ -201,6 +205,13 @@ def drop_default(department_id: int) -> None:
     """Leave a department to the line above it."""
     with transaction():
         defaults.drop_default(department_id, current_actor())
+
+
+def _refuse_unreadable(data: dict[str, Any]) -> None:
+    """Raise Forbidden when a share's condition asks about what this key may not read."""
+    for number, share in enumerate((data.get("rule") or {}).get("shares") or ()):
+        if share.get("condition"):
+            refuse_unreadable(current_actor(), share["condition"], f"rule.shares.{number}.condition")
 
 
 def _changed(change: Callable[[int, Scope], TransferPlan], plan_id: int) -> TransferPlan:

@@ -13,6 +13,7 @@ from scrm.kernel.permissions import Permission, current_actor, needs
 from tags.rules.compiler import validate_condition
 from tags.rules.condition_schema import condition_schema
 from tags.rules.queries import previews, rules, runs
+from tags.rules.queries.veiling import refuse_unreadable
 from tags.rules.schemas import (
     ConfirmIn,
     ExplainIn,
@@ -52,6 +53,7 @@ def create_rule(data: dict[str, Any]) -> dict[str, Any]:
     An active one that would touch a large part of the base is refused with 409 ``rule-storm``, the numbers and a token
     for ``confirm``; so are changes and backfills.
     """
+    refuse_unreadable(current_actor(), data["condition"])
     return rules.rule_detail(saving.create_rule(data, current_actor().name).id)
 
 
@@ -70,6 +72,7 @@ def get_condition_schema() -> dict[str, Any]:
 def preview_rule(data: dict[str, Any]) -> dict[str, Any]:
     """What a rule would do now to the customers this key may see, without doing it."""
     with transaction():
+        refuse_unreadable(current_actor(), data["condition"])
         validate_condition(data["condition"])
         return previews.preview(current_actor(), data)
 
@@ -89,6 +92,8 @@ def get_rule(rule_id: int) -> dict[str, Any]:
 def change_rule(data: dict[str, Any], rule_id: int) -> dict[str, Any]:
     """Change a rule; another text is a new version. ``If-Match: <version>`` refuses what overtook you."""
     with transaction():
+        if "condition" in data:
+            refuse_unreadable(current_actor(), data["condition"])
         saving.change_rule(rule_id, data, current_actor().name, _expected_version())
     return rules.rule_detail(rule_id)
 

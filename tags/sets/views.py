@@ -9,6 +9,7 @@ from scrm.kernel.db import transaction
 from scrm.kernel.http import api_blueprint
 from scrm.kernel.permissions import Permission, current_actor, needs
 from tags.rules.compiler import validate_condition
+from tags.rules.queries.veiling import refuse_unreadable
 from tags.sets.schemas import CountIn, CountOut
 from tags.sets.service.counting import count_tree
 
@@ -28,5 +29,6 @@ def count_condition(data: dict[str, Any]) -> dict[str, Any]:
     that costs most.
     """
     with transaction():
+        refuse_unreadable(current_actor(), data["condition"])
         validate_condition(data["condition"])
         return asdict(count_tree(data["condition"], current_actor().scope, fresh=data["fresh"]))

@@ -155,10 +155,13 @@ def test_values_in_reasons_are_masked_like_those_of_an_export(api, api_with, wor
 
     def values(client):
         pages = call(client, "get", f"/audiences/{id_}/members")["items"]
-        tried = call(client, "post", "/audiences/preview", {"condition": condition})["samples"]
-        first, second = ([leaf["value"] for leaf in each[0]["leaves"]] for each in (pages, tried))
-        assert first == second
-        return first
+        seen = [leaf["value"] for leaf in pages[0]["leaves"]]
+        allowed = {
+            "all": [each for each, value in zip(condition["all"], seen, strict=True) if value != "***"]
+        }
+        tried = call(client, "post", "/audiences/preview", {"condition": allowed})["samples"]
+        assert [leaf["value"] for leaf in tried[0]["leaves"]] == [value for value in seen if value != "***"]
+        return seen
 
     assert values(api_with("audiences:read")) == ["+86***78", "ox1***01", "***", "甲"]
     assert values(api_with("audiences:read", "people:write", "orders:read")) == [
