@@ -35,6 +35,10 @@ class UploadForm(Schema):
     )  # fmt: skip
 
 
+class UploadBody(UploadForm, UploadFiles):
+    """All parts of the form, for the API description."""
+
+
 class ImportColumnIn(Schema):
     """What one column becomes."""
 

@@ -25,6 +25,7 @@ from scrm.imports.schemas import (
     ImportUndoIn,
     MappingIn,
     SuggestionQuery,
+    UploadBody,
     UploadFiles,
     UploadForm,
 )
@@ -41,6 +42,7 @@ from scrm.kernel.sheets.writing import write_csv, write_xlsx
 FORM_BYTES = 64 * 1024  # what a form adds to its file
 AT_ONCE_BYTES = MEGABYTE  # smaller files are read within the request, so that the answer names their columns
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+UPLOAD = {"required": True, "content": {"multipart/form-data": {"schema": UploadBody}}}
 blueprint = api_blueprint(
     "imports", "导入 imports: tables that people upload, tried before they write, and undone"
 )
@@ -54,8 +56,9 @@ def _allow_files() -> None:
 
 @blueprint.route("/imports", methods=["POST"])
 @needs(Permission.IMPORTS_WRITE)
-@blueprint.arguments(UploadForm, location="form")
+@blueprint.ARGUMENTS_PARSER.use_args(UploadForm, location="form")  # told of by UPLOAD: a body is told of once
 @blueprint.arguments(UploadFiles, location="files")
+@blueprint.doc(requestBody=UPLOAD)
 @blueprint.response(201, ImportOut)
 def upload_file(form: dict[str, Any], files: dict[str, Any]) -> dict[str, Any]:
     """Upload a CSV or XLSX file; nothing is written before it is mapped, tried and started."""

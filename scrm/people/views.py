@@ -132,9 +132,10 @@ def lift_block(blocked_id: int) -> None:
 def search_person(data: dict[str, str]) -> dict[str, int]:
     """Find the person whom an identity names; nobody is made."""
     found = person_with(Identity(data["kind"], data["value"]))
-    if found is None:
+    seen = people.visible_survivor(current_actor().scope, found) if found else None
+    if seen is None:  # one answer for both: nobody learns whose identities there are
         raise NotFound("nobody has this identity, or it lies outside this key's data scope")
-    return {"person_id": people.whole_person(current_actor().scope, found)}
+    return {"person_id": seen}
 
 
 @blueprint.route("/people/<int:person_id>")

@@ -52,11 +52,20 @@ def blocked_list(query: Mapping[str, Any]) -> Select[Any]:
 
 def whole_person(scope: Scope, person_id: int) -> int:
     """The person behind a number, also of one who was merged; raises NotFound, also outside the scope."""
-    found = survivors([person_id]).get(person_id)
-    seen = found and session().scalar(select(Person.id).where(Person.id == found, visible_people(scope)))
-    if not found or seen is None:
+    found = visible_survivor(scope, person_id)
+    if found is None:
         raise NotFound(f"there is no person {person_id}, or it lies outside this key's data scope")
     return found
+
+
+def visible_survivor(scope: Scope, person_id: int) -> int | None:
+    """The person behind a number, also of one who was merged; None: nobody, or outside the scope."""
+    found = survivors([person_id]).get(person_id)
+    return (
+        session().scalar(select(Person.id).where(Person.id == found, visible_people(scope)))
+        if found
+        else None
+    )
 
 
 def person_of_customer(scope: Scope, customer_id: int) -> int:

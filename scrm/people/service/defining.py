@@ -16,7 +16,7 @@ from scrm.kernel.events import publish
 from scrm.people.events import FieldRulesChanged
 from scrm.people.models import CustomField
 from scrm.people.queries.fields import BUILT_IN_KEYS, FieldSpec, FieldType, spec_of
-from scrm.people.service.checking import TODAY
+from scrm.people.service.checking import TODAY, is_of_form
 
 CHOOSING = {FieldType.CHOICE, FieldType.MULTI_CHOICE}
 LIMITS: dict[FieldType, set[str]] = {
@@ -84,9 +84,11 @@ def _check(kind: FieldType, data: Mapping[str, Any]) -> None:
 def _check_limit(kind: FieldType, name: str, value: Any) -> None:
     if name == "pattern":
         try:
-            re.compile(value)
-        except re.error as error:
-            raise InvalidInput.field("limits.pattern", f"is no regular expression: {error}") from None
+            is_of_form("", value)
+        except ValueError as error:
+            raise InvalidInput.field(
+                "limits.pattern", f"is no regular expression for this: {error}"
+            ) from None
     elif kind is FieldType.DATE and not re.fullmatch(rf"\d{{4}}-\d\d-\d\d|{TODAY}", str(value)):
         raise InvalidInput.field(f"limits.{name}", "must be a day such as 1990-05-17, or today")
     elif kind is FieldType.NUMBER and (isinstance(value, bool) or not isinstance(value, int | float)):

@@ -1,5 +1,6 @@
 """Fields of people: what is right, which value stands, who sees and writes it."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -43,6 +44,22 @@ def spec(kind, choices=(), **limits):
 )  # fmt: skip
 def test_values_are_kept_in_one_form(session, field, given, kept):
     assert checked(field, given) == kept
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+", "(a|a)*", "(.*)*b", "a*a*a*a*a*a*b"])
+def test_no_pattern_of_a_company_holds_a_process(session, pattern):
+    field, began = spec("text", pattern=pattern), time.monotonic()
+    with pytest.raises(ValueError, match="must be of the form"):
+        checked(field, "a" * 400 + "!")
+    assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize("pattern", ["(", "(?=a)b", r"(a)\1", "a)|(b", "(a{1000}){1000}"])
+def test_a_pattern_that_cannot_be_worked_with_is_refused_when_it_is_defined(session, api, pattern):
+    field = {"key": "no", "type": "text", "name_zh": "号", "name_en": "no", "limits": {"pattern": pattern}}
+    answer = api.post("/api/v1/fields", json=field)
+    assert answer.status_code == 422
+    assert "is no regular expression for this" in answer.json["fields"]["limits.pattern"]
 
 
 @pytest.mark.parametrize(
@@ -210,6 +227,10 @@ def test_a_person_is_visible_when_one_of_their_customers_is(session, api, api_wi
     search = {"kind": "external_userid", "value": "wm2"}
     assert limited.post("/api/v1/people:search", json=search).status_code == 404
     assert api.post("/api/v1/people:search", json=search).json == {"person_id": other}
+    nobody = limited.post("/api/v1/people:search", json={**search, "value": "wm404"})
+    assert (
+        nobody.json == limited.post("/api/v1/people:search", json=search).json
+    )  # no word of whether it exists
     merge = {"kept_id": mine, "gone_id": other}
     assert limited.post("/api/v1/people/merges", json=merge).status_code == 404
     assert session.get(Customer, ids["wm2"]) is not None
