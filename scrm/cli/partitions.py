@@ -135,20 +135,30 @@ def _detach(one: Any) -> None:
 
 
 def _settle() -> None:
-    """Put figures right beside months that were detached; also those that an earlier run left."""
+    """Put figures right beside months that were detached; also those that an earlier run left, dropped since or not."""
     from scrm.behaviour.models import BehaviourEvent
-    from scrm.behaviour.service.counting import uncount_month
     from scrm.kernel.db import session, transaction
     from scrm.kernel.detaching import note_settled, unsettled_months
-    from scrm.kernel.partitions import partition_name
 
     waiting = unsettled_months()
     session().rollback()
     for table, month in waiting:
         with transaction():
             if table == BehaviourEvent.__tablename__:
-                uncount_month(partition_name(table, month))
+                _uncount(month)
             note_settled(table, month)
+
+
+def _uncount(month: date) -> None:
+    from scrm.behaviour.models import BehaviourEvent
+    from scrm.behaviour.service.counting import recount_month, uncount_month
+    from scrm.kernel.detaching import month_edges, months_of
+
+    [found] = [one for one in months_of(BehaviourEvent.__tablename__) if one.month == month]
+    if found.rows is None:
+        recount_month(*month_edges(month))
+    else:
+        uncount_month(found.name)
 
 
 def _attach(one: Any) -> None:

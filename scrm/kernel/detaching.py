@@ -80,6 +80,12 @@ def closed_months(table: str) -> set[date]:
     return {begins.astimezone(UTC).date() for begins in rows}
 
 
+def month_edges(month: date) -> tuple[datetime, datetime]:
+    """The moments at which a month's partition begins (in it) and ends (not in it any more)."""
+    begins, ends = (datetime(day.year, day.month, 1, tzinfo=UTC) for day in (month, month_after(month, 1)))
+    return begins, ends
+
+
 def detach_month(table: str, month: date) -> None:
     """Take a month out of its table, in a transaction that does nothing else.
 
@@ -94,7 +100,7 @@ def detach_month(table: str, month: date) -> None:
     if not any(one.month == month and one.attached for one in months_of(table)):
         raise NotFound(f"{table} has no partition of {month:%Y-%m}")
     _locked(f'ALTER TABLE "{table}" DETACH PARTITION "{partition_name(table, month)}"', table)
-    begins, ends = (datetime(day.year, day.month, 1, tzinfo=UTC) for day in (month, month_after(month, 1)))
+    begins, ends = month_edges(month)
     session().add(DetachedMonth(table_name=table, begins_at=begins, ends_at=ends))
     session().flush()
 

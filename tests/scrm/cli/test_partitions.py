@@ -2,6 +2,7 @@
 
 import json
 from contextlib import nullcontext
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
@@ -10,7 +11,7 @@ from scrm.cli import application
 from scrm.cli.main import run
 from scrm.cli.partitions import partitions_group
 from scrm.kernel.db import transaction
-from scrm.kernel.detaching import newest_detachable
+from scrm.kernel.detaching import detach_month, newest_detachable
 from scrm.kernel.partitions import make_months, month_after
 
 
@@ -69,6 +70,25 @@ def test_months_go_and_come_back(scrm, session, month):
     assert (states(scrm, month), days(session)) == (both | {"timeline": "detached"}, 1)
     session.execute(text(f"DROP TABLE timeline_{month:%Y_%m}"))
     assert states(scrm, month) == both | {"timeline": "dropped"}
+
+
+def test_a_month_that_was_dropped_before_its_figures_were_put_right_does_not_stop_the_next(
+    scrm, session, month
+):
+    follower = month_after(month, 1)
+    with transaction():  # the last day in Shanghai ends in the next month of UTC
+        make_months(session.connection(), [follower])
+        session.execute(
+            text("""INSERT INTO behaviour_events (at, person_id, type_id, properties, source, source_id)
+              VALUES (:late, 1, 1, '{}', 'mall', 'e2'), (:night, 1, 1, '{}', 'mall', 'e3')"""),
+            {"late": f"{follower} 15:59+00", "night": f"{follower - timedelta(days=1)} 23:00+00"},
+        )
+        session.execute(text("INSERT INTO event_days VALUES (1, 1, :day, 2)"), {"day": follower})
+        detach_month("behaviour_events", month)  # and killed
+        session.execute(text(f"DROP TABLE behaviour_events_{month:%Y_%m}"))
+    assert scrm("detach", "--before", f"{month:%Y-%m}")[0] == 0
+    assert states(scrm, month)["behaviour_events"] == "dropped"
+    assert session.execute(text("SELECT day, count FROM event_days")).all() == [(follower, 1)]
 
 
 def test_what_cannot_be_is_said(scrm, session, month):
