@@ -39,11 +39,13 @@ class Excess:
     """How a tag stands in an audience against everybody.
 
     :param support: members of the audience who have it; ``base_support`` customers who do
+    :param base: customers there are, at least those whom the sets know
     """
 
     tag_id: int
     support: int
     base_support: int
+    base: int
     lift: float
     g2: float
     p: float
@@ -76,7 +78,7 @@ def frequent_tags(scope: Scope, audience_id: int, min_support: int, limit: int) 
             "support": each.support,
             "share": each.support / len(found.ids),
             "base_support": each.base_support,
-            "base_share": each.base_support / base,
+            "base_share": each.base_support / each.base,
             "lift": each.lift,
             "g2": each.g2,
             "p": each.p,
@@ -104,11 +106,12 @@ def excess(tag_id: int, audience: tuple[int, int], everybody: tuple[int, int]) -
     """
     (support, members), (having, base) = audience, everybody
     rest = having - support
-    others = max(base - members, rest)  # sets may be seconds older than the count of everybody
+    base = max(base, members + rest)  # sets may be seconds older than the count of everybody
+    others = base - members
     table = [[support, members - support], [rest, others - rest]]
     g2 = likelihood_ratio(table)
     lift = (support / members) / (having / base)
-    return Excess(tag_id, support, having, lift, g2, math.erfc(math.sqrt(g2 / 2)))
+    return Excess(tag_id, support, having, base, lift, g2, math.erfc(math.sqrt(g2 / 2)))
 
 
 def likelihood_ratio(table: Sequence[Sequence[int]]) -> float:

@@ -104,6 +104,8 @@ def test_the_statistic_is_that_of_the_entropies():
 
 def test_p_is_the_tail_of_chi_square_and_chance_is_not_significant():
     assert excess(1, (10, 100), (100, 1000)).p == pytest.approx(1.0)
+    gone = excess(1, (2, 3), (4, 0))  # all customers went after the sets were made
+    assert (gone.base, gone.lift) == (5, pytest.approx(2 / 3 / (4 / 5)))
     found = excess(1, (20, 100), (100, 1000))
     assert found.lift == pytest.approx(2)
     assert found.g2 < 10.828  # the quantile of 0.001
