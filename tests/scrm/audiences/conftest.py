@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.tags.conftest import make_world
+from tests.tags.conftest import make_world, rule_limits  # noqa: F401  # a fixture
 
 V1 = "/api/v1"
 NAMED = {"kind": "field", "field": "customer.name", "op": "equals"}

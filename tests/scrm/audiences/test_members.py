@@ -142,6 +142,21 @@ def test_one_customer_is_explained_and_has_a_list_of_audiences(api, api_with, wo
     call(limited, "post", f"/audiences/{live}/explain", {"customer_id": customer.id}, 404)
 
 
+def test_questions_about_one_customer_are_stopped_when_they_take_too_long(api, world, tree, rule_limits):
+    customer = world.customer(name="王")
+    ids = [tree(f"{n}", {"any": [{"kind": "said_keyword", "keywords": ["a"]}] * 80}) for n in range(3)]
+    explain = f"/audiences/{ids[0]}/explain", {"customer_id": customer.id}
+    rule_limits(preview_seconds=0.001)
+    told = (
+        call(api, "post", *explain, 504),
+        call(api, "get", f"/customers/{customer.id}/audiences", status=504),
+    )
+    assert [each["code"] for each in told] == ["condition-too-slow"] * 2
+    assert "all 3 audiences" in told[1]["detail"]
+    rule_limits(preview_seconds=30)
+    assert call(api, "get", f"/customers/{customer.id}/audiences")["items"] == []
+
+
 def test_values_in_reasons_are_masked_like_those_of_an_export(api, api_with, world, tree, session):
     customer = world.customer(unionid="ox12345678901")
     person = person_of(customer)
