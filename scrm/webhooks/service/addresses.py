@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
+from concurrent.futures import Future
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
 
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
@@ -18,6 +21,7 @@ from config.webhooks import Webhooks
 
 Ip = IPv4Address | IPv6Address
 MOST_CHARS = 2000
+LOOKUP_SECONDS = 10.0  # resolv.conf asks a server for 5 seconds before it asks the next
 PORTS = {"https": 443, "http": 80}
 UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
 USERINFO = re.compile(r"[^/?#]*//[^/?#]*@")
@@ -85,19 +89,41 @@ def parse_target(url: str, rules: Rules) -> Target:
     return Target(scheme, host, port, parts.request_uri)
 
 
-def resolve(target: Target, rules: Rules) -> list[str]:
-    """The addresses behind the name, all of them allowed; may wait for DNS.
+def resolve(target: Target, rules: Rules, seconds: float = LOOKUP_SECONDS) -> list[str]:
+    """The addresses behind the name, all of them allowed.
 
-    :raises AddressRefused: when there is none, or any of them is not allowed
+    :param seconds: to wait for DNS
+    :raises AddressRefused: when there is none, there was none in time, or any of them is not allowed
     """
     try:
-        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+        found = _looked_up(target, seconds)
+    except TimeoutError:
+        raise AddressRefused(
+            f"the name {target.host} was not resolved in time; the name servers do not answer"
+        ) from None
     except (socket.gaierror, UnicodeError):
         raise AddressRefused(f"the name {target.host} cannot be resolved") from None
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     for address in addresses:
         _check(target, address, rules)
     return addresses
+
+
+def _looked_up(target: Target, seconds: float) -> list[Any]:
+    """What DNS says, in a thread that is left alone when it takes longer: nothing else ends ``getaddrinfo``.
+
+    It ends by itself after the patience of resolv.conf; as a daemon it keeps no worker from ending.
+    """
+    answer: Future[list[Any]] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, name="webhooks-dns", daemon=True).start()
+    return answer.result(seconds)
 
 
 def _check(target: Target, address: str, rules: Rules) -> None:

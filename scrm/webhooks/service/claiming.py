@@ -20,7 +20,7 @@ from scrm.webhooks.service.bodies import Told, bodies
 from scrm.webhooks.service.secrets import signing_secrets
 
 LEASE_SECONDS = 60.0
-"""Longer than any post: time-out (at most 40) and a slow DNS; a killed worker's deliveries are sent again after it."""
+"""Longer than any post, looking up the name included: time-out (at most 40); a killed worker's deliveries are sent again after it."""
 CIRCUIT_FAILURES = 5
 """So many failures in a row open an endpoint's circuit; then one delivery at a time tries whether it is back."""
 BURST_SECONDS = 2.0

@@ -96,7 +96,7 @@ class Post:
 
     def _exchange(self, body: bytes, headers: dict[str, str]) -> tuple[int, float | None]:
         target = parse_target(self._url, self._rules)
-        addresses = resolve(target, self._rules)
+        addresses = resolve(target, self._rules, self._left())
         connection = self._connection(target, addresses)
         try:
             connection.connect()

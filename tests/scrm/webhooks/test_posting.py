@@ -175,6 +175,18 @@ def test_a_name_that_changes_between_check_and_connection_gains_nothing(receiver
     assert receiver.requests[0].headers["host"] == f"rebinding.example:{receiver.server.server_port}"
 
 
+def test_name_servers_that_do_not_answer_hold_nobody_longer_than_a_post_may_take(monkeypatch):
+    silence = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: silence.wait(5) or [])
+    began = time.monotonic()
+    answer = post("https://silent.example/", seconds=0.3)
+    silence.set()
+    assert time.monotonic() - began < 3
+    assert (answer.status, answer.error) == (
+        None, "the name silent.example was not resolved in time; the name servers do not answer",
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
     """(certificate, key) of hooks.example, signed by itself."""
