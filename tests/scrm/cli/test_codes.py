@@ -1,34 +1,19 @@
 """`scrm codes`: the same figures and files as the API, from the command line."""
 
 import json
-from contextlib import nullcontext
 
 import pytest
 
 from scrm.acquisition.models import ChannelCode
-from scrm.cli import application
 from scrm.cli.codes import codes_group
-from scrm.cli.main import run
 from scrm.kernel.db import transaction
 from scrm.staff.service import ensure_staff
 
 
 @pytest.fixture
-def scrm(session, app, monkeypatch, capsys):
-    """Run a subcommand on the test's own session: (exit code, stdout)."""
-
-    class Here:
-        def app_context(self):
-            return nullcontext()
-
-    monkeypatch.setattr(application, "application", lambda *_, **__: Here())
-    monkeypatch.setattr(application, "attached_settings", lambda: None)
-
-    def call(*arguments):
-        code = run(codes_group, [str(argument) for argument in arguments])
-        return code, capsys.readouterr().out
-
-    return call
+def scrm(run_here):
+    """Run a subcommand: (exit code, stdout)."""
+    return lambda *arguments: run_here(codes_group, *arguments)[:2]
 
 
 @pytest.fixture

@@ -1,33 +1,18 @@
 """`scrm import`: the same imports as over the API, from the command line."""
 
 import json
-from contextlib import nullcontext
 
 import pytest
 from sqlalchemy import text
 
-from scrm.cli import application
 from scrm.cli.imports.command import import_group
-from scrm.cli.main import run
 from scrm.kernel.sheets.reading import read_rows
 
 
 @pytest.fixture
-def scrm(session, app, monkeypatch, capsys):
-    """Run a subcommand on the test's own session: (exit code, stdout, stderr)."""
-
-    class Here:
-        def app_context(self):
-            return nullcontext()
-
-    monkeypatch.setattr(application, "application", lambda *_, **__: Here())
-    monkeypatch.setattr(application, "attached_settings", lambda: None)
-
-    def call(*arguments):
-        code = run(import_group, [str(argument) for argument in arguments])
-        return code, *capsys.readouterr()
-
-    return call
+def scrm(run_here):
+    """Run a subcommand: (exit code, stdout, stderr)."""
+    return lambda *arguments: run_here(import_group, *arguments)
 
 
 @pytest.fixture

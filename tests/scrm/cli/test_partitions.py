@@ -1,14 +1,11 @@
 """`scrm partitions`: months are listed, detached and attached again, with the figures beside them put right."""
 
 import json
-from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 
-from scrm.cli import application
-from scrm.cli.main import run
 from scrm.cli.partitions import partitions_group
 from scrm.kernel.db import transaction
 from scrm.kernel.detaching import detach_month, newest_detachable
@@ -16,21 +13,9 @@ from scrm.kernel.partitions import make_months, month_after
 
 
 @pytest.fixture
-def scrm(session, app, monkeypatch, capsys):
-    """Run a subcommand on the test's own session: (exit code, stdout)."""
-
-    class Here:
-        def app_context(self):
-            return nullcontext()
-
-    monkeypatch.setattr(application, "application", lambda *_, **__: Here())
-    monkeypatch.setattr(application, "attached_settings", lambda: None)
-
-    def call(*arguments):
-        code = run(partitions_group, [str(argument) for argument in arguments])
-        return code, capsys.readouterr().out
-
-    return call
+def scrm(run_here):
+    """Run a subcommand: (exit code, stdout)."""
+    return lambda *arguments: run_here(partitions_group, *arguments)[:2]
 
 
 @pytest.fixture
