@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from scrm.customers.models import Customer, Follow
 from scrm.kernel.clock import utcnow
@@ -26,6 +26,17 @@ def add(row):
     current_session().add(row)
     current_session().flush()
     return row
+
+
+def throng(size):
+    """So many customers with a relation each, all named vip."""
+    rows = "SELECT 'throng' || n, 'vip' FROM generate_series(1, :size) n"
+    current_session().execute(text(f"INSERT INTO customers (external_userid, name) {rows}"), {"size": size})
+    one = "INSERT INTO staff (userid) VALUES ('throng') RETURNING id"
+    current_session().execute(
+        text("INSERT INTO follows (customer_id, staff_id, added_at) SELECT id, :staff, now() FROM customers"),
+        {"staff": current_session().scalar(text(one))},
+    )
 
 
 @dataclass

@@ -7,7 +7,7 @@ from scrm.people.models import PersonField
 from tags.models import TagAssignment
 from tags.sync.queries import calls_take
 from tests.tags.cases_of_people import person_of
-from tests.tags.conftest import add
+from tests.tags.conftest import add, throng
 from tests.tags.test_api import problem, send
 from tests.tags.test_storm import VIP
 
@@ -97,8 +97,10 @@ def test_many_calls_take_as_long_as_the_hour_allows(api):
 
 
 def test_a_preview_that_takes_too_long_says_so(api, world, rule_limits):
+    throng(3_000)
     rule_limits(preview_seconds=0.001)
-    answer = send(api, "post", "/rules/preview", {"condition": VIP, "add_tag_ids": [world.tag().id]}, 504)
+    body = {"condition": VIP, "add_tag_ids": [world.tag().id for _ in range(10)]}
+    answer = send(api, "post", "/rules/preview", body, 504)
     assert (answer["code"], list(answer["fields"])) == ("condition-too-slow", ["condition"])
     assert "0.001 seconds" in answer["detail"]
     assert send(api, "get", "/rules")["items"] == [], "the connection goes on"

@@ -3,6 +3,7 @@
 import pytest
 
 from tags.rules import jobs
+from tests.tags.conftest import throng
 from tests.tags.test_api import send
 
 ANYBODY = {"not": {"kind": "field", "field": "customer.name", "op": "equals", "value": "nobody"}}
@@ -71,6 +72,7 @@ def test_what_is_done_already_does_not_count(api, world, crowd):
 
 
 def test_a_count_that_takes_too_long_asks_as_well(api, world, crowd, rule_limits):
+    throng(3_000)
     rule_limits(preview_seconds=0.001)
     body = rule(world.tag(), state="active")
     refused = send(api, "post", "/rules", body, 409)

@@ -5,18 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, func, literal, select, true
+from pyroaring import BitMap64
+from sqlalchemy import BigInteger, ColumnElement, Select, and_, exists, false, func, literal, select, true
+from sqlalchemy.orm import aliased
 
 from scrm.customers.models import Customer, Follow, FollowStatus
 from scrm.customers.queries import visible
 from scrm.kernel.db import session
 from scrm.kernel.permissions import Scope
-from tags.arrays import is_one_of
+from tags.arrays import id_array, is_one_of
 from tags.models import AssignmentState, Push, Tag, TagAssignment, TagGroup, TagSource
 from tags.rules.compiler import compile_condition
-from tags.rules.service.evaluating import Population, difference_table, truth_table
+from tags.rules.service.evaluating import Population, held_sources, missing, surplus
 from tags.rules.service.texts import RuleText
+from tags.sets.service.asking import customers_where
 from tags.sets.service.counting import SetMembers
+from tags.tagging.service.contests import exclusive_groups
 
 NO_RULE = 0  # a rule that is not saved yet
 HELD = (AssignmentState.ACTIVE, AssignmentState.PENDING_ADD)
@@ -52,49 +56,58 @@ class Impact:
 
 
 def impact(scope: Scope, rule: RuleText) -> Impact:
-    """Count it, in one statement; the caller bounds its time.
+    """Count it by SQL alone, as a transaction that has written wants it; the caller bounds its time.
 
     :raises InvalidInput: the condition is malformed
     """
-    clause = compile_condition(rule.condition, everybody=True)
-    population = _population(scope)
-    base = select(func.count()).select_from(Customer).where(population.where).scalar_subquery()
-    return Impact(*session().execute(_statement(rule, clause, population, base)).one())
+    clause, seen = compile_condition(rule.condition, everybody=True), visible(scope)
+    base = session().scalar(select(func.count()).select_from(Customer).where(seen)) or 0
+    return _told(customers_where(and_(seen, clause)), base, scope, rule)
 
 
 def impact_on(members: SetMembers, scope: Scope, rule: RuleText) -> Impact:
     """The same when it is known for whom the condition holds."""
+    return _told(members.ids, members.base, scope, rule)
+
+
+def _told(customer_ids: BitMap64, base: int, scope: Scope, rule: RuleText) -> Impact:
+    count = len(customer_ids)
     if rule.id == NO_RULE and not rule.add_tag_ids:
-        return Impact(members.base, len(members.ids), 0, 0, 0, 0, 0, 0)
-    clause, base = is_one_of(Customer.id, members.ids), literal(members.base)
-    return Impact(*session().execute(_statement(rule, clause, _population(scope), base)).one())
+        return Impact(base, count, 0, 0, 0, 0, 0, 0)
+    changes = session().execute(_statement(list(customer_ids), scope, rule)).one()
+    return Impact(base, count, *changes)
 
 
-def _statement(rule: RuleText, clause: ColumnElement[bool], population: Population, base: Any) -> Select[Any]:
-    compiled = [(rule, clause)]
-    truth = truth_table(compiled, population.where)
-    changes = difference_table(truth, compiled, population)
-    adds, removes = (
-        and_(changes.c.adds, ~_there(changes)),
-        and_(~changes.c.adds, ~_wanted_else(changes, rule)),
+def _statement(ids: list[int], scope: Scope, rule: RuleText) -> Select[Any]:
+    """Every relation is looked at once; what it holds is joined, so that the planner hashes it where there are many."""
+    compiled = [(rule, true())]
+    holding = select(
+        func.unnest(id_array(ids)).label("customer_id"), literal(rule.id, BigInteger).label("rule_id")
     )
-    told = and_(adds | removes, Follow.status.in_(REACHABLE), TagGroup.push == Push.WECOM)
-    return (
-        select(
-            base,
-            select(func.count()).select_from(truth).scalar_subquery(),
-            func.count(case((adds | removes, changes.c.customer_id)).distinct()),
-            func.count(case((adds, 1))),
-            func.count(case((removes, 1))),
-            func.count(case((and_(adds, _has_rival(changes)), 1))),
-            func.count(case((adds | removes, Follow.staff_id)).distinct()),
-            func.count(case((told, changes.c.follow_id)).distinct()),
-        )
-        .select_from(changes)
-        .join(Follow, Follow.id == changes.c.follow_id)
-        .join(Tag, Tag.id == changes.c.tag_id)
-        .join(TagGroup, TagGroup.id == Tag.group_id)
+    truth = holding.cte("truth").prefix_with("MATERIALIZED")
+    held = held_sources(compiled, _population(scope))
+    adds = _shown(missing(truth, compiled, held), rule).where(
+        ~exists().where(_there(Tag.id), is_one_of(TagAssignment.tag_id, rule.add_tag_ids))
     )
+    takes = surplus(truth, compiled, held).join(Tag, Tag.id == held.c.tag_id)
+    removes = _shown(takes, rule).where(exists().where(_there(Tag.id), ~_wanted_else(rule)))
+    changes = (adds.union_all(removes) if rule.id != NO_RULE else adds).subquery("changes")
+    each = changes.c
+    return select(
+        func.count(each.customer_id.distinct()),
+        func.count().filter(each.adds),
+        func.count().filter(~each.adds),
+        func.count().filter(each.adds, each.rival),
+        func.count(each.staff_id.distinct()),
+        func.count(each.follow_id.distinct()).filter(each.told),
+    )
+
+
+def _shown(changes: Select[Any], rule: RuleText) -> Select[Any]:
+    """Changes with the member, whether WeCom is told, and whether another tag of an exclusive group is there."""
+    told = and_(Follow.status.in_(REACHABLE), TagGroup.push == Push.WECOM)
+    columns = Follow.staff_id, told.label("told"), _has_rival(rule).label("rival")
+    return changes.join(TagGroup, TagGroup.id == Tag.group_id).add_columns(*columns)
 
 
 def _population(scope: Scope) -> Population:
@@ -104,33 +117,32 @@ def _population(scope: Scope) -> Population:
     return Population(visible(scope), TagAssignment.customer_id.in_(own), everybody=True)
 
 
-def _there(changes: Any) -> ColumnElement[bool]:
-    return exists().where(
-        TagAssignment.follow_id == changes.c.follow_id,
-        TagAssignment.tag_id == changes.c.tag_id,
-        TagAssignment.state.in_(HELD),
+def _there(tag_id: Any) -> ColumnElement[bool]:
+    """The relation holds the tag."""
+    return and_(
+        TagAssignment.follow_id == Follow.id, TagAssignment.tag_id == tag_id, TagAssignment.state.in_(HELD)
     )
 
 
-def _wanted_else(changes: Any, rule: RuleText) -> ColumnElement[bool]:
+def _wanted_else(rule: RuleText) -> ColumnElement[bool]:
     return exists().where(
-        TagAssignment.follow_id == changes.c.follow_id,
-        TagAssignment.tag_id == changes.c.tag_id,
         TagSource.assignment_id == TagAssignment.id,
         TagSource.source != rule.source,
         TagSource.spent_at.is_(None),
     )
 
 
-def _has_rival(changes: Any) -> ColumnElement[bool]:
-    own, other = Tag.__table__.alias("own"), Tag.__table__.alias("other")
+def _has_rival(rule: RuleText) -> ColumnElement[bool]:
+    """Most tags are of no exclusive group, and then nobody is asked."""
+    groups = exclusive_groups(rule.add_tag_ids)
+    if not groups:
+        return false()
+    other = aliased(Tag)
     return exists().where(
-        own.c.id == changes.c.tag_id,
-        TagGroup.id == own.c.group_id,
-        TagGroup.exclusive,
-        other.c.group_id == own.c.group_id,
-        other.c.id != own.c.id,
-        TagAssignment.follow_id == changes.c.follow_id,
-        TagAssignment.tag_id == other.c.id,
+        TagAssignment.follow_id == Follow.id,
+        TagAssignment.tag_id == other.id,
         TagAssignment.state.in_(HELD),
+        other.group_id == Tag.group_id,
+        other.id != Tag.id,
+        is_one_of(other.group_id, groups),
     )
