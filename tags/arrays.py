@@ -45,6 +45,6 @@ class _Ids(UserDefinedType[Any]):
         """For DDL, of which there is none."""
         return "bigint[]"
 
-    def bind_processor(self, dialect: Dialect) -> Callable[[Iterable[int]], str]:
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], str]:
         """How a value is written."""
         return lambda ids: "{" + ",".join(map(str, ids)) + "}"

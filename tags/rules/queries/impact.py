@@ -6,7 +6,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyroaring import BitMap64
-from sqlalchemy import BigInteger, ColumnElement, Select, and_, exists, false, func, literal, select, true
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Executable,
+    Select,
+    and_,
+    exists,
+    false,
+    func,
+    literal,
+    select,
+    true,
+)
 from sqlalchemy.orm import aliased
 
 from scrm.customers.models import Customer, Follow, FollowStatus
@@ -78,7 +90,7 @@ def _told(customer_ids: BitMap64, base: int, scope: Scope, rule: RuleText) -> Im
     return Impact(base, count, *changes)
 
 
-def _statement(ids: list[int], scope: Scope, rule: RuleText) -> Select[Any]:
+def _statement(ids: list[int], scope: Scope, rule: RuleText) -> Executable:
     """Every relation is looked at once; what it holds is joined, so that the planner hashes it where there are many."""
     compiled = [(rule, true())]
     holding = select(
