@@ -24,6 +24,7 @@ def scrm(session, settings, monkeypatch, capsys):
 
     monkeypatch.setattr(application, "application", lambda *_, **__: Here())
     monkeypatch.setattr(application, "attached_settings", lambda: settings)
+    monkeypatch.setenv("COLUMNS", "300")  # whatever the terminal of the whole run is: no cell is folded
 
     def call(*arguments):
         capsys.readouterr()

@@ -125,10 +125,11 @@ def by_sql(session, tree, scope, now):
 def agrees(session, asked, scope):
     for tree in asked:
         number = count_tree(tree, scope, fresh=True)
-        told = members_of_tree(tree, scope)
+        told = members_of_tree(tree, scope, fresh=True)
         expected = by_sql(session, tree, scope, told.as_of)
         assert set(told.ids) == expected, tree
         assert number.count == len(expected), tree
+        assert number.exact
         assert told.exact
 
 
