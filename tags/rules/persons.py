@@ -64,6 +64,17 @@ def is_one_of_persons(person_ids: Select[Any]) -> ColumnElement[bool]:
     return Customer.id.in_(customers_of(person_ids))
 
 
+def counts_of_persons(grouped: Select[Any]) -> ColumnElement[bool]:
+    """The customer's person is among those that are selected in groups; for questions about everybody.
+
+    The groups are made before anything is joined with them: PostgreSQL would else have every parallel worker make all of
+    them for itself (two workers and two cores: 2.7 s instead of 1.1).
+
+    :param grouped: persons, each once
+    """
+    return is_one_of_persons(select(grouped.cte().prefix_with("MATERIALIZED").c[0]))
+
+
 def is_of_person_with(model: Any, *clauses: Any) -> ColumnElement[bool]:
     """What :func:`person_has` says, as a set that is worked out once; for questions about everybody."""
     return is_one_of_persons(select(model.person_id).where(*clauses))

@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
 from marshmallow.validate import Regexp
-from sqlalchemy import ColumnElement, Select, select, union_all
+from sqlalchemy import ColumnElement, Select, literal_column, select, union_all
 
 from scrm.behaviour.models import BehaviourEvent, EventDay
 from scrm.kernel.schemas import Schema
@@ -23,7 +23,14 @@ from tags.rules.measures import (
     measure_words,
     measured,
 )
-from tags.rules.persons import customers_of, is_one_of_persons, of_person, person_counts, person_has
+from tags.rules.persons import (
+    counts_of_persons,
+    customers_of,
+    is_one_of_persons,
+    of_person,
+    person_counts,
+    person_has,
+)
 from tags.rules.properties import (
     KEY_PATTERN,
     FiltersField,
@@ -81,17 +88,29 @@ def _clause(args: Args, now: datetime) -> ColumnElement[bool]:
 
 
 def _over_all(args: Args, now: datetime) -> ColumnElement[bool]:
-    people = select(BehaviourEvent.person_id).where(*_clauses(args, now))
+    people, figure = select(BehaviourEvent.person_id).where(*_clauses(args, now)), None
     if args["measure"] == "days" and not args["where"]:
         people, args = _active_days(args, now), {**args, "measure": "count"}
+    elif args["property"]:
+        people, figure = _figures(people, args)
     grouped = people.group_by(people.selected_columns[0])
     return measured(
         args,
         BehaviourEvent.at,
-        _figure(args),
-        lambda having: is_one_of_persons(grouped.having(having)),
+        figure,
+        lambda having: counts_of_persons(grouped.having(having)),
         is_one_of_persons(people),
     )
+
+
+def _figures(people: Select[Any], args: Args) -> tuple[Select[Any], Any]:
+    """The same rows with nothing of their properties but the figure, and the figure's column.
+
+    It is read from the properties once, by the parallel workers that find the rows, and not where they are grouped.
+    ``OFFSET 0`` keeps it there: PostgreSQL does not merge such a query into the one around it.
+    """
+    rows = people.add_columns(_figure(args).label("figure")).offset(literal_column("0")).subquery("rows")
+    return select(rows.c.person_id), rows.c.figure
 
 
 def _active_days(args: Args, now: datetime) -> Select[Any]:

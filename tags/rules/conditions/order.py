@@ -33,7 +33,14 @@ from tags.rules.measures import (
     measure_words,
     measured,
 )
-from tags.rules.persons import customers_of, is_one_of_persons, of_person, person_counts, person_has
+from tags.rules.persons import (
+    counts_of_persons,
+    customers_of,
+    is_one_of_persons,
+    of_person,
+    person_counts,
+    person_has,
+)
 from tags.rules.windows import leaving, window_words, within
 
 TIMES = {
@@ -136,7 +143,7 @@ def _over_all(args: Args, now: datetime) -> ColumnElement[bool]:
         args,
         TIMES[args["time"]],
         Order.amount,
-        lambda having: is_one_of_persons(grouped.having(having)),
+        lambda having: counts_of_persons(grouped.having(having)),
         is_one_of_persons(people),
     )
 
