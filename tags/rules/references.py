@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from scrm.kernel.db import session
 from scrm.people.queries.fields import field_specs
+from scrm.value.queries.settings import stages
 from tags.rules.fields import PERSON, person_key
 from tags.rules.leaves import Names
 from tags.rules.tree import Node
@@ -82,7 +83,7 @@ def reference_names(node: Node) -> Names:
             found[f"{table_name}/zh", row.id] = row.zh or f"#{row.id}"
             found[f"{table_name}/en", row.id] = row.en or f"#{row.id}"
             found |= _property_names(row) if table_name == "event_types" else {}
-    return found | _field_names(node)
+    return found | _field_names(node) | _stage_names(node)
 
 
 def _rows(table_name: str, ids: list[int]) -> Any:
@@ -120,3 +121,14 @@ def _field_names(node: Node) -> dict[tuple[str, int | str], str]:
             for language in ("zh", "en"):
                 found[f"choices/{language}", f"{spec.key}.{choice['value']}"] = choice[language]
     return found
+
+
+def _stage_names(node: Node) -> dict[tuple[str, int | str], str]:
+    """Names of the stages of the lifecycle, when the tree asks for any."""
+    if not any("stages" in each.args for _, each in node.leaves()):
+        return {}
+    return {
+        (f"stages/{language}", stage["key"]): stage[f"name_{language}"]
+        for stage in stages()
+        for language in ("zh", "en")
+    }

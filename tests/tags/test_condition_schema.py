@@ -179,8 +179,8 @@ SENTENCES = [
      "did e1 (price is greater than 5) within the last 7 days and then did not e2 within 24 hours"),
     ({"kind": "sample", "percent": 10.5, "offset": 20, "salt": "a"}, "抽样「a」的10.5%（从20%起）",
      "is in the 10.5% sample 「a」 from 20% on"),
-    ({"kind": "stage", "stages": ["loyal"], "entered": WEEK}, "处于阶段「loyal」（最近7天内进入）",
-     "is in the stage 「loyal」 entered within the last 7 days"),
+    ({"kind": "stage", "stages": ["at_risk"], "entered": WEEK}, "处于阶段「流失预警」（最近7天内进入）",
+     "is in the stage 「at risk」 entered within the last 7 days"),
     ({"kind": "rfm", "figure": "r", "op": "gte", "value": 4}, "R分不小于4", "R score is at least 4"),
 ]  # fmt: skip
 

@@ -141,6 +141,14 @@ def test_words_name_what_ids_mean(session, world):
     assert words(tree, "en") == "(has any of the tags 黄金会员 and not (is in a customer group))"
 
 
+def test_a_stage_that_the_company_has_not_is_refused_by_its_path(session):
+    with pytest.raises(InvalidInput) as refused:
+        validate_condition({"all": [{"kind": "stage", "stages": ["loyal", "loyall"]}]}, "condition")
+    assert refused.value.fields == {
+        "condition.all.0.stages.1": "must be one of at_risk, first_purchase, lead, lost, loyal, repeat"
+    }
+
+
 def test_explain_tells_every_node(session, world):
     follow = world.followed(name="vip")
     told = explain({"all": [NAMED_VIP, {"not": IN_GROUP}, IN_GROUP]}, follow.customer_id, "en")

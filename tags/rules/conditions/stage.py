@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Select, select
 
 from scrm.kernel.schemas import Schema
 from scrm.value.models import Lifecycle
+from scrm.value.queries.settings import stages
 from tags.rules.leaves import Args, Language, Leaf, Names, quoted, reads_always, texts_field
 from tags.rules.persons import PersonHas, customers_of, is_of_person_with, of_person, person_has
 from tags.rules.windows import WindowField, leaving, window_words, within
@@ -43,11 +44,19 @@ def _expires(args: Args, since: datetime, until: datetime) -> Select[Any] | None
     return customers_of(select(Lifecycle.person_id).where(Lifecycle.stage.in_(args["stages"]), crossed))
 
 
+def _check(args: Args) -> dict[str, str]:
+    """Every stage must be one that the company has: of any other it would silently hold for nobody."""
+    known = {stage["key"] for stage in stages()}
+    problem = f"must be one of {', '.join(sorted(known))}"
+    return {f"stages.{i}": problem for i, key in enumerate(args["stages"]) if key not in known}
+
+
 def _words(args: Args, language: Language, names: Names) -> str:
     when = window_words(args["entered"], language)
+    called = quoted([names.get((f"stages/{language}", key), key) for key in args["stages"]])
     if language == "zh":
-        return f"处于阶段{quoted(args['stages'])}" + (f"（{when}进入）" if when else "")
-    return f"is in the stage {quoted(args['stages'])}" + (f" entered {when}" if when else "")
+        return f"处于阶段{called}" + (f"（{when}进入）" if when else "")
+    return f"is in the stage {called}" + (f" entered {when}" if when else "")
 
 
 LEAF = Leaf(
@@ -58,5 +67,6 @@ LEAF = Leaf(
     over_all=_over_all,
     words=_words,
     expires=_expires,
+    check=_check,
     value=_value,
 )
