@@ -155,7 +155,7 @@ def restore_audience(audience_id: int) -> dict[str, Any]:
 @blueprint.response(200, page_schema(AudienceHistoryOut))
 def list_audience_history(query: dict[str, Any], audience_id: int) -> dict[str, Any]:
     """Who changed what, newest first; also of a deleted audience."""
-    return audiences.audience_changes(audience_id, query)
+    return audiences.audience_changes(current_actor().scope, audience_id, query)
 
 
 @blueprint.route("/audiences/<int:audience_id>/count")

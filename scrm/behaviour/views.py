@@ -39,6 +39,7 @@ def store_events() -> Response:
 
     A row is known by (source, source_id): the same again changes nothing, another content replaces what stands.
     """
+    current_actor().require_everyone("a batch may concern")
     return _take_in(request.get_data())
 
 

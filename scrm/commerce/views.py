@@ -39,6 +39,7 @@ ORDERS = {"required": True, "content": {"application/json": {"schema": OrderBatc
 @blueprint.response(200, BatchOut)
 def store_products() -> Response:
     """Store up to 1,000 products of one source; each row gets its own result. The newest ``updated_at`` stands."""
+    current_actor().require_everyone("a batch may concern")
     return _take_in(request.get_data(), "products")
 
 
@@ -60,6 +61,7 @@ def store_orders() -> Response:
 
     Rows may come in any order and again: the newest version stands, and the newest status by its own time.
     """
+    current_actor().require_everyone("a batch may concern")
     return _take_in(request.get_data(), "orders")
 
 

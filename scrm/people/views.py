@@ -12,7 +12,7 @@ from scrm.customers.models import Customer
 from scrm.kernel.batch import read_batch
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import transaction
-from scrm.kernel.errors import Forbidden, NotFound
+from scrm.kernel.errors import NotFound
 from scrm.kernel.hooks import signed
 from scrm.kernel.http import PageQuery, api_blueprint, idempotent, page_schema, paginate
 from scrm.kernel.permissions import Actor, Permission, current_actor, needs
@@ -74,6 +74,7 @@ def store_people() -> Response:
 
     A row is known by (source, source_id): the same again changes nothing, another content is what the source says now.
     """
+    current_actor().require_everyone("a batch may concern")
     return _take_in(request.get_data())
 
 
@@ -132,8 +133,7 @@ def lift_block(blocked_id: int) -> None:
 def search_person(data: dict[str, str]) -> dict[str, int]:
     """Find the person whom an identity names; nobody is made."""
     found = person_with(Identity(data["kind"], data["value"]))
-    seen = people.visible_survivor(current_actor().scope, found) if found else None
-    if seen is None:  # one answer for both: nobody learns whose identities there are
+    if found is None or (seen := people.visible_survivor(current_actor().scope, found)) is None:
         raise NotFound("nobody has this identity, or it lies outside this key's data scope")
     return {"person_id": seen}
 
@@ -397,5 +397,4 @@ def undo_cleaning_run(run_id: int) -> CleaningRun:
 
 def check_unlimited(actor: Actor) -> None:
     """Raises Forbidden for a key that sees some customers only: a run looks at everybody."""
-    if not actor.scope.everyone:
-        raise Forbidden("a cleaning run looks at everybody; this key sees the customers of some staff only")
+    actor.require_everyone("a cleaning run looks at")

@@ -6,7 +6,7 @@ from typing import Any
 
 from scrm.kernel.db import transaction
 from scrm.kernel.http import PageQuery, api_blueprint, idempotent, page_schema
-from scrm.kernel.permissions import Permission, needs
+from scrm.kernel.permissions import Permission, current_actor, needs
 from tags.catalog.queries import groups as queries
 from tags.catalog.queries.switches import SwitchPlan
 from tags.catalog.schemas import (
@@ -122,8 +122,8 @@ def list_tags(query: dict[str, Any]) -> dict[str, Any]:
 @needs(Permission.TAGS_READ)
 @blueprint.response(200, TagOut)
 def get_tag(tag_id: int) -> dict[str, Any]:
-    """One tag, with the number of customers who have it."""
-    return queries.tag_detail(tag_id)
+    """One tag, with the number of this key's customers who have it."""
+    return queries.tag_detail(current_actor().scope, tag_id)
 
 
 @blueprint.route("/tags/<int:tag_id>", methods=["PATCH"])
@@ -134,7 +134,7 @@ def change_tag(data: dict[str, Any], tag_id: int) -> dict[str, Any]:
     """Rename or reorder a tag; on one that WeCom refused, this tries again."""
     with transaction():
         editing.edit_tag(tag_id, data)
-    return queries.tag_detail(tag_id)
+    return queries.tag_detail(current_actor().scope, tag_id)
 
 
 @blueprint.route("/tags/<int:tag_id>", methods=["DELETE"])

@@ -53,6 +53,7 @@ def create_rule(data: dict[str, Any]) -> dict[str, Any]:
     An active one that would touch a large part of the base is refused with 409 ``rule-storm``, the numbers and a token
     for ``confirm``; so are changes and backfills.
     """
+    _require_everyone()
     refuse_unreadable(current_actor(), data["condition"])
     return rules.rule_detail(saving.create_rule(data, current_actor().name).id)
 
@@ -91,6 +92,7 @@ def get_rule(rule_id: int) -> dict[str, Any]:
 @blueprint.response(200, RuleOut)
 def change_rule(data: dict[str, Any], rule_id: int) -> dict[str, Any]:
     """Change a rule; another text is a new version. ``If-Match: <version>`` refuses what overtook you."""
+    _require_everyone()
     with transaction():
         if "condition" in data:
             refuse_unreadable(current_actor(), data["condition"])
@@ -103,6 +105,7 @@ def change_rule(data: dict[str, Any], rule_id: int) -> dict[str, Any]:
 @blueprint.response(204)
 def delete_rule(rule_id: int) -> None:
     """Delete a rule; the tags it set go in the background, unless it keeps them."""
+    _require_everyone()
     with transaction():
         saving.delete_rule(rule_id)
 
@@ -121,6 +124,7 @@ def list_rule_versions(rule_id: int) -> dict[str, Any]:
 @blueprint.response(200, RuleOut)
 def restore_rule_version(data: dict[str, Any], rule_id: int, version: int) -> dict[str, Any]:
     """Say again what the rule said at an older version: a new version with the old text."""
+    _require_everyone()
     with transaction():
         saving.restore_version(rule_id, version, current_actor().name, data["confirm"])
     return rules.rule_detail(rule_id)
@@ -151,6 +155,7 @@ def explain_rule(data: dict[str, Any], rule_id: int) -> dict[str, Any]:
 @blueprint.response(202, RunOut)
 def backfill_rule(data: dict[str, Any], rule_id: int) -> dict[str, Any]:
     """Apply an active rule to all customers, in the background; follow it under ``runs``."""
+    _require_everyone()
     return runs.run_shown(saving.start_backfill(rule_id, data["confirm"], current_actor().name))
 
 
@@ -160,6 +165,7 @@ def backfill_rule(data: dict[str, Any], rule_id: int) -> dict[str, Any]:
 @blueprint.response(200, page_schema(RunOut))
 def list_rule_runs(query: dict[str, Any], rule_id: int) -> dict[str, Any]:
     """Backfills of a rule, newest first."""
+    _require_everyone()
     return runs.run_page(rule_id, query)
 
 
@@ -168,6 +174,7 @@ def list_rule_runs(query: dict[str, Any], rule_id: int) -> dict[str, Any]:
 @blueprint.response(200, RunOut)
 def get_rule_run(rule_id: int, run_id: int) -> dict[str, Any]:
     """How far a backfill is and what it changed."""
+    _require_everyone()
     return runs.run_detail(rule_id, run_id)
 
 
@@ -176,6 +183,7 @@ def get_rule_run(rule_id: int, run_id: int) -> dict[str, Any]:
 @blueprint.response(202, RunOut)
 def undo_rule_run(rule_id: int, run_id: int) -> dict[str, Any]:
     """Restore what a backfill changed. The rule is paused, or it would do it again."""
+    _require_everyone()
     with transaction():
         run = saving.start_undo(rule_id, run_id)
     return runs.run_shown(run)
@@ -186,6 +194,7 @@ def undo_rule_run(rule_id: int, run_id: int) -> dict[str, Any]:
 @blueprint.response(200, RunOut)
 def pause_rule_run(rule_id: int, run_id: int) -> dict[str, Any]:
     """Let a run rest; ``resume`` goes on where it stopped."""
+    _require_everyone()
     with transaction():
         run = controlling.pause_run(rule_id, run_id)
     return runs.run_shown(run)
@@ -196,6 +205,7 @@ def pause_rule_run(rule_id: int, run_id: int) -> dict[str, Any]:
 @blueprint.response(200, RunOut)
 def resume_rule_run(rule_id: int, run_id: int) -> dict[str, Any]:
     """Let a paused run go on."""
+    _require_everyone()
     with transaction():
         run = controlling.resume_run(rule_id, run_id)
     return runs.run_shown(run)
@@ -206,9 +216,15 @@ def resume_rule_run(rule_id: int, run_id: int) -> dict[str, Any]:
 @blueprint.response(200, RunOut)
 def cancel_rule_run(rule_id: int, run_id: int) -> dict[str, Any]:
     """End a backfill for good; what it did stays and can be undone."""
+    _require_everyone()
     with transaction():
         run = controlling.cancel_run(rule_id, run_id)
     return runs.run_shown(run)
+
+
+def _require_everyone() -> None:
+    """Rules tag everybody's customers, and their storm guards and runs count them: nothing for a key with a data scope."""
+    current_actor().require_everyone("a rule sets tags of")
 
 
 def _expected_version() -> int | None:

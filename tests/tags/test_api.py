@@ -291,6 +291,28 @@ def test_preview_and_explanation_stay_inside_the_data_scope(api_with, api, world
     send(own, "post", path, {"customer_id": other.customer_id}, 404)
 
 
+def test_a_key_with_a_data_scope_sets_no_rule_and_learns_no_numbers_of_others(api_with, api, world):
+    follow, other, tag = world.followed(name="vip"), world.followed(name="vip"), world.tag()
+    own = api_with("*", staff_ids=[follow.staff_id])
+    text = {"name": "r", "condition": VIP, "add_tag_ids": [tag.id]}
+    rule = send(api, "post", "/rules", {**text, "state": "active"}, 201)
+    run = send(api, "post", f"/rules/{rule['id']}/backfill", {}, 202)
+    path = f"/rules/{rule['id']}"
+    send(own, "post", "/rules", text, 403)
+    send(own, "patch", path, {"state": "paused"}, 403)
+    send(own, "delete", path, status=403)
+    send(own, "post", f"{path}/versions/1/activate", {}, 403)
+    send(own, "post", f"{path}/backfill", {}, 403)
+    send(own, "get", f"{path}/runs", status=403)
+    send(own, "get", f"{path}/runs/{run['id']}", status=403)
+    for step in ("undo", "pause", "resume", "cancel"):
+        send(own, "post", f"{path}/runs/{run['id']}/{step}", {}, 403)
+    for given in (follow, other):
+        send(api, "post", f"/customers/{given.customer_id}/tags", {"add": [tag.id]})
+    assert send(own, "get", f"/tags/{tag.id}")["customers"] == 1
+    assert send(api, "get", f"/tags/{tag.id}")["customers"] == 2
+
+
 def test_explain_says_which_part_does_not_hold(api, world):
     follow, tag = world.followed(name="vip"), world.tag("金")
     condition = {"all": [VIP, {"kind": "has_tag", "tag_ids": [tag.id]}]}

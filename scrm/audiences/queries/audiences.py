@@ -62,12 +62,15 @@ def audience_detail(audience_id: int) -> dict[str, Any]:
     return {**shown(audience_by_id(audience_id)), "used_by": users_of(audience_id)}
 
 
-def audience_changes(audience_id: int, query: Mapping[str, Any]) -> dict[str, Any]:
-    """A page of who changed what, newest first; also of a deleted audience."""
+def audience_changes(scope: Scope, audience_id: int, query: Mapping[str, Any]) -> dict[str, Any]:
+    """A page of who changed what, newest first; also of a deleted audience.
+
+    How many members came and went counts everybody's customers: only an unlimited scope gets to see it.
+    """
     if session().get(Audience, audience_id) is None:
         raise NotFound(f"there is no audience {audience_id}")
     page = paginate(select(AudienceChange).filter_by(audience_id=audience_id), AudienceChange.id, query)
-    return {**page, "items": [_change_shown(each) for each in page["items"]]}
+    return {**page, "items": [_change_shown(scope, each) for each in page["items"]]}
 
 
 def tree_of(audience: Audience) -> dict[str, Any]:
@@ -83,8 +86,10 @@ def shown(audience: Audience) -> dict[str, Any]:
     return {**columns, "words": _words(audience.condition) if audience.condition else None}
 
 
-def _change_shown(change: AudienceChange) -> dict[str, Any]:
+def _change_shown(scope: Scope, change: AudienceChange) -> dict[str, Any]:
     told = {column.key: getattr(change, column.key) for column in AudienceChange.__table__.columns}
+    if "members" in change.changes and not scope.everyone:
+        told["changes"] = {**change.changes, "members": None}
     trees = change.changes.get("condition")
     return {**told, "words": [_words(tree) for tree in trees if tree] if trees else None}
 

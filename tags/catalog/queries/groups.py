@@ -8,9 +8,12 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import aliased
 
+from scrm.customers.models import Customer
+from scrm.customers.queries import visible
 from scrm.kernel.db import session
 from scrm.kernel.errors import NotFound
 from scrm.kernel.paging import paginate
+from scrm.kernel.permissions import Scope
 from tags.models import AssignmentState, Push, Tag, TagAssignment, TagGroup, TagPull
 
 
@@ -39,8 +42,8 @@ def tag_page(query: dict[str, Any]) -> dict[str, Any]:
     return {**page, "items": tags_shown(page["items"])}
 
 
-def tag_detail(tag_id: int) -> dict[str, Any]:
-    """One tag with the number of customers who have it; raises NotFound."""
+def tag_detail(scope: Scope, tag_id: int) -> dict[str, Any]:
+    """One tag with the number of visible customers who have it; raises NotFound."""
     tag = (
         session().scalars(_living().where(Tag.id == tag_id).execution_options(populate_existing=True)).first()
     )
@@ -50,6 +53,8 @@ def tag_detail(tag_id: int) -> dict[str, Any]:
         TagAssignment.tag_id == tag_id,
         TagAssignment.state.in_([AssignmentState.ACTIVE, AssignmentState.PENDING_ADD]),
     )
+    if not scope.everyone:
+        having = having.join(Customer, Customer.id == TagAssignment.customer_id).where(visible(scope))
     return {**tags_shown([tag])[0], "customers": session().scalar(having)}
 
 

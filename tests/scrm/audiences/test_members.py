@@ -49,7 +49,7 @@ def test_a_limited_key_sees_counts_and_pages_only_of_its_own_customers(api_with,
     assert call(limited, "post", f"/audiences/{list_id}/members:fill", {"audience_id": id_})["added"] == 0
 
 
-def test_a_list_takes_customers_by_both_ids_and_answers_row_by_row(api, world, listing):
+def test_a_list_takes_customers_by_both_ids_and_answers_row_by_row(api, api_with, world, listing):
     one, two = world.customer(), world.customer()
     id_ = listing("名单")
     rows = [
@@ -66,6 +66,8 @@ def test_a_list_takes_customers_by_both_ids_and_answers_row_by_row(api, world, l
     results = call(api, "post", f"/audiences/{id_}/members:remove", {"customers": rows[:3]})["results"]
     assert [each["status"] for each in results] == ["removed", "removed", "refused"]
     told = [each["changes"] for each in call(api, "get", f"/audiences/{id_}/history")["items"]]
+    unseen = call(api_with("*", staff_ids=[world.staff().id]), "get", f"/audiences/{id_}/history")["items"]
+    assert {each["changes"].get("members") for each in unseen} == {None}  # numbers of everybody's customers
     assert told[:2] == [{"members": {"added": 0, "removed": 2}}, {"members": {"added": 2, "removed": 0}}]
 
 

@@ -121,3 +121,11 @@ def test_consents_are_kept_by_time(api, found):
     answer = api.put(f"{address}/sms", json={"contactable": True, "at": "2026-02-01T00:00:00+08:00"})
     assert [(c["channel"], c["contactable"]) for c in answer.json["consents"]] == [("sms", False)]
     assert api.put(f"{address}/SMS!", json={"contactable": True}).status_code == 422
+
+
+@pytest.mark.parametrize("kind", ["people", "events", "orders", "products"])
+def test_a_key_with_a_data_scope_writes_no_batches_about_others(session, api_with, kind):
+    row = {"source": "crm", kind: [{"source_id": "1", "identities": {"phone": "13912345670"}}]}
+    answer = api_with("*", staff_ids=[1]).post(f"/api/v1/{kind}:batch", json=row)
+    assert answer.status_code == 403
+    assert "without a data scope" in answer.json["detail"]
