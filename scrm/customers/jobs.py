@@ -17,12 +17,13 @@ from scrm.customers import queries
 from scrm.customers.queries import Wanted
 from scrm.customers.service.details import CustomerSeen, FollowSeen, apply_details
 from scrm.customers.service.wanting import note_refresh_failures
+from scrm.kernel import ending
 from scrm.kernel.clock import from_epoch, utcnow
 from scrm.kernel.db import session, transaction
 from scrm.kernel.jobs import job, others_wait
 from scrm.kernel.locks import leader
 from scrm.wecom.client import Client, wecom
-from scrm.wecom.errors import WecomError
+from scrm.wecom.errors import Deferred, WecomError
 from scrm.wecom.parallel import run_parallel
 
 ROUND = 500  # customers fetched between two commits
@@ -45,7 +46,7 @@ def refresh_customers() -> None:
         if lead is None:
             return
         end = time.monotonic() + SECONDS
-        while time.monotonic() < end and not _gives_way():
+        while time.monotonic() < end and not ending.asked.is_set() and not _gives_way():
             if not _refresh_round():
                 return
     refresh_customers.wake()
@@ -65,7 +66,7 @@ def _refresh_round() -> bool:
     session().rollback()  # nothing is open while WeCom is called
     if not wanted:
         return False
-    asked_at, client = utcnow(), wecom()
+    asked_at, client = utcnow(), wecom().with_options(stop=ending.asked)
     seen, failed = _fetch(client, wanted, counts)
     with transaction():
         apply_details(seen, asked_at)
@@ -100,6 +101,8 @@ def _fetch(
     answers = run_parallel([partial(_read_one, client, id_) for id_ in singles])
     seen = [*found.values(), *(answer for answer in answers if not isinstance(answer, WecomError))]
     failed = {id_: a for id_, a in zip(singles, answers, strict=True) if isinstance(a, WecomError)}
+    if ending.asked.is_set():  # who was not asked about only because this process ends is wanted as before
+        failed = {id_: error for id_, error in failed.items() if not isinstance(error, Deferred)}
     return seen, {id_: f"{error.errcode or '-'}: {error.kind}" for id_, error in failed.items()}
 
 

@@ -18,12 +18,13 @@ from scrm.groups.service.details import (
 )
 from scrm.groups.service.parsing import group_from
 from scrm.groups.service.recording import GroupEvent, GroupFact, record_group_events
+from scrm.kernel import ending
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session, transaction
 from scrm.kernel.jobs import job
 from scrm.kernel.locks import leader
 from scrm.wecom.client import Client, wecom
-from scrm.wecom.errors import WecomError
+from scrm.wecom.errors import Deferred, WecomError
 from scrm.wecom.parallel import run_parallel
 
 ROUND = 50  # groups read between two commits; a group has at most 500 members
@@ -40,7 +41,7 @@ def refresh_groups() -> None:
         if lead is None:
             return
         end = time.monotonic() + SECONDS
-        while time.monotonic() < end:
+        while time.monotonic() < end and not ending.asked.is_set():
             if not _refresh_round():
                 return
     refresh_groups.wake()
@@ -51,10 +52,12 @@ def _refresh_round() -> bool:
     session().rollback()  # nothing is open while WeCom is called
     if not wanted:
         return False
-    asked_at, client = utcnow(), wecom()
+    asked_at, client = utcnow(), wecom().with_options(stop=ending.asked)
     answers = run_parallel([partial(_read, client, one) for one in wanted])
     pairs = list(zip(wanted, answers, strict=True))
     errors = {one.chat_id: answer for one, answer in pairs if isinstance(answer, WecomError)}
+    if ending.asked.is_set():  # what was not asked about only because this process ends is wanted as before
+        errors = {id_: error for id_, error in errors.items() if not isinstance(error, Deferred)}
     dissolved = [chat_id for chat_id, error in errors.items() if error.errcode == DISSOLVED]
     failed = {id_: f"{e.errcode or '-'}: {e.kind}" for id_, e in errors.items() if id_ not in dissolved}
     with transaction():

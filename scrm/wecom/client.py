@@ -57,6 +57,7 @@ class Client:
     :param patience: longest wait for a turn in seconds; beyond it the call is Deferred
     :param read_timeout: seconds to wait for an answer; None: as configured
     :param leave_by: no request leaves after this moment (it is Deferred); None: whenever
+    :param stop: set, calls no longer wait for a turn (they are Deferred); None: they always wait
     """
 
     gateway: AppGateway = field(repr=False)
@@ -64,6 +65,7 @@ class Client:
     patience: float = PATIENCE_SECONDS
     read_timeout: float | None = None
     leave_by: datetime | None = None
+    stop: threading.Event | None = field(default=None, repr=False)
 
     @property
     def agent_id(self) -> int:
@@ -91,7 +93,7 @@ class Client:
         return self._call("post", "media/upload_attachment", params, {}, files={"media": (filename, content)})
 
     def with_options(self, **changes: Any) -> Client:
-        """The same app with another priority, patience, read_timeout or leave_by."""
+        """The same app with another priority, patience, read_timeout, leave_by or stop."""
         return replace(self, **changes)
 
     def _call(self, method: str, api: str, params: Params, counted: Sent, **sent: Any) -> dict[str, Any]:
@@ -107,7 +109,7 @@ class Client:
     def _once(self, request: _Request, token: str) -> dict[str, Any]:
         api, sent = request.api, self._timed(request.sent)
         params = [("access_token", token), *request.params]
-        with self.gateway.governor.turn(api, self.priority, self.patience, request.counted):
+        with self.gateway.governor.turn(api, self.priority, self.patience, request.counted, self.stop):
             self._still_time(api)
             return self.gateway.measured(api, lambda wire: wire.call(request.method, api, params, **sent))
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Event
 from typing import Any
 
 import structlog
@@ -90,18 +91,24 @@ class Governor:
 
     @contextmanager
     def turn(
-        self, api: str, priority: Priority, patience: float, sent: Sent = NOTHING_SENT
+        self,
+        api: str,
+        priority: Priority,
+        patience: float,
+        sent: Sent = NOTHING_SENT,
+        stop: Event | None = None,
     ) -> Iterator[None]:
         """Wait for a turn, hold it for the length of the call, and learn from its answer.
 
         :param patience: longest wait in seconds
         :param sent: body or parameters, where limits depend on them
-        :raises Deferred: when the turn would come later than that; ``retry_after`` says when
+        :param stop: set, nobody waits any longer; turns that are there are given
+        :raises Deferred: when the turn would come later than that, or ``stop`` was set; ``retry_after`` says when
         """
         if not self._settings.enabled:
             yield
             return
-        release = self._wait(api, priority, patience, sent)
+        release = self._wait(api, priority, patience, sent, stop)
         try:
             yield
         except WecomError as error:
@@ -236,7 +243,7 @@ class Governor:
         )
         return Left(api, app, windows, running, rules.calls, door)
 
-    def _wait(self, api: str, priority: Priority, patience: float, sent: Sent) -> Release:
+    def _wait(self, api: str, priority: Priority, patience: float, sent: Sent, stop: Event | None) -> Release:
         started = time.monotonic()
         while True:
             turn, release = self.try_turn(api, priority, sent)
@@ -248,7 +255,10 @@ class Governor:
             if waited + pause > patience:
                 metrics.GOVERNOR_DEFERRED.labels(api).inc()
                 raise Deferred(api, None, f"put off by the governor: {turn.why}", retry_after=pause)
-            time.sleep(pause)
+            if stop is None:
+                time.sleep(pause)
+            elif stop.wait(pause):
+                raise Deferred(api, None, "put off: this process was asked to end", retry_after=pause)
 
     def _learn(self, api: str, error: WecomError, release: Release) -> None:
         heard = heard_in(error)

@@ -18,7 +18,7 @@ from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
 from config.queues import Queue
-from scrm.kernel import jobs
+from scrm.kernel import ending, jobs
 from scrm.kernel.settings import settings
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class OneQueueWorker(SimpleWorker):
 
 def work(app: Flask, queue: Queue) -> None:
     """Serve ``queue`` until SIGTERM or SIGINT; come back after every loss of Redis."""
-    stopping = threading.Event()
+    stopping = ending.asked
     with app.app_context():
         url = settings().redis_url.get_secret_value()
     tries = 0

@@ -70,6 +70,15 @@ def test_a_worker_finishes_its_job_on_sigterm(stack: Stack) -> None:
     assert done.exists()
 
 
+def test_a_job_can_see_that_its_worker_was_asked_to_end(stack: Stack) -> None:
+    send(stack, "scrm.kernel.ending.asked.wait", 60)
+    queue = RqQueue("events", connection=stack.redis(), serializer=JSONSerializer)
+    wait_until(lambda: queue.started_job_registry.get_job_ids() != [], 10)
+    began = time.monotonic()
+    stack.terminate(WORKER)
+    assert time.monotonic() - began < 10
+
+
 def test_a_second_sigterm_does_not_cut_the_job(stack: Stack) -> None:
     started, done = stack.folder / "started2", stack.folder / "done2"
     send(stack, "subprocess.check_call", ["sh", "-c", f"touch {started}; sleep 3; touch {done}"])

@@ -12,10 +12,12 @@ from scrm.customers.models import Customer, Follow
 from scrm.customers.service.details import CustomerSeen, apply_details
 from scrm.customers.service.recording import Add, Deletion, record_adds, record_deletions
 from scrm.customers.service.wanting import want_refresh, want_refresh_after
-from scrm.kernel import events
+from scrm.kernel import ending, events
 from scrm.kernel.clock import shifted, utcnow
 from scrm.kernel.db import transaction
 from scrm.staff.models import Staff
+from scrm.wecom.client import wecom
+from scrm.wecom.errors import Busy
 
 LATER = timedelta(minutes=1)
 
@@ -205,6 +207,24 @@ def test_a_relation_shown_in_the_second_of_its_deletion_is_asked_about_again(cor
     with shifted(LATER):
         jobs.refresh_customers()
     assert rows(committed)[who, userids[0]][1].status == "active"
+
+
+def test_who_was_not_asked_about_because_the_process_ends_is_wanted_as_before(corp, committed, userids):
+    (who,) = arrive(corp, userids[0])
+    closed = Busy("externalcontact/get", 45033, "too many at once")
+    wecom().gateway.governor.cool_down("externalcontact/get", closed)  # so that there is a wait
+    ending.asked.set()
+    try:
+        jobs.refresh_customers()
+        jobs._refresh_round()  # the signal comes during a round
+    finally:
+        ending.asked.clear()
+    customer = rows(committed)[who, userids[0]][0]
+    assert (customer.refresh_failed, customer.refresh_attempts) == (None, 0)
+    assert calls(corp)["get"] == 0
+    assert queries.refresh_due()
+    jobs.refresh_customers()
+    assert rows(committed)[who, userids[0]][0].refreshed_at is not None
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,12 @@ from sqlalchemy import select
 from scrm.groups import jobs, queries
 from scrm.groups.models import CustomerGroup, GroupStay
 from scrm.groups.service.details import want_groups
+from scrm.kernel import ending
 from scrm.kernel.clock import shifted
 from scrm.kernel.db import transaction
 from scrm.staff.models import Staff
+from scrm.wecom.client import wecom
+from scrm.wecom.errors import Busy
 
 LATER = timedelta(minutes=1)
 
@@ -51,6 +54,21 @@ def test_a_group_is_read_with_its_members(committed, sandbox, people, chat):
     assert external.unionid
     assert stays[people[0][0]].staff_id == owner.id
     assert not queries.refresh_due()
+
+
+def test_a_group_that_was_not_asked_about_because_the_process_ends_is_wanted_as_before(committed, chat):
+    closed = Busy("externalcontact/groupchat/get", 45033, "too many at once")
+    wecom().gateway.governor.cool_down("externalcontact/groupchat/get", closed)  # so that there is a wait
+    ending.asked.set()
+    try:
+        read(chat)
+        jobs._refresh_round()  # the signal comes during a round
+    finally:
+        ending.asked.clear()
+    assert (group(committed).refresh_failed, group(committed).refreshed_at) == (None, None)
+    assert queries.refresh_due()
+    jobs.refresh_groups()
+    assert group(committed).refreshed_at is not None
 
 
 def test_a_group_that_wecom_calls_dissolved_is_dismissed(committed, sandbox, people, chat):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -206,6 +207,19 @@ def test_waiting_too_long_is_put_off_and_says_when(store, settings, clock):
         pytest.fail("there was no turn")
     assert 0 < deferred.value.retry_after < 10
     assert isinstance(deferred.value, RateLimited)
+
+
+def test_who_waits_for_a_turn_can_be_stopped(store, settings, clock):
+    gov, stop = governor(store, settings, clock, per_minute=60), threading.Event()
+    grants(gov, Priority.SYNC)
+    began = time.monotonic()
+    threading.Timer(0.1, stop.set).start()
+    with pytest.raises(Deferred, match="asked to end"), gov.turn(API, Priority.SYNC, 10.0, stop=stop):
+        pytest.fail("there was no turn")
+    assert time.monotonic() - began < 5
+    clock.ms += MINUTE
+    with gov.turn(API, Priority.SYNC, 10.0, stop=stop):
+        pass  # a turn that is there is given
 
 
 def test_a_turn_gives_its_slot_back_whatever_happens(store, settings, clock):
