@@ -12,6 +12,7 @@ from sqlalchemy import (
     Executable,
     Select,
     and_,
+    column,
     exists,
     false,
     func,
@@ -93,10 +94,10 @@ def _told(customer_ids: BitMap64, base: int, scope: Scope, rule: RuleText) -> Im
 def _statement(ids: list[int], scope: Scope, rule: RuleText) -> Executable:
     """Every relation is looked at once; what it holds is joined, so that the planner hashes it where there are many."""
     compiled = [(rule, true())]
-    holding = select(
-        func.unnest(id_array(ids)).label("customer_id"), literal(rule.id, BigInteger).label("rule_id")
-    )
-    truth = holding.cte("truth").prefix_with("MATERIALIZED")
+    members = func.unnest(id_array(ids)).table_valued(column("id", BigInteger)).render_derived("members")
+    holding = select(members.c.id.label("customer_id"), literal(rule.id, BigInteger).label("rule_id"))
+    # Not a table of its own: the planner sees that every row is of this rule.
+    truth = holding.cte("truth").prefix_with("NOT MATERIALIZED")
     held = held_sources(compiled, _population(scope))
     adds = _shown(missing(truth, compiled, held), rule).where(
         ~exists().where(_there(Tag.id), is_one_of(TagAssignment.tag_id, rule.add_tag_ids))

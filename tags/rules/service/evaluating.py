@@ -254,15 +254,13 @@ def missing(truth: CTE, rules: Sequence[Compiled], held: CTE) -> Select[Any]:
     has_source = tuple_(Follow.id, wanted.c.tag_id, truth.c.rule_id).in_(
         select(held.c.follow_id, held.c.tag_id, held.c.rule_id)
     )
-    # Of one rule every row is meant; a comparison would have the planner believe that few are.
-    its_own = wanted.c.rule_id == truth.c.rule_id if len(rules) > 1 else true()
     return (
         select(
             truth.c.customer_id, Follow.id.label("follow_id"), wanted.c.tag_id, truth.c.rule_id,
             literal(True).label("adds"),
         )
         .select_from(truth)
-        .join(wanted, its_own)
+        .join(wanted, wanted.c.rule_id == truth.c.rule_id)
         .join(Tag, and_(Tag.id == wanted.c.tag_id, Tag.deleted_at.is_(None)))
         .join(Follow, and_(Follow.customer_id == truth.c.customer_id, Follow.status.in_(LIVE)))
         .where(not_(has_source))
