@@ -9,7 +9,7 @@ A mapping as it is kept::
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,13 @@ from scrm.kernel.sheets.cells import Cell
 
 OPENID = "identity:openid:"
 KEYS = ("source_id", "identity:")
+
+
+# Parts of a document that several columns make: whether a field is one of them.
+MANY: dict[str, Callable[[str], bool]] = {
+    "identities": lambda path: path.startswith("identity:"),
+    "history": lambda path: path != "updated_at" and path.endswith(("at", "_at")) and ":" not in path,
+}
 
 
 @dataclass(frozen=True)
@@ -71,9 +78,9 @@ class Plan:
 
     def column_of(self, path: str) -> str:
         """The column that a field comes from, for people; the path itself where there is none."""
-        if path == "identities":
-            named = dict.fromkeys(one.name for one in self.columns if one.path.startswith("identity:"))
-            return ", ".join(named)
+        if path in MANY:
+            named = dict.fromkeys(one.name for one in self.columns if MANY[path](one.path))
+            return ", ".join(named) or path
         return next((one.name for one in self.columns if one.path == path), path)
 
 

@@ -230,4 +230,4 @@ def field_path(path: str) -> tuple[int, str]:
         return int(parts[1]), f"line:{parts[2]}"
     if parts[0] in PREFIXES and len(parts) > 1:
         return 0, f"{PREFIXES[parts[0]]}:{parts[1]}"
-    return 0, "placed_at" if parts[0] == "history" else parts[0]
+    return 0, "status" if parts[0] == "history" and parts[-1] == "status" else parts[0]

@@ -77,6 +77,19 @@ def test_a_wrong_line_refuses_its_order_and_names_row_and_column(imports):
     assert [(one["row"], list(one["problems"])) for one in wrong] == [(2, ["row"]), (3, ["数量"])]
 
 
+@pytest.mark.parametrize(
+    ("status", "at", "column"), [("吃了", "2024-01-05", "状态"), ("paid", "2999-01-05", "时间")]
+)
+def test_what_is_wrong_with_a_status_or_its_time_is_told_of_its_own_column(imports, status, at, column):
+    header = ["订单编号", "状态", "时间", "手机号", "订单金额", "币种"]
+    columns = dict(
+        zip(header, ("source_id", "status", "at", "identity:phone", "amount", "currency"), strict=True)
+    )
+    found = imports.tried("orders", header, [["T1", status, at, "13912345678", "5", "CNY"]], columns)
+    wrong = imports.rows(found["id"], "error")
+    assert [list(one["problems"]) for one in wrong] == [[column]]
+
+
 def test_the_undo_of_orders_leaves_nothing(imports, rows):
     before = world(rows)
     id_ = imports.run("orders", ORDERS, LINES).id
