@@ -19,7 +19,10 @@ from tags.rules.persons import is_of_person_with, person_has
 from tags.rules.relations import LIVE, live_follow, one_of_live_follows
 
 PERSON = "person."
-PARTS = ("country", "province", "city", "district", "street", "postcode")  # of an address
+PARTS = {
+    "country": ("国家", "country"), "province": ("省份", "province"), "city": ("城市", "city"),
+    "district": ("区县", "district"), "street": ("街道", "street"), "postcode": ("邮编", "postcode"),
+}  # fmt: skip  # of an address: (Chinese, English)
 WHOLE_PATTERN = r"^person\.[a-z][a-z0-9_]{0,62}$"
 PERSON_PATTERN = rf"{WHOLE_PATTERN[:-1]}(\.({'|'.join(PARTS)}))?$"
 Labels = Mapping[int, tuple[str, str]]

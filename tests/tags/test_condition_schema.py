@@ -181,6 +181,8 @@ SENTENCES = [
      "is in the 10.5% sample 「a」 from 20% on"),
     ({"kind": "stage", "stages": ["at_risk"], "entered": WEEK}, "处于阶段「流失预警」（最近7天内进入）",
      "is in the stage 「at risk」 entered within the last 7 days"),
+    ({"kind": "field", "field": "person.address.city", "op": "equals", "value": "杭州"}, "地址的城市等于「杭州」",
+     "city of address is 「杭州」"),
     ({"kind": "rfm", "figure": "r", "op": "gte", "value": 4}, "R分不小于4", "R score is at least 4"),
 ]  # fmt: skip
 

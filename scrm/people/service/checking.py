@@ -79,7 +79,8 @@ def _matcher(pattern: str) -> SchemaValidator:
         re.compile(pattern)  # alone, so that ``a)|(b`` is none although it would be one in brackets
         return SchemaValidator(str_schema(pattern=rf"\A(?:{pattern})\z", regex_engine="rust-regex"))
     except (re.error, SchemaError) as error:
-        raise ValueError(f"the pattern {pattern} cannot be worked with: {error}") from None
+        reason = str(error).rpartition("error: ")[2].splitlines()[0]
+        raise ValueError(f"the pattern {pattern} cannot be worked with: {reason}") from None
 
 
 def sensitive_number(text: str) -> str | None:

@@ -16,6 +16,7 @@ from tags.rules import comparisons
 from tags.rules.comparisons import CALENDARS, MAX_VALUES, PRESENCE, Kind
 from tags.rules.fields import (
     FIELDS,
+    PARTS,
     PERSON_PATTERN,
     WHOLE_PATTERN,
     field_clause,
@@ -108,7 +109,9 @@ def _words(args: Args, language: Language, names: Names) -> str:
     joint = "" if language == "zh" else " "
     if args["field"] not in FIELDS:
         key, part = person_key(args["field"])
-        name = names.get((f"fields/{language}", key), key) + (f".{part}" if part else "")
+        name = names.get((f"fields/{language}", key), key)
+        if part:
+            name = f"{name}的{PARTS[part][0]}" if language == "zh" else f"{PARTS[part][1]} of {name}"
         choice = lambda value: plain(names.get((f"choices/{language}", f"{key}.{value}"), value))  # noqa: E731
         return f"{name}{joint}{comparison_words(args, language, choice)}"
     field = FIELDS[args["field"]]
