@@ -13,16 +13,22 @@ from scrm.broadcasts.events import (
     BroadcastStarted,
     ChunksSettled,
 )
-from scrm.broadcasts.queries.saved_audiences import broadcasts_naming, broadcasts_naming_trait
+from scrm.broadcasts.queries.saved_audiences import (
+    broadcasts_naming,
+    broadcasts_naming_stage,
+    broadcasts_naming_trait,
+)
 from scrm.broadcasts.service.settlement import record_submissions
 from scrm.broadcasts.service.task_stops import record_cancellations
 from scrm.kernel.events import subscribe
 from scrm.portraits.registry import trait_users
 from scrm.portraits.service import Entry, EntryKind, add_entries
+from scrm.value.registry import stage_users
 from scrm.wecom.events import EffectSettled
 
 audience_users(broadcasts_naming)
 trait_users(broadcasts_naming_trait)
+stage_users(broadcasts_naming_stage)
 
 
 @subscribe(EffectSettled)

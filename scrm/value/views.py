@@ -85,7 +85,10 @@ def list_stages() -> dict[str, Any]:
 @blueprint.arguments(StagesIn)
 @blueprint.response(200, StagesOut)
 def set_stages(data: dict[str, Any]) -> dict[str, Any]:
-    """Set all stages; everybody is put into theirs soon."""
+    """Set all stages; everybody is put into theirs soon.
+
+    One that goes is refused with 409 ``stage-in-use`` while rules, audiences and others name it.
+    """
     with transaction():
         setting.set_stages(data["stages"])
         jobs.apply_settings.wake()

@@ -17,14 +17,17 @@ from scrm.people.events import PeopleMerged, PeopleSplit, PersonChanged
 from scrm.portraits.events import TraitsChanged
 from scrm.portraits.registry import trait_users
 from scrm.value.events import ValueChanged
+from scrm.value.registry import stage_users
 from tags.events import RuleRunWanted, TagReasonsChanged, TagsChanged
 from tags.queries import groups_of_tags
 from tags.rules import jobs
 from tags.rules.leaves import EVERYTHING
+from tags.rules.queries.stage_users import rules_naming_stage
 from tags.rules.queries.trait_users import rules_naming_trait
 from tags.rules.service.marking import Fact, facts_read, mark, mark_people
 
 trait_users(rules_naming_trait)
+stage_users(rules_naming_stage)
 
 
 def _note(facts: Iterable[Fact]) -> None:

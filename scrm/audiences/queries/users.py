@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import func, literal, select
@@ -13,7 +13,9 @@ from scrm.audiences.registry import QUESTIONS, AudienceUser
 from scrm.kernel.db import session
 from scrm.portraits.registry import TraitUser
 from scrm.transfers.models import PlanState, TransferPlan
+from scrm.value.registry import StageUser
 from tags.models import Rule
+from tags.rules.queries.stage_users import names_stage
 from tags.rules.queries.trait_users import names_trait
 from tags.rules.service.rereading import readers_of
 
@@ -53,19 +55,25 @@ def _rules(audience_id: int) -> list[AudienceUser]:
 
 def trees_naming_trait(trait_id: int) -> list[TraitUser]:
     """Audiences that are not deleted and unfinished transfer plans whose conditions name a computed trait."""
+    return [TraitUser(*user) for user in _trees_that(lambda tree: names_trait(tree, trait_id))]
+
+
+def trees_naming_stage(keys: frozenset[str]) -> list[StageUser]:
+    """The same of any of these stages of the lifecycle."""
+    return [StageUser(*user) for user in _trees_that(lambda tree: names_stage(tree, keys))]
+
+
+def _trees_that(name_it: Callable[[object], bool]) -> Iterator[tuple[str, int, str]]:
+    """Kind, id and name of every audience and unfinished transfer plan with such a condition."""
     kept = select(Audience.id, Audience.name, Audience.condition).where(
         Audience.deleted_at.is_(None), Audience.condition.is_not(None)
     )
-    found = [
-        TraitUser("audience", row.id, row.name)
-        for row in session().execute(kept.order_by(Audience.id))
-        if names_trait(row.condition, trait_id)
-    ]
-    return found + [
-        TraitUser("transfer_plan", plan_id, f"#{plan_id}")
-        for plan_id, conditions in _plan_conditions()
-        if any(names_trait(tree, trait_id) for tree in conditions)
-    ]
+    for row in session().execute(kept.order_by(Audience.id)):
+        if name_it(row.condition):
+            yield "audience", row.id, row.name
+    for plan_id, conditions in _plan_conditions():
+        if any(name_it(tree) for tree in conditions):
+            yield "transfer_plan", plan_id, f"#{plan_id}"
 
 
 def _plans(audience_id: int) -> list[AudienceUser]:

@@ -14,8 +14,10 @@ from scrm.broadcasts.models import Broadcast, BroadcastState
 from scrm.kernel.db import session
 from scrm.kernel.errors import InvalidInput
 from scrm.portraits.registry import TraitUser
+from scrm.value.registry import StageUser
 from tags.rules.compiler import compile_condition, validate_condition
 from tags.rules.migration import SCHEMA_VERSION
+from tags.rules.queries.stage_users import names_stage
 from tags.rules.queries.trait_users import names_trait
 
 NAMING = {"audience_ids": "any", "exclude_audience_ids": "none"}
@@ -66,6 +68,15 @@ def broadcasts_naming_trait(trait_id: int) -> list[TraitUser]:
         TraitUser("broadcast", row.id, row.name)
         for row in _unfrozen()
         if any(names_trait(tree, trait_id) for _, tree in _conditions(row.audience))
+    ]
+
+
+def broadcasts_naming_stage(keys: frozenset[str]) -> list[StageUser]:
+    """Broadcasts that are not frozen yet and name any of these stages of the lifecycle."""
+    return [
+        StageUser("broadcast", row.id, row.name)
+        for row in _unfrozen()
+        if any(names_stage(tree, keys) for _, tree in _conditions(row.audience))
     ]
 
 

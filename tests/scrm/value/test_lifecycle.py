@@ -186,3 +186,41 @@ def test_wrong_stages_are_refused_by_path(api, change, field):
     answer = api.put("/api/v1/value/lifecycle/stages", json={"stages": [lead, own]})
     assert answer.status_code == 422
     assert any(name.startswith(field) for name in answer.json["fields"])
+
+
+def test_a_stage_stays_while_somebody_names_it(api, session):
+    leaf = {"kind": "stage", "stages": ["loyal"]}
+    group = api.post("/api/v1/tag-groups", json={"name": "g", "tags": [{"name": "t"}]})
+    rule = {"name": "r", "condition": {"not": leaf}, "add_tag_ids": [group.json["tags"][0]["id"]]}
+    audience = {"name": "a", "condition": {"all": [leaf]}}
+    message = {"name": "b", "kind": "customers", "text": "hi", "audience": {"condition": leaf}}
+    made = [
+        api.post(f"/api/v1/{path}", json=body).json["id"]
+        for path, body in (("rules", rule), ("audiences", audience), ("broadcasts", message))
+    ]
+    kept = [one for one in STAGES if one["key"] != "loyal"]
+    refused = api.put("/api/v1/value/lifecycle/stages", json={"stages": kept})
+    assert (refused.status_code, refused.json["code"]) == (409, "stage-in-use")
+    for told in (f"rule {made[0]} (r)", f"audience {made[1]} (a)", f"broadcast {made[2]} (b)"):
+        assert told in refused.json["detail"]
+    assert session.scalar(text("SELECT stages FROM value_settings")) is None, "nothing was changed"
+    others = [one for one in STAGES if one["key"] != "repeat"]
+    assert api.put("/api/v1/value/lifecycle/stages", json={"stages": others}).status_code == 200
+
+
+def test_a_plan_to_hand_over_customers_keeps_its_stage(api, session):
+    from tests.tags.conftest import make_world
+
+    world = make_world()
+    share = {"condition": {"kind": "stage", "stages": ["lost"]}, "members": [{"staff_id": world.staff().id}]}
+    body = {
+        "kind": "on_job",
+        "from_staff_id": world.staff().id,
+        "what": "customers",
+        "rule": {"shares": [share]},
+    }
+    plan = api.post("/api/v1/transfers/plans", json=body)
+    assert plan.status_code == 201, plan.json
+    kept = [one for one in STAGES if one["key"] != "lost"]
+    refused = api.put("/api/v1/value/lifecycle/stages", json={"stages": kept})
+    assert f"transfer_plan {plan.json['id']}" in refused.json["detail"]
