@@ -13,6 +13,7 @@ from scrm.audiences.queries.in_audience import KIND
 from scrm.audiences.queries.lookalike import frequent_tags
 from scrm.audiences.queries.overlap import audience_overlap
 from scrm.audiences.queries.reasons import audiences_of_customer, explanation
+from scrm.audiences.queries.users import refuse_limited
 from scrm.audiences.schemas.audiences import (
     AudienceChangeIn,
     AudienceCountOut,
@@ -112,9 +113,11 @@ def change_audience(data: dict[str, Any], audience_id: int) -> dict[str, Any]:
     """Change an audience; ``If-Match: <version>`` refuses what overtook you.
 
     Active rules that read a changed condition look at everybody again. When that would touch a large part of the base,
-    the answer is 409 ``rule-storm`` with the numbers and a token for ``confirm``.
+    the answer is 409 ``rule-storm`` with the numbers and a token for ``confirm``. Keys with a data scope may not write
+    an audience that rules read (403).
     """
     with transaction():
+        refuse_limited(current_actor(), audience_id)
         _refuse_unreadable(data)
         saving.change_audience(audience_id, data, current_actor().name, _expected_version())
     return audiences.audience_detail(audience_id)
@@ -126,6 +129,7 @@ def change_audience(data: dict[str, Any], audience_id: int) -> dict[str, Any]:
 def delete_audience(audience_id: int) -> None:
     """Delete an audience; refused with 409 ``audience-in-use`` while something unfinished names it."""
     with transaction():
+        refuse_limited(current_actor(), audience_id)
         saving.delete_audience(audience_id, current_actor().name)
 
 
@@ -135,6 +139,7 @@ def delete_audience(audience_id: int) -> None:
 def archive_audience(audience_id: int) -> dict[str, Any]:
     """Put an audience away: nothing new may name it. Refused while something unfinished does."""
     with transaction():
+        refuse_limited(current_actor(), audience_id)
         saving.archive_audience(audience_id, current_actor().name)
     return audiences.audience_detail(audience_id)
 
@@ -145,6 +150,7 @@ def archive_audience(audience_id: int) -> dict[str, Any]:
 def restore_audience(audience_id: int) -> dict[str, Any]:
     """Take an audience out of the archive."""
     with transaction():
+        refuse_limited(current_actor(), audience_id)
         saving.restore_audience(audience_id, current_actor().name)
     return audiences.audience_detail(audience_id)
 
@@ -226,6 +232,7 @@ def fill_audience(data: dict[str, Any], audience_id: int) -> dict[str, Any]:
     """
     other = {"schema_version": 2, "kind": KIND, "audience_ids": [data.get("audience_id")]}
     actor = current_actor()
+    refuse_limited(actor, audience_id)
     _refuse_unreadable(data)
     condition = data.get("condition") or other
     return {"added": lists.fill(audience_id, condition, actor.scope, actor.name, data.get("confirm"))}
@@ -339,6 +346,7 @@ def list_export_log(query: dict[str, Any]) -> dict[str, Any]:
 
 def _change_members(audience_id: int, data: dict[str, Any], *, add: bool) -> dict[str, Any]:
     actor = current_actor()
+    refuse_limited(actor, audience_id)
     return {"results": lists.change_members(audience_id, data["customers"], actor.scope, actor.name, add=add)}
 
 

@@ -126,6 +126,7 @@ def restore_rule_version(data: dict[str, Any], rule_id: int, version: int) -> di
     """Say again what the rule said at an older version: a new version with the old text."""
     _require_everyone()
     with transaction():
+        refuse_unreadable(current_actor(), rules.condition_at(rule_id, version))
         saving.restore_version(rule_id, version, current_actor().name, data["confirm"])
     return rules.rule_detail(rule_id)
 

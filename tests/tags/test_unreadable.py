@@ -77,6 +77,16 @@ def test_changes_and_fillings_are_refused_too(api, api_with, world, secret):
     send(key, "post", f"/audiences/{full}/members:fill", text, 403)
 
 
+def test_an_older_version_says_no_more_than_its_restorer_may_ask(api, api_with, world, secret):
+    key = api_with(*ENOUGH)
+    body = {"name": "r", "condition": SECRET, "add_tag_ids": [world.tag().id]}
+    path = f"/rules/{send(api, 'post', '/rules', body, 201)['id']}"
+    send(key, "patch", path, {"condition": {"kind": "follow"}})
+    assert refused(send(key, "post", f"{path}/versions/1/activate", {}, 403))[0] == "condition.field"
+    send(key, "post", f"{path}/versions/9/activate", {}, 404)
+    send(api, "post", f"{path}/versions/1/activate", {})
+
+
 @pytest.mark.parametrize(
     ("condition", "status"),
     [

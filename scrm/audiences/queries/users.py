@@ -11,6 +11,7 @@ from scrm.audiences.models import Audience
 from scrm.audiences.queries.in_audience import KIND, fact_of
 from scrm.audiences.registry import QUESTIONS, AudienceUser
 from scrm.kernel.db import session
+from scrm.kernel.permissions import Actor
 from scrm.portraits.registry import TraitUser
 from scrm.transfers.models import PlanState, TransferPlan
 from scrm.value.registry import StageUser
@@ -26,6 +27,17 @@ def users_of(audience_id: int) -> list[AudienceUser]:
     """Everything unfinished that names an audience, itself or through another."""
     own = [*_audiences(audience_id), *_rules(audience_id), *_plans(audience_id)]
     return [*own, *(user for question in QUESTIONS for user in question(audience_id))]
+
+
+def refuse_limited(actor: Actor, audience_id: int) -> None:
+    """Refuse a key with a data scope to change an audience that rules read, themselves or through another audience.
+
+    They set tags of everybody's customers, and their storm guard counts them; drafts count too.
+
+    :raises Forbidden: rules read it, and the actor sees some customers only
+    """
+    if readers_of(fact_of(audience_id)):
+        actor.require_everyone("rules read this audience, so its changes concern")
 
 
 def named_in(tree: object) -> Iterator[int]:

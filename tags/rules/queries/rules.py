@@ -47,6 +47,14 @@ def rule_versions(rule_id: int) -> list[dict[str, Any]]:
     return with_changes(session().scalars(found).all())[::-1]
 
 
+def condition_at(rule_id: int, version: int) -> dict[str, Any]:
+    """The condition of a rule at a version; raises NotFound."""
+    found = session().scalar(select(RuleVersion.condition).filter_by(rule_id=rule_id, version=version))
+    if found is None:
+        raise NotFound(f"rule {rule_id} has no version {version}")
+    return dict(found)
+
+
 def rule_changes(rule_id: int, query: Mapping[str, Any]) -> dict[str, Any]:
     """A page of who changed name, state, priority or schedule, newest first; raises NotFound."""
     rule_detail(rule_id)

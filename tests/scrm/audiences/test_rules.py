@@ -168,3 +168,27 @@ def test_what_only_the_clock_changes_inside_an_audience_is_swept(world, tree):
         jobs.sweep_time_rules.func()
         evaluate()
     assert world.states(follow) == {tag.id: OFF}
+
+
+def test_a_limited_key_does_not_change_what_rules_read(api, api_with, world, tree, listing):
+    ours = world.staff()
+    follow, id_ = world.followed(staff=ours), listing("名单")
+    inner, free = tree("内", within(id_)), listing("自由")
+    make_rule(within(tree("外", within(inner))), world.tag())
+    limited = api_with("*", staff_ids=[ours.id])
+    row = {"customers": [{"customer_id": follow.customer_id}]}
+    writes = [
+        ("patch", f"/audiences/{inner}", {"condition": named("vip")}),
+        ("patch", f"/audiences/{inner}", {"name": "another"}),
+        *(("post", f"/audiences/{id_}/members:{how}", row) for how in ("add", "remove")),
+        ("post", f"/audiences/{id_}/members:fill", {"condition": named("vip")}),
+        ("post", f"/audiences/{id_}/archive", None),
+        ("post", f"/audiences/{id_}/restore", None),
+        ("delete", f"/audiences/{id_}", None),
+    ]
+    for method, path, body in writes:
+        refused = call(limited, method, path, body, 403)
+        assert "rules read this audience" in refused["detail"], path
+    call(limited, "post", f"/audiences/{free}/members:add", row)
+    call(limited, "post", f"/audiences/{free}/archive")
+    call(api, "post", f"/audiences/{id_}/members:add", row)
