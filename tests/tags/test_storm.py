@@ -79,3 +79,20 @@ def test_a_count_that_takes_too_long_asks_as_well(api, world, crowd, rule_limits
     assert "could not be counted" in refused["detail"]
     assert send(api, "get", "/rules")["items"] == [], "the connection goes on"
     send(api, "post", "/rules", {**body, "confirm": refused["fields"]["confirm"]}, 201)
+
+
+def test_what_is_wrong_is_said_before_numbers_are_confirmed(api, world, crowd):
+    world.group.exclusive = True
+    gold, silver = world.tag("gold"), world.tag("silver")
+    nobody = {"kind": "field", "field": "customer.name", "op": "equals", "value": "nobody"}
+    send(api, "post", "/rules", rule(gold, nobody, state="active"), 201)
+    rival = rule(silver, state="active")
+    assert "priority" in send(api, "post", "/rules", rival, 422)["fields"]
+    draft = send(api, "post", "/rules", rule(silver), 201)
+    path = f"/rules/{draft['id']}"
+    assert "priority" in send(api, "patch", path, {"state": "active"}, 422)["fields"]
+    assert send(api, "get", path)["state"] == "draft"
+    feeds = {"condition": {"kind": "has_tag", "tag_ids": [silver.id]}, "priority": 1}
+    assert "ring" in send(api, "patch", path, {**feeds, "state": "active"}, 422)["fields"]["condition"]
+    assert send(api, "patch", path, {"state": "active", "priority": 1}, 409)["code"] == "rule-storm"
+    assert send(api, "get", path)["version"] == 1, "the trial is taken back"

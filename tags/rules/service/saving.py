@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import select
@@ -40,8 +41,14 @@ def create_rule(data: Mapping[str, Any], actor: str) -> Rule:
     """
     if data["state"] == RuleState.ACTIVE:
         validate_condition(data["condition"])
+        with _trial():
+            _make(data, actor)
         refuse_storm(_text(0, data), data.get("confirm"))
     hold_in_transaction(ACTIVATION)
+    return _make(data, actor)
+
+
+def _make(data: Mapping[str, Any], actor: str) -> Rule:
     rule = Rule(
         name=data["name"], state=data["state"], swept_until=utcnow(), priority=data.get("priority", 0)
     )
@@ -60,8 +67,19 @@ def change_rule(rule_id: int, data: Mapping[str, Any], actor: str, expected: int
     :param expected: the version the caller looked at; another one meanwhile is a Conflict
     :raises Conflict: it would touch so many customers that somebody has to confirm
     """
-    _refuse_storm_of_change(rule_id, data)
+    if _may_storm(rule_id, data):
+        with _trial():
+            _change(rule_id, data, actor, expected)
+        _refuse_storm_of_change(rule_id, data)
     hold_in_transaction(ACTIVATION)
+    rule, priority = _change(rule_id, data, actor, expected)
+    if rule.priority != priority:
+        want_settling(exclusive_groups_of(rule.id))
+    return rule
+
+
+def _change(rule_id: int, data: Mapping[str, Any], actor: str, expected: int | None) -> tuple[Rule, int]:
+    """The rule as changed, and its priority before."""
     rule = _living(rule_id)
     if expected is not None and expected != rule.version:
         raise Conflict(f"rule {rule_id} is at version {rule.version}, not {expected}; look at it again")
@@ -76,9 +94,17 @@ def change_rule(rule_id: int, data: Mapping[str, Any], actor: str, expected: int
         _write_next_version(rule, data, actor)
     _log(rule, before, actor)
     _settle_down(rule)
-    if rule.priority != before["priority"]:
-        want_settling(exclusive_groups_of(rule.id))
-    return rule
+    return rule, before["priority"]
+
+
+@contextmanager
+def _trial() -> Iterator[None]:
+    """What is done within is taken back: whatever is wrong with it is said before anybody is asked to confirm numbers."""
+    savepoint = session().begin_nested()
+    try:
+        yield
+    finally:
+        savepoint.rollback()
 
 
 def restore_version(rule_id: int, version: int, actor: str, confirm: str | None = None) -> Rule:
@@ -95,18 +121,28 @@ def restore_version(rule_id: int, version: int, actor: str, confirm: str | None 
     return change_rule(rule_id, {**text, "restored_from": version, "confirm": confirm}, actor)
 
 
+def _may_storm(rule_id: int, data: Mapping[str, Any]) -> bool:
+    """Whether the change gives an active rule another text, or makes one active."""
+    rule, text, present = _changed_text(rule_id, data)
+    becomes_active = rule.state != RuleState.ACTIVE
+    says_else = any(text[name] != getattr(present, name) for name in TEXT_FIELDS)
+    return data.get("state", rule.state) == RuleState.ACTIVE and (becomes_active or says_else)
+
+
 def _refuse_storm_of_change(rule_id: int, data: Mapping[str, Any]) -> None:
     """Counts before the lock is taken, which everybody who changes facts would wait for."""
+    _, text, _ = _changed_text(rule_id, data)
+    validate_condition(text["condition"])
+    refuse_storm(_text(rule_id, text), data.get("confirm"))
+
+
+def _changed_text(rule_id: int, data: Mapping[str, Any]) -> tuple[Rule, dict[str, Any], RuleVersion]:
+    """The rule, the text it would have, and the version it is at."""
     rule = session().get(Rule, rule_id, populate_existing=True)
     if rule is None or rule.deleted_at is not None:
         raise NotFound(f"there is no rule {rule_id}")
     present = _version(rule)
-    text = {name: data.get(name, getattr(present, name)) for name in TEXT_FIELDS}
-    becomes_active = rule.state != RuleState.ACTIVE
-    says_else = any(text[name] != getattr(present, name) for name in TEXT_FIELDS)
-    if data.get("state", rule.state) == RuleState.ACTIVE and (becomes_active or says_else):
-        validate_condition(text["condition"])
-        refuse_storm(_text(rule_id, text), data.get("confirm"))
+    return rule, {name: data.get(name, getattr(present, name)) for name in TEXT_FIELDS}, present
 
 
 def _text(rule_id: int, text: Mapping[str, Any]) -> RuleText:
