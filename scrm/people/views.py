@@ -111,9 +111,8 @@ def list_blocked_values(query: dict[str, Any]) -> Any:
 @blueprint.response(201, BlockedOut)
 def block_identity_value(data: dict[str, str]) -> BlockedValue:
     """Say that a value (a shop's own phone, a shared mailbox) identifies nobody; who had it loses it."""
-    actor = current_actor()
-    actor.require_everyone("blocked values concern")
-    return blocking.block_value(Identity(data["kind"], data["value"]), actor.name, data["note"])
+    by = _unlimited("blocked values concern").name
+    return blocking.block_value(Identity(data["kind"], data["value"]), by, data["note"])
 
 
 @blueprint.route("/people/blocked-values/<int:blocked_id>", methods=["DELETE"])
@@ -310,7 +309,8 @@ def show_person_quality(person_id: int) -> dict[str, Any]:
 @blueprint.arguments(PageQuery, location="query")
 @blueprint.response(200, page_schema(QualityReportOut))
 def list_quality_reports(query: dict[str, Any]) -> Any:
-    """Reports on the whole base, one a night, newest first; they hold figures only."""
+    """Reports on the whole base, one a night, newest first; they hold figures only. For keys without a data scope."""
+    current_actor().require_everyone("a report counts")
     return paginate(quality.report_list(), QualityReport.id, query)
 
 
@@ -320,8 +320,7 @@ def list_quality_reports(query: dict[str, Any]) -> Any:
 @blueprint.response(200, page_schema(NeglectedOut))
 def list_neglected_customers(query: dict[str, Any]) -> Any:
     """Customers who never wrote, whom nobody follows any more, or of whom nothing was heard for a year."""
-    statement = quality.neglected_list(current_actor().scope, query["problem"])
-    return paginate(statement, Customer.id, query)
+    return paginate(quality.neglected_list(current_actor().scope, query["problem"]), Customer.id, query)
 
 
 @blueprint.route("/people/cleaning-runs")
@@ -329,7 +328,8 @@ def list_neglected_customers(query: dict[str, Any]) -> Any:
 @blueprint.arguments(PageQuery, location="query")
 @blueprint.response(200, page_schema(CleaningRunOut))
 def list_cleaning_runs(query: dict[str, Any]) -> Any:
-    """Cleaning runs, newest first."""
+    """Cleaning runs, newest first; like everything about them for keys without a data scope."""
+    _unlimited()
     return paginate(select(CleaningRun), CleaningRun.id, query)
 
 
@@ -339,9 +339,7 @@ def list_cleaning_runs(query: dict[str, Any]) -> Any:
 @blueprint.response(201, CleaningRunOut)
 def start_cleaning_run() -> CleaningRun:
     """Look for values that are not right by today's rules; nothing is changed before it is applied."""
-    actor = current_actor()
-    check_unlimited(actor)
-    return cleaning.start_cleaning(actor.name)
+    return cleaning.start_cleaning(_unlimited().name)
 
 
 @blueprint.route("/people/cleaning-runs/<int:run_id>")
@@ -349,6 +347,7 @@ def start_cleaning_run() -> CleaningRun:
 @blueprint.response(200, CleaningRunOut)
 def show_cleaning_run(run_id: int) -> dict[str, Any]:
     """One run, with the number of values of each problem."""
+    _unlimited()
     run = quality.run_by_id(run_id)
     names = ("id", "state", "looked_at", "by", "created_at", "finished_at")
     return {**{name: getattr(run, name) for name in names}, "problems": quality.problem_counts(run_id)}
@@ -360,13 +359,13 @@ def show_cleaning_run(run_id: int) -> dict[str, Any]:
 @blueprint.response(200, page_schema(CleaningItemOut))
 def list_cleaning_items(query: dict[str, Any], run_id: int) -> Any:
     """The preview, value by value."""
-    check_unlimited(current_actor())
+    _unlimited()
     quality.run_by_id(run_id)
     return paginate(quality.item_list(run_id), CleaningItem.value_id, query, descending=False)
 
 
 def _move(run_id: int, to: CleaningState) -> CleaningRun:
-    check_unlimited(current_actor())
+    _unlimited()
     with transaction():
         return cleaning.move_run(run_id, to)
 
@@ -395,6 +394,7 @@ def undo_cleaning_run(run_id: int) -> CleaningRun:
     return _move(run_id, CleaningState.UNDOING)
 
 
-def check_unlimited(actor: Actor) -> None:
-    """Raises Forbidden for a key that sees some customers only: a run looks at everybody."""
-    actor.require_everyone("a cleaning run looks at")
+def _unlimited(what: str = "a cleaning run looks at") -> Actor:
+    """Who is asking; raises Forbidden for a key that sees some customers only."""
+    (actor := current_actor()).require_everyone(what)
+    return actor

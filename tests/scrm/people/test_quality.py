@@ -182,3 +182,11 @@ def test_a_scan_in_small_steps_sees_every_value_once(api, messy, rows):
         while work_on(1):
             pass
     assert rows(STANDING) == [("email", "a@b.cn"), ("size", "M")]
+
+
+def test_figures_of_the_company_are_not_for_keys_with_a_data_scope(api, api_with):
+    run = api.post("/api/v1/people/cleaning-runs").json["id"]
+    limited, unlimited = api_with(staff_ids=[1]), api_with()
+    for path in ("quality", "cleaning-runs", f"cleaning-runs/{run}", f"cleaning-runs/{run}/items"):
+        assert limited.get(f"/api/v1/people/{path}").status_code == 403, path
+        assert unlimited.get(f"/api/v1/people/{path}").status_code == 200, path
