@@ -51,8 +51,8 @@ class Identity(_Pair):
     """One identifying value, normalised when it is made. A tuple: batches hash and compare thousands.
 
     :param kind: a kind of :class:`IdentityKind`, or ``openid:<appid>``
-    :param value: phones become E.164 (``people.region`` without a country code), e-mail domains small letters, all
-        others are trimmed
+    :param value: phones become E.164 (``people.region`` without a country code), e-mail addresses small letters
+        (standards let the part before the @ differ by case, but no large provider does), all others are trimmed
     :raises InvalidInput: an unknown kind, or a value that cannot be of this kind
     """
 
@@ -98,7 +98,7 @@ def _normal(kind: str, value: str) -> str:
     if kind == IdentityKind.PHONE:
         return normal_phone(value, settings().people.region)
     if kind == IdentityKind.EMAIL:
-        return normal_email(value)
+        return normal_email(value).lower()
     return value
 
 
@@ -142,7 +142,10 @@ def normal_phone(text: str, region: str) -> str:
 
 
 def normal_email(text: str) -> str:
-    """An e-mail address with its domain in small letters; raises InvalidInput for what is none."""
+    """An e-mail address with its domain in small letters; raises InvalidInput for what is none.
+
+    As a value of a field it keeps the case of what stands before the ``@``; an identity is small letters throughout.
+    """
     try:
         Email()(text)
     except ValidationError:

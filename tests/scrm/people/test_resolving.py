@@ -1,8 +1,10 @@
 """Who is who: identities in one form, persons found or made, disagreements put before a person."""
 
 import threading
+from importlib import import_module
 
 import pytest
+from sqlalchemy import text
 
 from scrm.customers.service.details import CustomerSeen, apply_details
 from scrm.customers.service.wanting import ensure_customers
@@ -23,7 +25,7 @@ MATCHES = "SELECT low_id, high_id, keep_id, kind, state FROM person_matches ORDE
         ("phone", "+86 (139) 1234 5670", "+8613912345670"),
         ("phone", "010-65123456", "+861065123456"),
         ("phone", "+1 650 253 0000", "+16502530000"),
-        ("email", " Mei.Li@Example.COM ", "Mei.Li@example.com"),
+        ("email", " Mei.Li@Example.COM ", "mei.li@example.com"),
         ("unionid", " oAbC ", "oAbC"),
         ("openid:wx12", "o1", "o1"),
     ],
@@ -164,3 +166,43 @@ def test_who_bought_before_becoming_a_customer_is_the_same_person(session, found
     with transaction():
         ensure_customers(["wm9"])
     assert rows("SELECT person_id FROM customer_people") == [(buyer,)]
+
+
+def test_an_address_is_one_person_in_whatever_case(found):
+    (person,) = found({"email": "Zhao@example.com"})
+    assert found({"email": "zhao@EXAMPLE.com"}) == [person]
+
+
+def test_addresses_written_before_become_small_letters_unless_they_would_be_two_of_one(session, rows):
+    people = session.scalars(text("INSERT INTO people SELECT FROM generate_series(1, 5) RETURNING id")).all()
+    before = ["A@x.cn", "b@x.cn", "B@x.cn", "C@x.cn", "c@X.cn"]
+    for person, value in zip(people, before, strict=True):
+        row = {"person": person, "value": value}
+        session.execute(
+            text(
+                "INSERT INTO identities (person_id, kind, value, source) VALUES (:person, 'email', :value, 's')"
+            ),
+            row,
+        )
+        session.execute(
+            text(
+                "INSERT INTO identity_claims (person_id, kind, value, source) VALUES (:person, 'email', :value, 's')"
+            ),
+            row,
+        )
+    session.execute(
+        text("INSERT INTO identities (person_id, kind, value, source) VALUES (:p, 'card', 'AB1', 's')"),
+        {"p": people[0]},
+    )
+    for statement in import_module("scrm.kernel.migrations.versions.0009_facts").SMALL_LETTERS:
+        session.execute(text(statement))
+    kept = [
+        value for (value,) in rows("SELECT value FROM identities WHERE kind = 'email' ORDER BY person_id")
+    ]
+    assert (kept[:3], sorted(value == "c@x.cn" for value in kept[3:])) == (
+        ["a@x.cn", "b@x.cn", "B@x.cn"],
+        [False, True],
+    )
+    claims = rows("SELECT value FROM identity_claims ORDER BY person_id")
+    assert claims == [("a@x.cn",), ("b@x.cn",), ("b@x.cn",), ("c@x.cn",), ("c@x.cn",)]
+    assert rows("SELECT value FROM identities WHERE kind = 'card'") == [("AB1",)]

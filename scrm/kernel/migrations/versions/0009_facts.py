@@ -13,7 +13,21 @@ branch_labels = None
 depends_on = None
 
 
+# E-mail identities are small letters throughout from now on. Where two differ by case only, one is left as it is: whether
+# these are one person, the suggestions of matches ask.
+SMALL_LETTERS = [
+    f"""UPDATE {table} AS x SET value = lower(value)
+      WHERE kind = 'email' AND value <> lower(value) AND NOT EXISTS (SELECT FROM {table} AS y WHERE y.kind = 'email'
+        AND lower(y.value) = lower(x.value) {same} AND (y.value = lower(y.value) OR y.value < x.value))"""
+    for table, same in (
+        ("identities", ""), ("blocked_values", ""), ("identity_claims", "AND y.person_id = x.person_id"),
+    )
+]
+
+
 def upgrade():
+    for statement in SMALL_LETTERS:
+        op.execute(statement)
     op.create_table('detached_months',
     sa.Column('table_name', sa.Text(), nullable=False),
     sa.Column('begins_at', sa.DateTime(timezone=True), nullable=False),
