@@ -23,7 +23,7 @@ NAMED = "sep="  # a first line `sep=;` is how Excel is told
 def csv_rows(file: BinaryIO, limits: Limits) -> Iterator[list[Cell]]:
     """Rows of a CSV file; cells are text as written, None where they are empty.
 
-    :raises InvalidInput: an unknown encoding, a quotation mark that is not closed, too many columns; naming the row
+    :raises InvalidInput: no text, an unknown encoding, a quotation mark that is not closed, too many columns; naming the row
     """
     text = io.TextIOWrapper(file, encoding=encoding_of(file), newline="")
     try:
@@ -33,6 +33,7 @@ def csv_rows(file: BinaryIO, limits: Limits) -> Iterator[list[Cell]]:
 
 
 def _rows(text: io.TextIOWrapper, limits: Limits) -> Iterator[list[Cell]]:
+    _refuse_binary(text)
     delimiter = _delimiter(text)
     reader = csv.reader(text, delimiter=delimiter, strict=True)
     number = 0
@@ -46,6 +47,13 @@ def _rows(text: io.TextIOWrapper, limits: Limits) -> Iterator[list[Cell]]:
             "file",
             f"row {number + 1} (line {reader.line_num}) cannot be read: {error}; a quotation mark in a cell is doubled",
         ) from None
+
+
+def _refuse_binary(text: io.TextIOWrapper) -> None:
+    """No text holds the character zero, other files soon do; the text then stands at its beginning."""
+    if "\0" in text.read(LOOK_CHARS):
+        raise InvalidInput.field("file", "is no text and no XLSX file; save the table as XLSX or CSV")
+    text.seek(0)
 
 
 def _delimiter(text: io.TextIOWrapper) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -13,6 +14,12 @@ from scrm.kernel.sheets.workbooks import open_workbook, visible_sheets, xlsx_row
 
 ZIP = b"PK\x03\x04"
 OLD_EXCEL = b"\xd0\xcf\x11\xe0"  # the container of .xls, and of XLSX with a password
+
+LOOK = 64  # bytes at the beginning
+OTHERS = {  # how files begin, in small letters, that could pass for text of one column
+    b"%pdf": "PDF", b"{\\rtf": "RTF", b"\x89png": "PNG", b"gif8": "GIF", b"\xff\xd8\xff": "JPEG", b"\x1f\x8b": "gzip",
+    b"rar!": "RAR", b"7z\xbc\xaf": "7z", b"<!doctype": "HTML", b"<html": "HTML", b"<?xml": "XML",
+}  # fmt: skip
 
 
 def read_rows(
@@ -43,7 +50,8 @@ def sheet_names(file: BinaryIO, filename: str = "", *, limits: Limits = LIMITS) 
 def is_workbook(file: BinaryIO, filename: str = "") -> bool:
     """Whether the content is XLSX (else CSV); raises InvalidInput for what is neither."""
     file.seek(0)
-    start = file.read(4)
+    begin = file.read(LOOK)
+    start = begin[:4]
     file.seek(0)
     if not start:
         raise InvalidInput.field("file", "is empty")
@@ -51,6 +59,9 @@ def is_workbook(file: BinaryIO, filename: str = "") -> bool:
         raise InvalidInput.field(
             "file", "is an old .xls or has a password; save it as .xlsx without password"
         )
+    text = begin.removeprefix(BOM_UTF8).lstrip().lower()
+    if other := next((name for mark, name in OTHERS.items() if text.startswith(mark)), None):
+        raise InvalidInput.field("file", f"is {other} and no table; save it as XLSX or CSV")
     if start != ZIP and filename.lower().endswith((".xlsx", ".xlsm")):
         raise InvalidInput.field("file", "is called XLSX and is none; open it in Excel and save it again")
     return start == ZIP

@@ -181,3 +181,19 @@ def test_too_many_rows_and_columns_are_refused() -> None:
         rows_of(b"a\nb\nc\n", limits=Limits(rows=2))
     with pytest.raises(InvalidInput, match="row 2 has more than 2 columns"):
         rows_of(b"a,b\n1,2,3\n", limits=Limits(columns=2))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog >>\nendobj\n", "is PDF and no table"),
+        (b"\xef\xbb\xbf <HTML><table><tr><td>a</td></tr></table>", "is HTML and no table"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is PNG and no table"),
+        (b"SQLite format 3\0" + b"plain text\n" * 200, "is no text and no XLSX file"),
+    ],
+)
+def test_what_is_no_table_is_refused_by_its_name(content, told):
+    for filename in ("", "members.csv", "members.pdf"):
+        with pytest.raises(InvalidInput) as refusal:
+            rows_of(content, filename)
+        assert told in refusal.value.fields["file"]
