@@ -151,12 +151,12 @@ def _words(args: Args, language: Language, names: Names) -> str:
     )
     when = window_words(args["window"], language)
     if happens_at_least_once(args):
-        return f"{when}有过{what}" if zh else " ".join(filter(None, ["did", what, when]))
+        return f"{when}有过{what}" if zh else " ".join(filter(None, ["did:", what, when]))
     if happens_never(args):
-        return f"{when}没有{what}" if zh else " ".join(filter(None, ["did not", what, when]))
+        return f"{when}没有{what}" if zh else " ".join(filter(None, ["did not:", what, when]))
     figure = property_name(type_id, args["property"], language, names) if args["property"] else ""
     much = measure_words(args, figure, ("次", "times"), language)
-    return f"{when}{what}{much}" if zh else " ".join(filter(None, ["did", what, much, when]))
+    return f"{when}{what}{much}" if zh else " ".join(filter(None, ["did:", what, much, when]))
 
 
 def _variants() -> list[dict[str, Any]]:

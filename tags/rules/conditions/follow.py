@@ -116,7 +116,7 @@ def _words(args: Args, language: Language, names: Names) -> str:
     state = STATE_WORDS[args["state"]][0 if zh else 1]
     if zh:
         return state + (f"（{'，'.join(told)}）" if told else "")
-    return " ".join([state, *told])
+    return state + (f": {', '.join(told)}" if told else "")
 
 
 def _listed(ids: Any, table_name: str, names: Names) -> str:

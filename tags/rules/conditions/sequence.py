@@ -108,8 +108,8 @@ def _words(args: Args, language: Language, names: Names) -> str:
     when, hours, happens = window_words(args["window"], language), args["within_hours"], args["happens"]
     if language == "zh":
         return f"{when}有过{first}，之后{hours}小时内{'有过' if happens else '没有'}{then}"
-    later = f"then {'did' if happens else 'did not'}"
-    return " ".join(filter(None, ["did", first, when])) + f" and {later} {then} within {hours} hours"
+    later = f"then {'did:' if happens else 'did not:'}"
+    return " ".join(filter(None, ["did:", first, when])) + f", and {later} {then} within {hours} hours"
 
 
 def _step_words(step: Mapping[str, Any], language: Language, names: Names) -> str:
