@@ -125,7 +125,7 @@ def keep_trial(trial: Trial) -> None:
 
 
 def make_room(import_id: int) -> None:
-    """What must be committed before the next chunk is written: partitions of events."""
+    """What must be committed before the next chunk is written: months of events and timelines."""
     work = taken(import_id, ImportState.RUNNING)
     if work is not None and work.made.cursor < work.made.chunks:
         work.target.make_room(batch_of(work, sound(work, work.made.cursor, Outcome())[0]))

@@ -54,6 +54,11 @@ def test_rows_of_one_order_become_its_lines(imports, rows):
     assert placed[0][0].isoformat() == "2024-01-03T09:00:00"
 
 
+def test_orders_of_years_ago_get_months_of_timelines_of_their_own(imports, rows):
+    imports.run("orders", ORDERS, [[line[0], line[1], "2019-07-02 10:00", None, *line[4:]] for line in LINES])
+    assert rows("SELECT to_regclass('timeline_2019_07') IS NOT NULL") == [(True,)]
+
+
 def test_lines_of_an_order_that_crosses_a_chunk_stay_together(imports, rows, monkeypatch):
     monkeypatch.setattr("scrm.imports.service.uploading.CHUNK_ROWS", 2)
     given = [[f"T{n // 3}", *LINES[0][1:4], f"P{n}", *LINES[0][5:]] for n in range(12)]

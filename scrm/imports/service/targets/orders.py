@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from scrm.commerce.models import Order, OrderStatus
-from scrm.commerce.service.orders import store_orders
+from scrm.commerce.service import orders
 from scrm.imports.service.converting import Kind
 from scrm.imports.service.targets.identities import identities_of, identity_fields
 from scrm.imports.service.targets.records import differences, found_by_status
@@ -94,11 +94,12 @@ class Orders:
         return {name: value for name, value in made.items() if value not in (None, {}, [])}
 
     def make_room(self, batch: Batch) -> None:
-        """Nothing is needed."""
+        """Months of timelines that have none yet."""
+        orders.make_room(batch)
 
     def store(self, batch: Batch) -> None:
         """As ``orders:batch`` does."""
-        store_orders(batch)
+        orders.store_orders(batch)
 
     def found(self, batch: Batch, changes: Changes) -> list[Found | None]:
         """What the service says, with columns and lines that differ."""
