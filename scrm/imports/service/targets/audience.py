@@ -13,7 +13,15 @@ from scrm.audiences.models import Audience, AudienceKind, AudienceMember
 from scrm.audiences.service.members import add_members
 from scrm.imports.service.converting import Kind
 from scrm.imports.service.targets.identities import identities_of, identity_fields, surest
-from scrm.imports.service.targets.registry import Changes, Found, Origin, TargetField, Values, register
+from scrm.imports.service.targets.registry import (
+    Changes,
+    Found,
+    Origin,
+    Target,
+    TargetField,
+    Values,
+    register,
+)
 from scrm.kernel.batch import Batch, Shape, whole
 from scrm.kernel.db import session
 from scrm.kernel.permissions import Permission
@@ -25,7 +33,7 @@ NOBODY = "is no customer of ours; only customers can be on a list"
 LIST = "must be the id of a static audience that is not archived, as a constant; a file fills one list"
 
 
-class AudienceMembers:
+class AudienceMembers(Target):
     """Customers who come onto one static list; nobody is made, and who is on it stays."""
 
     name, zh, en = "audience", "人群名单", "audience members"
@@ -51,9 +59,6 @@ class AudienceMembers:
     def document(self, rows: Sequence[Values], numbers: Sequence[int], origin: Origin) -> dict[str, Any]:
         """Who, and onto which list."""
         return {"identities": identities_of(rows[0]), "audience": rows[0].get("audience")}
-
-    def make_room(self, batch: Batch) -> None:
-        """Nothing is needed."""
 
     def store(self, batch: Batch) -> None:
         """Put the customers on their list; rows that name no customer are refused."""

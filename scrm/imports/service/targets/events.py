@@ -13,7 +13,15 @@ from scrm.behaviour.service.checking import PropertyType
 from scrm.imports.service.converting import Kind
 from scrm.imports.service.targets.identities import identities_of, identity_fields
 from scrm.imports.service.targets.records import differences, found_by_status
-from scrm.imports.service.targets.registry import Changes, Found, Origin, TargetField, Values, register
+from scrm.imports.service.targets.registry import (
+    Changes,
+    Found,
+    Origin,
+    Target,
+    TargetField,
+    Values,
+    register,
+)
 from scrm.kernel.batch import Batch
 from scrm.kernel.db import session
 from scrm.kernel.permissions import Permission
@@ -35,7 +43,7 @@ OWN = (
 TYPE = "is missing: give the key of a registered event type as a constant; a file holds events of one type"
 
 
-class Events:
+class Events(Target):
     """Events of one type; without ids of their own they are known by file and row."""
 
     name, zh, en = "events", "行为事件", "events"

@@ -14,7 +14,15 @@ from scrm.commerce.service import orders
 from scrm.imports.service.converting import Kind
 from scrm.imports.service.targets.identities import identities_of, identity_fields
 from scrm.imports.service.targets.records import differences, found_by_status
-from scrm.imports.service.targets.registry import Changes, Found, Origin, TargetField, Values, register
+from scrm.imports.service.targets.registry import (
+    Changes,
+    Found,
+    Origin,
+    Target,
+    TargetField,
+    Values,
+    register,
+)
 from scrm.kernel.batch import Batch
 from scrm.kernel.db import session
 from scrm.kernel.permissions import Permission
@@ -58,7 +66,7 @@ SHOWN = (
 BODY = ("refunded_amount", "currency", "shop", "region", "seller", "updated_at")
 
 
-class Orders:
+class Orders(Target):
     """Orders with lines and the times of their statuses."""
 
     name, zh, en = "orders", "订单", "orders"

@@ -10,7 +10,15 @@ from sqlalchemy import func, select
 
 from scrm.imports.service.converting import Kind
 from scrm.imports.service.targets.identities import identities_of, identity_fields, surest
-from scrm.imports.service.targets.registry import Changes, Found, Origin, TargetField, Values, register
+from scrm.imports.service.targets.registry import (
+    Changes,
+    Found,
+    Origin,
+    Target,
+    TargetField,
+    Values,
+    register,
+)
 from scrm.kernel.batch import Batch, RowStatus
 from scrm.kernel.db import session
 from scrm.kernel.permissions import Permission
@@ -40,7 +48,7 @@ OWN = (
 HIDDEN = {"phone", "email"}  # these headers mean the identity
 
 
-class People:
+class People(Target):
     """Identities and fields of people; a record without an id of its own is known by its surest identity."""
 
     name, zh, en = "people", "客户资料", "people"
@@ -73,9 +81,6 @@ class People:
             "fields": said,
         }
         return made | ({"at": values["at"]} if "at" in values else {})
-
-    def make_room(self, batch: Batch) -> None:
-        """Nothing is needed."""
 
     def store(self, batch: Batch) -> None:
         """As ``people:batch`` does."""

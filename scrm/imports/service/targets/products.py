@@ -11,7 +11,15 @@ from scrm.commerce.models import Product
 from scrm.commerce.service.products import NAMES, store_products
 from scrm.imports.service.converting import Kind
 from scrm.imports.service.targets.records import differences, found_by_status
-from scrm.imports.service.targets.registry import Changes, Found, Origin, TargetField, Values, register
+from scrm.imports.service.targets.registry import (
+    Changes,
+    Found,
+    Origin,
+    Target,
+    TargetField,
+    Values,
+    register,
+)
 from scrm.kernel.batch import Batch
 from scrm.kernel.db import session
 from scrm.kernel.permissions import Permission
@@ -31,7 +39,7 @@ OWN = (
 )  # fmt: skip
 
 
-class Products:
+class Products(Target):
     """Products; the newest ``updated_at`` stands."""
 
     name, zh, en = "products", "商品", "products"
@@ -54,9 +62,6 @@ class Products:
     def document(self, rows: Sequence[Values], numbers: Sequence[int], origin: Origin) -> dict[str, Any]:
         """One product of ``products:batch``; a currency without a price says nothing."""
         return {name: v for name, v in rows[0].items() if name != "currency" or "price" in rows[0]}
-
-    def make_room(self, batch: Batch) -> None:
-        """Nothing is needed."""
 
     def store(self, batch: Batch) -> None:
         """As ``products:batch`` does."""

@@ -87,7 +87,8 @@ class Target(Protocol):
         """The record as the ``:batch`` endpoint takes it."""
 
     def make_room(self, batch: Batch) -> None:
-        """What must be committed before the batch is stored."""
+        """Make what must be committed before the batch is stored; most targets need nothing."""
+        return
 
     def store(self, batch: Batch) -> None:
         """Write the batch through the service of the ``:batch`` endpoint."""
