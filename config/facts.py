@@ -37,6 +37,18 @@ class Sets(Section):
     checked_per_hour: int = Field(ge=0)
 
 
+class Columns(Section):
+    """The copy in columns of what people did and bought: where, from how many rows on, and what it may take."""
+
+    enabled: bool
+    folder: str
+    least_rows: int = Field(ge=0)
+    memory_megabytes: int = Field(ge=32)
+    threads: int = Field(ge=1)
+    refresh_share: float = Field(gt=0, le=1)
+    kept_minutes: float = Field(gt=0)
+
+
 class Audiences(Section):
     """How long files of audiences are kept."""
 

@@ -27,7 +27,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from config.facts import Audiences, Imports, People, Rules, Sets, Source
+from config.facts import Audiences, Columns, Imports, People, Rules, Sets, Source
 from config.section import Section
 from config.webhooks import Webhooks
 
@@ -296,6 +296,7 @@ class Settings(BaseSettings):
     webhooks: Webhooks
     imports: Imports
     sets: Sets
+    columns: Columns
     clock: Clock
     log: Log
 

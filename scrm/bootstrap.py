@@ -37,6 +37,7 @@ PACKAGES = (
     "tags",
     "tags.catalog",
     "tags.rules",
+    "tags.columns",
     "tags.sets",
     "scrm.acquisition",
     "scrm.acquisition_links",

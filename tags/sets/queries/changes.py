@@ -10,38 +10,13 @@ from pyroaring import BitMap64
 from sqlalchemy import select, text
 
 from scrm.kernel.db import session
+from scrm.kernel.snapshots import Snapshot
 from scrm.people.models import CustomerPerson
 from tags.arrays import is_one_of
 
 NOTHING = 2**63 - 1
 MOST_CHANGES = 50_000
 MOST_IDS = 200_000  # of one look; beyond them a change is one of anybody, so that a bulk load fills no memory
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Which transactions a question saw: PostgreSQL's ``pg_snapshot``.
-
-    :param xmin: everything before it had ended; ``xmax`` everything from it on had not begun
-    :param running: what ran in between
-    """
-
-    xmin: int
-    xmax: int
-    running: frozenset[int]
-
-    @classmethod
-    def parse(cls, told: str) -> Snapshot:
-        """From PostgreSQL's own way of writing one: ``10:20:10,14,15``."""
-        xmin, xmax, running = told.split(":")
-        return cls(int(xmin), int(xmax), frozenset(map(int, filter(None, running.split(",")))))
-
-    def __str__(self) -> str:
-        return f"{self.xmin}:{self.xmax}:{','.join(map(str, sorted(self.running)))}"
-
-    def shows(self, xid: int) -> bool:
-        """Whether what this transaction wrote was there."""
-        return xid < self.xmin or (xid < self.xmax and xid not in self.running)
 
 
 @dataclass(frozen=True)

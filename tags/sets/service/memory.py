@@ -14,7 +14,7 @@ from pyroaring import BitMap64
 
 from scrm.kernel.kept import kept
 from scrm.kernel.settings import settings
-from tags.sets.queries.changes import Snapshot
+from scrm.kernel.snapshots import Snapshot
 
 RELOAD_SECONDS = 600.0  # then Redis is asked again: a set that was found wrong is mended there
 OVERHEAD = 600  # bytes of a set beside its bits: key, snapshot, Python's own

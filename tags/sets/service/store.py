@@ -15,8 +15,8 @@ from redis import Redis
 from scrm.kernel.clock import from_epoch, utcnow
 from scrm.kernel.kept import kept
 from scrm.kernel.settings import settings
+from scrm.kernel.snapshots import Snapshot
 from scrm.wecom.store import SharedStore, StoreAway
-from tags.sets.queries.changes import Snapshot
 from tags.sets.service.memory import OVERHEAD, KeptSet
 
 PREFIX = "scrm:sets:"

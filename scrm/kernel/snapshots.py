@@ -1,0 +1,32 @@
+"""Which transactions a reader saw: so one can tell later what it has missed, whatever order they were committed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Which transactions a question saw: PostgreSQL's ``pg_snapshot``.
+
+    :param xmin: everything before it had ended; ``xmax`` everything from it on had not begun
+    :param running: what ran in between
+    """
+
+    xmin: int
+    xmax: int
+    running: frozenset[int]
+
+    @classmethod
+    def parse(cls, told: str) -> Self:
+        """From PostgreSQL's own way of writing one: ``10:20:10,14,15``."""
+        xmin, xmax, running = told.split(":")
+        return cls(int(xmin), int(xmax), frozenset(map(int, filter(None, running.split(",")))))
+
+    def __str__(self) -> str:
+        return f"{self.xmin}:{self.xmax}:{','.join(map(str, sorted(self.running)))}"
+
+    def shows(self, xid: int) -> bool:
+        """Whether what this transaction wrote was there."""
+        return xid < self.xmin or (xid < self.xmax and xid not in self.running)

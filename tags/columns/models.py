@@ -1,0 +1,46 @@
+"""What the copy in columns has to be mended for: the changes themselves, noted by triggers (migration 0011)."""
+
+from __future__ import annotations
+
+from datetime import date
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Date, Identity, PrimaryKeyConstraint
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from scrm.kernel.db import Model
+
+
+class ColumnChange(Model):
+    """Rows of persons came, went or changed in one statement; written by triggers, in the transaction of the change.
+
+    :param xid: the transaction; whoever has a snapshot can tell whether it had been committed by then
+    :param source: the table (:class:`tags.columns.service.shelf.Source`)
+    :param months: first days of the months (UTC) in which rows lie or lay; empty for ``customer_people``
+    :param person_ids: whose rows; None: too many to list
+    """
+
+    __tablename__ = "column_changes"
+    __table_args__ = (PrimaryKeyConstraint("xid", "id"),)
+
+    xid: Mapped[int]
+    id: Mapped[int] = mapped_column(Identity())
+    source: Mapped[str]
+    months: Mapped[list[date]] = mapped_column(ARRAY(Date))
+    person_ids: Mapped[list[int] | None]
+
+
+class ColumnBase(Model):
+    """Which database a copy belongs to, and how far back changes are known; one row, made by the migration.
+
+    :param key: drawn when the table was made; a copy with another key is of another database
+    :param below: changes of transactions with smaller numbers are forgotten
+    """
+
+    __tablename__ = "column_base"
+    __table_args__ = (CheckConstraint("id = 1", "one"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    key: Mapped[UUID]
+    below: Mapped[int]

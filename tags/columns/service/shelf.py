@@ -1,0 +1,141 @@
+"""The copy in columns as it lies on disk: a file of DuckDB for each month of a source, and a list of what is right since when.
+
+Files are never changed once they are on the list: a month that changed is written anew under another name, the list is
+replaced, and the old file goes. So readers need no lock, and whoever still has an old file open reads on undisturbed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from scrm.kernel.settings import settings
+from scrm.kernel.snapshots import Snapshot
+
+FORMAT = 1  # of the files and the list; another one is built anew
+LIST = "columns.json"
+
+
+class Source(StrEnum):
+    """A table whose rows are copied."""
+
+    EVENTS = "behaviour_events"
+    ORDERS = "orders"
+    PEOPLE = "customer_people"
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The rows of one month of a source, in one file.
+
+    :param month: its first day, in UTC, of ``at`` or ``placed_at``; None: all rows (``customer_people``)
+    :param file: name in the folder
+    :param snapshot: the rows are those that this snapshot shows
+    :param as_of: a moment just before the snapshot
+    :param seconds: how long making it took
+    :param typed: of events: type id → key of every property that has a column, with its type; what is missing here held
+        values that do not fit the column and is asked of PostgreSQL
+    """
+
+    source: Source
+    month: date | None
+    file: str
+    snapshot: Snapshot
+    as_of: datetime
+    seconds: float = 0.0
+    typed: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Everything that is on the list.
+
+    :param base: the database it is of (:class:`tags.columns.models.ColumnBase`)
+    :param zone: whose days events have
+    :param since: per source, a snapshot in which months without a chunk had no rows
+    :param detached: months of events that were out of the table then
+    """
+
+    base: str
+    zone: str
+    since: Mapping[Source, Snapshot]
+    detached: frozenset[date]
+    chunks: tuple[Chunk, ...]
+
+    def of(self, source: Source) -> list[Chunk]:
+        """The chunks of a source, the oldest month first."""
+        return sorted(
+            (each for each in self.chunks if each.source is source), key=lambda each: each.month or date.min
+        )
+
+
+def folder() -> Path:
+    """Where the files are."""
+    given = settings().columns.folder
+    return Path(given) if given else settings().var_dir / "columns"
+
+
+def read_copy() -> Copy | None:
+    """What is on the list; None: there is none, or one of another format."""
+    try:
+        said = orjson.loads((folder() / LIST).read_bytes())
+    except (FileNotFoundError, orjson.JSONDecodeError):
+        return None
+    return _copy(said) if said.get("format") == FORMAT else None
+
+
+def list_changed_at() -> int | None:
+    """When the list was replaced, in nanoseconds; None: there is none."""
+    try:
+        return (folder() / LIST).stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+def write_copy(copy: Copy) -> None:
+    """Replace the list; the files on it must be there already."""
+    draft = folder() / f".{LIST}.{os.getpid()}"
+    draft.write_bytes(orjson.dumps(_said(copy), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
+    draft.replace(folder() / LIST)
+
+
+def _said(copy: Copy) -> dict[str, Any]:
+    chunks = [{**vars(each), "snapshot": str(each.snapshot)} for each in copy.chunks]
+    since = {source: str(snapshot) for source, snapshot in copy.since.items()}
+    return {
+        "format": FORMAT,
+        "base": copy.base,
+        "zone": copy.zone,
+        "since": since,
+        "detached": sorted(copy.detached),
+        "chunks": chunks,
+    }
+
+
+def _copy(said: Mapping[str, Any]) -> Copy:
+    return Copy(
+        said["base"],
+        said["zone"],
+        {Source(source): Snapshot.parse(told) for source, told in said["since"].items()},
+        frozenset(map(date.fromisoformat, said["detached"])),
+        tuple(_chunk(each) for each in said["chunks"]),
+    )
+
+
+def _chunk(said: Mapping[str, Any]) -> Chunk:
+    return Chunk(
+        Source(said["source"]),
+        date.fromisoformat(said["month"]) if said["month"] else None,
+        said["file"],
+        Snapshot.parse(said["snapshot"]),
+        datetime.fromisoformat(said["as_of"]),
+        said["seconds"],
+        {int(type_id): dict(keys) for type_id, keys in said["typed"].items()},
+    )
