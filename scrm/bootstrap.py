@@ -18,6 +18,7 @@ from config.settings import Settings, SettingsError, current_settings
 from scrm.kernel import redis as kernel_redis
 from scrm.kernel import settings as kernel_settings
 from scrm.kernel.db import db
+from scrm.kernel.pooling import replace_ended
 
 PACKAGES = (
     "scrm.kernel",
@@ -68,6 +69,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     _configure(app, settings)
     modules = load_packages()
     db.init_app(app)
+    with app.app_context():
+        replace_ended(db.engine)
     Migrate(app, db, directory=str(MIGRATIONS))
     app.extensions[kernel_redis.EXTENSION] = kernel_redis.connect(settings.redis_url.get_secret_value())
     from scrm.kernel.http import init_http
@@ -96,7 +99,7 @@ def _configure(app: Flask, settings: Settings) -> None:
     app.config.update(
         SQLALCHEMY_DATABASE_URI=url.set(drivername="postgresql+psycopg"),
         SQLALCHEMY_ENGINE_OPTIONS={
-            "pool_pre_ping": False,
+            "pool_pre_ping": False,  # a round trip per request; scrm.kernel.pooling sees the same for nothing
             "hide_parameters": True,  # errors reach the log, and parameters hold what customers wrote
             "pool_size": 5,
             "max_overflow": 40,
