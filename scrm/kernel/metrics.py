@@ -26,3 +26,6 @@ SETS_ASK_SECONDS = Histogram(
 )
 SETS_CHECKED = Counter("scrm_sets_checked", "Sets compared with PostgreSQL")
 SETS_DRIFT = Counter("scrm_sets_drift", "Customers that were wrong in compared sets, and mended")
+COLUMNS_ASKED = Counter(
+    "scrm_columns_asked", "Leaves about everybody that the copy in columns could answer, or not", ["answered"]
+)

@@ -20,6 +20,7 @@ from sqlalchemy import ColumnElement, Select
 
 from scrm.kernel.permissions import Scope
 from tags.rules import conditions
+from tags.rules.copies import Copied
 
 Args = Mapping[str, Any]
 Names = Mapping[tuple[str, int | str], str]
@@ -46,6 +47,8 @@ class Leaf:
         serves both
     :param in_order: an index gives the rows of ``over_all`` in the order of persons: grouping them as they come is quicker
         than hashing, and takes no memory
+    :param in_columns: arguments, now, copied rows → ``over_all`` as a predicate over :data:`tags.rules.copies.PERSON`, for a
+        question about everybody that the copy in columns can answer (else it raises NotCopied)
     :param check: arguments → problems that only the database knows, path of the argument → what would be right
     :param value: arguments, now → what it looks at for a customer, as an expression correlated on ``customers`` that is
         kept with the reasons of a tag; NULL: nothing there; never the text of messages. None: its answer says it all
@@ -64,6 +67,7 @@ class Leaf:
     expires: Callable[[Args, datetime, datetime], Select[Any] | None] | None = None
     over_all: Callable[[Args, datetime], ColumnElement[bool]] | None = None
     in_order: bool = False
+    in_columns: Callable[[Args, datetime, Copied], ColumnElement[bool]] | None = None
     check: Callable[[Args], Mapping[str, str]] | None = None
     variants: Callable[[], list[dict[str, Any]]] | None = None
     value: Callable[[Args, datetime], ColumnElement[Any]] | None = None

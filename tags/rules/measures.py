@@ -63,11 +63,11 @@ def check_measure(data: dict[str, Any]) -> None:
 
 
 def measured(
-    args: Mapping[str, Any], moment: Any, figure: Any, counted: Counted, at_all: ColumnElement[bool]
+    args: Mapping[str, Any], day: Any, figure: Any, counted: Counted, at_all: ColumnElement[bool]
 ) -> ColumnElement[bool]:
     """The comparison of the measure as a predicate over customers.
 
-    :param moment: the time of a row; days are those of the corp's zone
+    :param day: the day of a row, in the corp's zone
     :param figure: what of a row is summed and so on
     :param counted: condition on the rows of one person together → predicate over customers, false without rows
     :param at_all: predicate over customers: there is a row
@@ -75,7 +75,7 @@ def measured(
     measure, op = args["measure"], args["op"]
     if measure in FIGURES:
         return counted(compare(Kind.NUMBER, getattr(func, measure)(figure), args, _NEVER))
-    amount = func.count() if measure == "count" else func.count(distinct(local_day(moment)))
+    amount = func.count() if measure == "count" else func.count(distinct(day))
     low, high = _bounds(op, args)
     if low <= 1 and high is None:
         return at_all if low == 1 else literal(True)

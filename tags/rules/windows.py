@@ -86,12 +86,21 @@ def today(now: datetime) -> date:
     return now.astimezone(settings().corp.zone).date()
 
 
+def edges(window: Window | None, now: datetime) -> tuple[datetime | None, datetime | None]:
+    """From when on (a fixed window) or after when (a rolling one), and before when; None: there is no such edge."""
+    if window is None:
+        return None, None
+    if "begin" in window:
+        return midnight(window["begin"]), midnight(window["end"] + timedelta(days=1))
+    return now - span(window), None
+
+
 def within(moment: Any, window: Window, now: datetime) -> ColumnElement[bool]:
     """``moment`` (a column) lies in the window."""
-    if "begin" in window:
-        begin, end = midnight(window["begin"]), midnight(window["end"] + timedelta(days=1))
+    begin, end = edges(window, now)
+    if end is not None:
         return and_(moment >= begin, moment < end)
-    inside: ColumnElement[bool] = moment > now - span(window)
+    inside: ColumnElement[bool] = moment > begin
     return inside
 
 
@@ -100,12 +109,10 @@ def reach(moment: Any, window: Window | None, after: timedelta, now: datetime) -
 
     PostgreSQL does not conclude it by itself; told, it looks at the months of the window only.
     """
-    if window is None:
+    begin, end = edges(window, now)
+    if begin is None:
         return []
-    if "begin" not in window:
-        return [moment > now - span(window)]
-    after_last = midnight(window["end"] + timedelta(days=1))
-    return [moment >= midnight(window["begin"]), moment < after_last + after]
+    return [moment > begin] if end is None else [moment >= begin, moment < end + after]
 
 
 def leaving(

@@ -11,6 +11,8 @@ from sqlalchemy import ColumnElement, Select, literal_column, select, union_all
 
 from scrm.behaviour.models import BehaviourEvent, EventDay
 from scrm.kernel.schemas import Schema
+from tags.rules.copied import copied_filters, copied_measure, copied_number
+from tags.rules.copies import Copied
 from tags.rules.leaves import MAX_ID, Args, Language, Leaf, Names, called, id_field
 from tags.rules.measures import (
     FIGURES,
@@ -18,6 +20,7 @@ from tags.rules.measures import (
     check_measure,
     happens_at_least_once,
     happens_never,
+    local_day,
     measure_fields,
     measure_variants,
     measure_words,
@@ -41,7 +44,7 @@ from tags.rules.properties import (
     number_of,
     property_name,
 )
-from tags.rules.windows import leaving, midnight, span, today, window_words, within
+from tags.rules.windows import edges, leaving, midnight, span, today, window_words, within
 
 COUNTED = Schema.from_dict(measure_fields(), name="Counted")
 
@@ -80,7 +83,7 @@ def _clause(args: Args, now: datetime) -> ColumnElement[bool]:
     clauses = _clauses(args, now)
     return measured(
         args,
-        BehaviourEvent.at,
+        local_day(BehaviourEvent.at),
         _figure(args),
         lambda having: person_counts(BehaviourEvent.person_id, clauses, having),
         person_has(BehaviourEvent, *clauses),
@@ -96,7 +99,7 @@ def _over_all(args: Args, now: datetime) -> ColumnElement[bool]:
     grouped = people.group_by(people.selected_columns[0])
     return measured(
         args,
-        BehaviourEvent.at,
+        local_day(BehaviourEvent.at),
         figure,
         lambda having: counts_of_persons(grouped.having(having)),
         is_one_of_persons(people),
@@ -129,6 +132,14 @@ def _active_days(args: Args, now: datetime) -> Select[Any]:
     begun = select(BehaviourEvent.person_id).where(*_clauses(args, now), rest).distinct()
     both = union_all(days.where(EventDay.day > first), begun).subquery("days")
     return select(both.c.person_id)
+
+
+def _in_columns(args: Args, now: datetime, copied: Copied) -> ColumnElement[bool]:
+    rows = copied.events(args["event_type_id"], edges(args["window"], now))
+    clauses = [within(rows.c.at, args["window"], now)] if args["window"] else []
+    people = select(rows.c.person_id).where(*clauses, *copied_filters(rows, args["where"], now))
+    figure = copied_number(rows, args["property"]) if args["property"] else None
+    return copied_measure(args, people, rows.c.day, figure)
 
 
 def _value(args: Args, now: datetime) -> ColumnElement[Any]:
@@ -180,6 +191,7 @@ LEAF = Leaf(
     expires=_expires,
     over_all=_over_all,
     in_order=True,
+    in_columns=_in_columns,
     check=_check,
     variants=_variants,
     value=_value,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,8 +11,11 @@ from marshmallow.validate import Length, OneOf, Regexp
 from sqlalchemy import ColumnElement, Select, exists, select
 
 from scrm.commerce.models import Order, OrderLine, OrderStatus, Product
+from scrm.kernel.db import session
 from scrm.kernel.schemas import Schema
 from tags.rules.condition_shapes import nullable, shape_of
+from tags.rules.copied import copied_measure
+from tags.rules.copies import Copied, Edges, NotCopied
 from tags.rules.leaves import (
     Args,
     Language,
@@ -28,6 +32,7 @@ from tags.rules.measures import (
     check_measure,
     happens_at_least_once,
     happens_never,
+    local_day,
     measure_fields,
     measure_variants,
     measure_words,
@@ -41,19 +46,13 @@ from tags.rules.persons import (
     person_counts,
     person_has,
 )
-from tags.rules.windows import leaving, window_words, within
+from tags.rules.windows import edges, leaving, window_words, within
 
-TIMES = {
-    "placed": Order.placed_at, "paid": Order.paid_at, "shipped": Order.shipped_at, "completed": Order.completed_at,
-    "cancelled": Order.cancelled_at, "refunded": Order.refunded_at,
-}  # fmt: skip
 TIME_WORDS = {
     "placed": ("下单", "placed"), "paid": ("付款", "paid"), "shipped": ("发货", "shipped"),
     "completed": ("完成", "completed"), "cancelled": ("取消", "cancelled"), "refunded": ("退款", "refunded"),
 }  # fmt: skip
-FILTERS = {
-    "statuses": Order.status, "shops": Order.shop, "regions": Order.region, "sellers": Order.seller,
-}  # fmt: skip
+FILTERS = {"statuses": "status", "shops": "shop", "regions": "region", "sellers": "seller"}
 FILTER_WORDS = {
     "statuses": ("状态", "status"), "shops": ("门店", "shop"), "regions": ("地区", "region"), "sellers": ("导购", "seller"),
     "categories": ("品类", "category"), "brands": ("品牌", "brand"),
@@ -63,6 +62,7 @@ STATUS_WORDS = {
     "completed": ("已完成", "completed"), "cancelled": ("已取消", "cancelled"), "refunded": ("已退款", "refunded"),
 }  # fmt: skip
 COUNTED = Schema.from_dict(measure_fields(), name="CountedOrders")
+MOST_PRODUCTS = 10_000  # whose ids are told one by one
 CURRENCY_PATTERN = r"^[A-Z]{3}$"
 
 
@@ -72,7 +72,7 @@ class OrderArgs(COUNTED):  # type: ignore[valid-type,misc]  # made of shared fie
     Orders that never got to that time do not count. Money wants one currency: amounts of several cannot be added.
     """
 
-    time = fields.String(load_default="placed", validate=OneOf(list(TIMES)))
+    time = fields.String(load_default="placed", validate=OneOf(list(TIME_WORDS)))
     statuses = fields.List(
         fields.String(validate=OneOf([each.value for each in OrderStatus])),
         validate=Length(1, len(OrderStatus)),
@@ -98,20 +98,32 @@ def _reads(args: Args) -> set[str]:
     return {"orders", "products"} if args["categories"] or args["brands"] else {"orders"}
 
 
+def _moment(args: Args, orders: Any = Order) -> Any:
+    """The time that counts, of :class:`Order` or of copied orders."""
+    return getattr(orders, f"{args['time']}_at")
+
+
+def _own(args: Args, orders: Any = Order) -> list[Any]:
+    """What an order itself tells, its time apart."""
+    found: list[Any] = [_moment(args, orders).is_not(None)]
+    found += [getattr(orders, name).in_(args[given]) for given, name in FILTERS.items() if args[given]]
+    if args["currency"]:
+        found.append(orders.currency == args["currency"])
+    return found
+
+
+def _described(args: Args) -> list[Any]:
+    """What holds of one of its products."""
+    described = (("categories", Product.category), ("brands", Product.brand))
+    return [column.in_(args[name]) for name, column in described if args[name]]
+
+
 def _clauses(args: Args) -> list[Any]:
     """What does not depend on the time."""
-    found: list[Any] = [TIMES[args["time"]].is_not(None)]
-    found += [column.in_(args[name]) for name, column in FILTERS.items() if args[name]]
-    if args["currency"]:
-        found.append(Order.currency == args["currency"])
+    found = _own(args)
     if args["product_ids"]:
         found.append(_has_line(OrderLine.product_id.in_(args["product_ids"])))
-    described = [
-        column.in_(args[name])
-        for name, column in (("categories", Product.category), ("brands", Product.brand))
-        if args[name]
-    ]
-    if described:
+    if described := _described(args):
         found.append(_has_line(OrderLine.product_id.in_(select(Product.id).where(*described))))
     return found
 
@@ -121,15 +133,18 @@ def _has_line(clause: Any) -> ColumnElement[bool]:
 
 
 def _timed(args: Args, now: datetime) -> list[Any]:
-    moment = TIMES[args["time"]]
-    return [within(moment, args["window"], now), *_clauses(args)] if args["window"] else _clauses(args)
+    return _windowed(args, now) + _clauses(args)
+
+
+def _windowed(args: Args, now: datetime, orders: Any = Order) -> list[Any]:
+    return [within(_moment(args, orders), args["window"], now)] if args["window"] else []
 
 
 def _clause(args: Args, now: datetime) -> ColumnElement[bool]:
     clauses = _timed(args, now)
     return measured(
         args,
-        TIMES[args["time"]],
+        local_day(_moment(args)),
         Order.amount,
         lambda having: person_counts(Order.person_id, clauses, having),
         person_has(Order, *clauses),
@@ -141,19 +156,43 @@ def _over_all(args: Args, now: datetime) -> ColumnElement[bool]:
     grouped = people.group_by(Order.person_id)
     return measured(
         args,
-        TIMES[args["time"]],
+        local_day(_moment(args)),
         Order.amount,
         lambda having: counts_of_persons(grouped.having(having)),
         is_one_of_persons(people),
     )
 
 
+def _in_columns(args: Args, now: datetime, copied: Copied) -> ColumnElement[bool]:
+    placed = edges(args["window"], now) if args["time"] == "placed" else (None, None)
+    orders = copied.orders(placed).c
+    bought = [orders.id.in_(_copied_with(copied, placed, ids)) for ids in _wanted(args)]
+    people = select(orders.person_id).where(*_windowed(args, now, orders), *_own(args, orders), *bought)
+    return copied_measure(args, people, None, orders.amount)
+
+
+def _copied_with(copied: Copied, placed: Edges, product_ids: Sequence[int]) -> Select[Any]:
+    lines = copied.order_lines(placed).c
+    return select(lines.order_id).where(lines.product_id.in_(product_ids))
+
+
+def _wanted(args: Args) -> list[Sequence[int]]:
+    """Ids of products, one of each list of which has to be in an order; what products are called is not copied."""
+    wanted = [args["product_ids"]] if args["product_ids"] else []
+    if not (described := _described(args)):
+        return wanted
+    found = session().scalars(select(Product.id).where(*described).limit(MOST_PRODUCTS + 1)).all()
+    if len(found) > MOST_PRODUCTS:
+        raise NotCopied("products")
+    return [*wanted, found]
+
+
 def _value(args: Args, now: datetime) -> ColumnElement[Any]:
-    return of_person(amount_of(args, TIMES[args["time"]], Order.amount), Order.person_id, *_timed(args, now))
+    return of_person(amount_of(args, _moment(args), Order.amount), Order.person_id, *_timed(args, now))
 
 
 def _expires(args: Args, since: datetime, until: datetime) -> Select[Any] | None:
-    crossed = leaving(TIMES[args["time"]], args["window"], since, until)
+    crossed = leaving(_moment(args), args["window"], since, until)
     return (
         customers_of(select(Order.person_id).where(crossed, *_clauses(args))) if crossed is not None else None
     )
@@ -211,6 +250,7 @@ LEAF = Leaf(
     refers={"product_ids": "products"},
     expires=_expires,
     over_all=_over_all,
+    in_columns=_in_columns,
     in_order=True,
     variants=_variants,
     value=_value,

@@ -14,11 +14,13 @@ from sqlalchemy.orm import aliased
 
 from scrm.behaviour.models import BehaviourEvent
 from scrm.kernel.schemas import Schema
+from tags.rules.copied import copied_filters
+from tags.rules.copies import PERSON, Copied, Edges, NextJoin
 from tags.rules.leaf_values import how_often
 from tags.rules.leaves import Args, FlagField, Language, Leaf, Names, called, id_field
 from tags.rules.persons import customers_of, is_one_of_persons, of_person, person_has
 from tags.rules.properties import FiltersField, check_filters, filter_clauses, filter_words
-from tags.rules.windows import MAX_HOURS, WindowField, leaving, reach, window_words, within
+from tags.rules.windows import MAX_HOURS, WindowField, edges, leaving, reach, window_words, within
 
 
 class Step(Schema):
@@ -85,6 +87,28 @@ def _over_all(args: Args, now: datetime) -> ColumnElement[bool]:
     return is_one_of_persons(select(event.person_id).where(*_with_window(event, args, now)))
 
 
+def _in_columns(args: Args, now: datetime, copied: Copied) -> ColumnElement[bool]:
+    """Each first event beside the next one of the other kind: the nearest tells whether any is near enough."""
+    span, window = timedelta(hours=args["within_hours"]), args["window"]
+    begin, end = edges(window, now)
+    first = _copied_step(copied, args["first"], (begin, end), now)
+    later = _copied_step(copied, args["then"], (begin, end + span if end else None), now)
+    one = first.where(within(first.selected_columns.at, window, now)) if window else first
+    ones = one.subquery()
+    next_ = later.where(*reach(later.selected_columns.at, window, span, now)).subquery()
+    after = next_.c.at > ones.c.at + literal(span, INTERVAL)
+    ends = [next_.c.at.is_not(None), ~after]
+    if not args["happens"]:
+        ends = [ones.c.at <= now - span, or_(next_.c.at.is_(None), after)]
+    beside = and_(ones.c.person_id == next_.c.person_id, ones.c.at < next_.c.at)
+    return PERSON.in_(select(ones.c.person_id).select_from(NextJoin(ones, next_, beside)).where(*ends))
+
+
+def _copied_step(copied: Copied, step: Mapping[str, Any], within: Edges, now: datetime) -> Select[Any]:
+    rows = copied.events(step["event_type_id"], within)
+    return select(rows.c.person_id, rows.c.at).where(*copied_filters(rows, step["where"], now))
+
+
 def _value(args: Args, now: datetime) -> ColumnElement[Any]:
     """How often the first thing came with what is asked of the then, and when last."""
     clauses = _with_window(BehaviourEvent, args, now)
@@ -128,6 +152,7 @@ LEAF = Leaf(
     refers={"first.event_type_id": "event_types", "then.event_type_id": "event_types"},
     expires=_expires,
     over_all=_over_all,
+    in_columns=_in_columns,
     in_order=True,
     check=_check,
     value=_value,

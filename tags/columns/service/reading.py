@@ -1,0 +1,90 @@
+"""DuckDB in this process, with the files of the copy attached."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from pyroaring import BitMap64
+
+from scrm.kernel.kept import kept
+from scrm.kernel.settings import settings
+from tags.columns.service.shelf import Copy, folder, list_changed_at, read_copy
+
+
+def connect(*, ordered: bool) -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory that reaches for nothing but the files it is told of: neither the network nor the disk.
+
+    :param ordered: rows stay in the order in which they were read or sorted
+    """
+    ours = settings().columns
+    config: dict[str, Any] = {
+        "threads": ours.threads, "memory_limit": f"{ours.memory_megabytes}MB", "temp_directory": "",
+        "preserve_insertion_order": ordered, "autoinstall_known_extensions": False, "autoload_known_extensions": False,
+    }  # fmt: skip
+    return duckdb.connect(":memory:", config=config)
+
+
+class TooLong(Exception):  # noqa: N818  # reads as a statement where it is caught
+    """A question to the copy took longer than it may."""
+
+
+class Reader:
+    """The files on the list, attached under the names that :func:`alias` gives."""
+
+    def __init__(self) -> None:
+        self._connection = connect(ordered=False)
+        self._lock = threading.Lock()
+        self._read_at: int | None = None
+        self._copy: Copy | None = None
+        self._attached: set[str] = set()
+
+    def copy(self) -> Copy | None:
+        """What is on the list now, with every file of it attached; None: there is no copy."""
+        changed_at = list_changed_at()
+        if changed_at == self._read_at:
+            return self._copy
+        with self._lock:
+            copy = read_copy()
+            self._attach({each.file for each in copy.chunks} if copy else set())
+            self._copy, self._read_at = copy, changed_at
+        return copy
+
+    def _attach(self, files: set[str]) -> None:
+        """Questions that are being answered keep what they read, also when it is detached."""
+        for file in sorted(files - self._attached):
+            self._connection.execute(f"ATTACH '{folder() / file}' AS {alias(file)} (READ_ONLY)")
+            self._attached.add(file)
+        for file in self._attached - files:
+            self._connection.execute(f"DETACH {alias(file)}")
+        self._attached &= files
+
+    def ids(self, statement: str, values: Sequence[Any], seconds: float) -> BitMap64:
+        """The ids that a statement gives.
+
+        :raises TooLong: after so many seconds
+        """
+        cursor = self._connection.cursor()
+        alarm = threading.Timer(seconds, cursor.interrupt)
+        alarm.start()
+        try:
+            rows = cursor.execute(statement, list(values)).fetchall()
+        except duckdb.InterruptException:
+            raise TooLong from None
+        finally:
+            alarm.cancel()
+            cursor.close()
+        return BitMap64(id_ for (id_,) in rows)
+
+
+def alias(file: str) -> str:
+    """The name under which a file is attached: ``events-2026-10-0123abcd.duckdb`` is ``events_2026_10_0123abcd``."""
+    return Path(file).stem.replace("-", "_")
+
+
+def reader() -> Reader:
+    """That of this process."""
+    return kept("scrm_columns", Reader)

@@ -1,0 +1,86 @@
+"""Copied rows as tables that a leaf can ask (:class:`tags.rules.copies.Copied`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Numeric, Text, text
+from sqlalchemy.sql.elements import quoted_name
+
+from scrm.behaviour.service.checking import PropertyType
+from scrm.kernel.partitions import month_after
+from tags.columns.service.reading import alias
+from tags.columns.service.shelf import Chunk, Copy, Source
+from tags.rules.copies import Edges
+
+TYPES: dict[str, Any] = {
+    PropertyType.TEXT: Text, PropertyType.NUMBER: Numeric, PropertyType.INTEGER: Numeric,
+    PropertyType.BOOLEAN: Boolean, PropertyType.TIME: DateTime,
+}  # fmt: skip
+NAMES: dict[type[Any], str] = {
+    BigInteger: "BIGINT", Text: "VARCHAR", Numeric: "DECIMAL(18, 4)", Boolean: "BOOLEAN", DateTime: "TIMESTAMP", Date: "DATE",
+}  # fmt: skip
+EVENT = {"person_id": BigInteger, "at": DateTime, "day": Date}
+TIMES = ("placed_at", "paid_at", "shipped_at", "completed_at", "cancelled_at", "refunded_at")
+ORDER = {
+    "id": BigInteger, "person_id": BigInteger, "status": Text, **dict.fromkeys(TIMES, DateTime), "amount": Numeric,
+    "currency": Text, "shop": Text, "region": Text, "seller": Text,
+}  # fmt: skip
+LINE = {"order_id": BigInteger, "product_id": BigInteger}
+
+
+class CopiedRows:
+    """The rows of one copy; notes which of them are asked for.
+
+    :ivar used: sources and the stretches of time in which their rows matter
+    """
+
+    def __init__(self, copy: Copy) -> None:
+        self._copy = copy
+        self.used: list[tuple[Source, Edges]] = []
+
+    def events(self, type_id: int, edges: Edges) -> Any:
+        """See :class:`tags.rules.copies.Copied`."""
+        chunks = [each for each in self._chunks(Source.EVENTS, edges) if type_id in each.typed]
+        typed = _everywhere([each.typed[type_id] for each in chunks])
+        columns = {**EVENT, **{f"p_{key}": TYPES[kind] for key, kind in typed.items()}}
+        return _together(chunks, f"events_{type_id}", columns)
+
+    def orders(self, edges: Edges) -> Any:
+        """See :class:`tags.rules.copies.Copied`."""
+        return _together(self._chunks(Source.ORDERS, edges), "orders", ORDER)
+
+    def order_lines(self, edges: Edges) -> Any:
+        """See :class:`tags.rules.copies.Copied`."""
+        return _together(self._chunks(Source.ORDERS, edges), "order_lines", LINE)
+
+    def _chunks(self, source: Source, edges: Edges) -> list[Chunk]:
+        self.used.append((source, edges))
+        return [each for each in self._copy.of(source) if each.month and touches(each.month, edges)]
+
+
+def touches(month: date, edges: Edges) -> bool:
+    """Whether a month (UTC) has moments between two others."""
+    begin, end = edges
+    starts, ends = (datetime(day.year, day.month, 1, tzinfo=UTC) for day in (month, month_after(month, 1)))
+    return (begin is None or begin < ends) and (end is None or end > starts)
+
+
+def _everywhere(typed: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Properties with a column of one type in every chunk."""
+    if not typed:
+        return {}
+    first, *others = typed
+    return {key: kind for key, kind in first.items() if all(each.get(key) == kind for each in others)}
+
+
+def _together(chunks: Sequence[Chunk], name: str, columns: Mapping[str, Any]) -> Any:
+    """The rows of a table in every chunk, one after the other."""
+    listed = ", ".join(f'"{column}"' for column in columns)
+    nothing = ", ".join(f'CAST(NULL AS {NAMES[kind]}) AS "{column}"' for column, kind in columns.items())
+    parts = [f"SELECT {listed} FROM {alias(each.file)}.{name}" for each in chunks]  # noqa: S608  # our own names
+    rows = " UNION ALL ".join(parts) or f"SELECT {nothing} WHERE false"
+    typed = [Column(quoted_name(column, quote=True), kind) for column, kind in columns.items()]
+    return text(rows).columns(*typed).subquery()
