@@ -6,9 +6,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 
+import click
 import psycopg
 import pytest
 from flask import Flask
@@ -19,6 +20,8 @@ from sqlalchemy.orm import Session
 
 from config.settings import Settings, load_settings
 from scrm.bootstrap import create_app
+from scrm.cli import application
+from scrm.cli.main import run
 from scrm.cli.stores import Postgres, Valkey, running
 from scrm.kernel import jobs
 from scrm.kernel.apikeys import create_key
@@ -259,3 +262,29 @@ def api_with(app: Flask) -> Callable[..., FlaskClient]:
 def api(session: Session, api_with: Callable[..., FlaskClient]) -> FlaskClient:
     """A test client with every permission, on the rolled-back session."""
     return api_with()
+
+
+@pytest.fixture
+def run_here(
+    session: Session,
+    app: Flask,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., tuple[int, str, str]]:
+    """Run a group of commands with arguments in this process, on the test's own session: (exit code, stdout, stderr)."""
+
+    class Here:
+        def app_context(self) -> AbstractContextManager[None]:
+            return nullcontext()
+
+    monkeypatch.setattr(application, "application", lambda *_, **__: Here())
+    monkeypatch.setattr(application, "attached_settings", lambda: settings)
+    monkeypatch.setenv("COLUMNS", "300")  # whatever the terminal of the whole run is: no cell is folded
+
+    def call(group: click.Group, *arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = run(group, [str(argument) for argument in arguments])
+        return code, *capsys.readouterr()
+
+    return call

@@ -148,10 +148,10 @@ def archive_audience(audience_id: int) -> dict[str, Any]:
 @needs(Permission.AUDIENCES_WRITE)
 @blueprint.response(200, AudienceDetailOut)
 def restore_audience(audience_id: int) -> dict[str, Any]:
-    """Take an audience out of the archive."""
+    """Take an audience out of the archive, for keys that may ask what its condition asks."""
     with transaction():
         refuse_limited(current_actor(), audience_id)
-        saving.restore_audience(audience_id, current_actor().name)
+        _refuse_unreadable({"condition": saving.restore_audience(audience_id, current_actor().name).condition})
     return audiences.audience_detail(audience_id)
 
 

@@ -77,6 +77,23 @@ def test_changes_and_fillings_are_refused_too(api, api_with, world, secret):
     send(key, "post", f"/audiences/{full}/members:fill", text, 403)
 
 
+def test_an_audience_comes_out_of_the_archive_only_for_those_who_may_ask_what_it_asks(
+    api, api_with, world, secret
+):
+    key = api_with(*ENOUGH)
+    tree = {"kind": "tree", "name": "a", "condition": SECRET}
+    path = f"/audiences/{send(api, 'post', '/audiences', tree, 201)['id']}"
+    send(key, "post", f"{path}/archive", {})
+    assert refused(send(key, "post", f"{path}/restore", {}, 403))[0] == "condition.field"
+    assert send(api, "get", path)["archived_at"] is not None
+    send(api, "patch", path, {"condition": asks("person.name", value="x")})
+    send(key, "post", f"{path}/restore", {})
+    listed = send(api, "post", "/audiences", {"kind": "static", "name": "l"}, 201)["id"]
+    send(key, "post", f"/audiences/{listed}/archive", {})
+    send(key, "post", f"/audiences/{listed}/restore", {})
+    send(key, "post", "/audiences/999999/restore", {}, 404)
+
+
 def test_an_older_version_says_no_more_than_its_restorer_may_ask(api, api_with, world, secret):
     key = api_with(*ENOUGH)
     body = {"name": "r", "condition": SECRET, "add_tag_ids": [world.tag().id]}

@@ -5,15 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
-import click
 import pytest
 
-from scrm.cli import application
-from scrm.cli.main import run as run_command
 from tests import nursery
 from tests.stack import SCRM
 
@@ -53,21 +48,3 @@ def run_installed(tmp_path: Path) -> Run:
         )
 
     return scrm
-
-
-@pytest.fixture
-def run_here(session: Any, app: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Callable[..., Any]:
-    """Run a group of commands with arguments in this process, on the test's own session: (exit code, stdout, stderr)."""
-
-    class Here:
-        def app_context(self) -> Any:
-            return nullcontext()
-
-    monkeypatch.setattr(application, "application", lambda *_, **__: Here())
-    monkeypatch.setattr(application, "attached_settings", lambda: None)
-
-    def call(group: click.Group, *arguments: object) -> tuple[int, str, str]:
-        code = run_command(group, [str(argument) for argument in arguments])
-        return code, *capsys.readouterr()
-
-    return call

@@ -1,13 +1,10 @@
 """`scrm webhooks`: the same as the API, from the command line."""
 
 import json
-from contextlib import nullcontext
 
 import pytest
 from sqlalchemy import text
 
-from scrm.cli import application
-from scrm.cli.main import run
 from scrm.cli.webhooks import webhooks_group
 from scrm.kernel.db import transaction
 from scrm.webhooks.service.noting import News, note
@@ -15,23 +12,9 @@ from tests.scrm.webhooks.conftest import deliver_all, deliveries, subscribe_to
 
 
 @pytest.fixture
-def scrm(session, settings, monkeypatch, capsys):
+def scrm(run_here):
     """Run a subcommand on the test's own session: (exit code, stdout)."""
-
-    class Here:
-        def app_context(self):
-            return nullcontext()
-
-    monkeypatch.setattr(application, "application", lambda *_, **__: Here())
-    monkeypatch.setattr(application, "attached_settings", lambda: settings)
-    monkeypatch.setenv("COLUMNS", "300")  # whatever the terminal of the whole run is: no cell is folded
-
-    def call(*arguments):
-        capsys.readouterr()
-        code = run(webhooks_group, [str(argument) for argument in arguments])
-        return code, capsys.readouterr().out
-
-    return call
+    return lambda *arguments: run_here(webhooks_group, *arguments)[:2]
 
 
 @pytest.fixture
