@@ -151,7 +151,9 @@ def restore_audience(audience_id: int) -> dict[str, Any]:
     """Take an audience out of the archive, for keys that may ask what its condition asks."""
     with transaction():
         refuse_limited(current_actor(), audience_id)
-        _refuse_unreadable({"condition": saving.restore_audience(audience_id, current_actor().name).condition})
+        _refuse_unreadable(
+            {"condition": saving.restore_audience(audience_id, current_actor().name).condition}
+        )
     return audiences.audience_detail(audience_id)
 
 
