@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 
 from scrm.kernel import crashpoints
+from scrm.kernel.apart import Apart
 from scrm.kernel.clock import from_epoch, utcnow
 from scrm.kernel.db import transaction
 from scrm.kernel.leases import Claim
@@ -134,19 +134,19 @@ def _handle(work: _Work, handler: Handler | None, batch: list[Callback]) -> None
     """Handle and mark a batch in one transaction; halve it when it raises."""
     if utcnow() > work.stop_at:
         raise _LeaseEnding
-    try:
+    with (
+        Apart() as handling
+    ):  # while the database is away the rows keep their lease, and are taken again after it
         _run(work.token, handler, batch)
-    except service.LeaseLost:
+    error = handling.error
+    if isinstance(error, service.LeaseLost):
         log.warning("lease lost, nothing was written", rows=len(batch), inbox_id=batch[0].row_id)
-    except Exception as error:  # a handler may raise anything; it is kept on the row it belongs to
-        if isinstance(error, DBAPIError) and error.connection_invalidated:
-            raise  # not the rows' fault: their lease runs out and they are taken again
-        if len(batch) > 1:
-            middle = len(batch) // 2
-            _handle(work, handler, batch[:middle])
-            _handle(work, handler, batch[middle:])
-        else:
-            _fail(work, work.rows[batch[0].row_id], f"{type(error).__name__}: {error}", batch[0], error)
+    elif error and len(batch) > 1:
+        middle = len(batch) // 2
+        _handle(work, handler, batch[:middle])
+        _handle(work, handler, batch[middle:])
+    elif error:
+        _fail(work, work.rows[batch[0].row_id], f"{type(error).__name__}: {error}", batch[0], error)
 
 
 def _run(token: uuid.UUID, handler: Handler | None, batch: list[Callback]) -> None:

@@ -12,6 +12,7 @@ import structlog
 from config.queues import Queue
 from scrm.conversations import queries
 from scrm.conversations.service import kf, kf_sessions, messages, replies
+from scrm.kernel.apart import Apart
 from scrm.kernel.crashpoints import reached
 from scrm.kernel.db import transaction
 from scrm.kernel.jobs import job, others_wait
@@ -74,15 +75,14 @@ def _take(reading: kf.Reading, answer: dict[str, Any] | WecomError) -> bool:
             kf.fail_reading(reading, answer.errcode, answer.errmsg, answer.retry_after)
         log.warning("customer service not read", kf_account=reading.account_id, errcode=answer.errcode)
         return False
-    try:
+    with Apart() as page:  # one we cannot store must not keep the other accounts from being read
         more = _store(reading, answer)
-    except Exception as error:  # a page we cannot store must not keep the other accounts from being read
-        log.exception("customer service page not stored", kf_account=reading.account_id)
-        with transaction():
-            kf.fail_reading(reading, None, f"page not stored: {type(error).__name__}", None)
-        return False
-    reached("kf.page-committed")
-    return more
+        reached("kf.page-committed")
+        return more
+    log.error("customer service page not stored", kf_account=reading.account_id, exc_info=page.error)
+    with transaction():
+        kf.fail_reading(reading, None, f"page not stored: {type(page.error).__name__}", None)
+    return False
 
 
 def _store(reading: kf.Reading, page: dict[str, Any]) -> bool:

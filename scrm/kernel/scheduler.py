@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from config.schedule import Daily, Every
 from scrm.kernel import beats
+from scrm.kernel.apart import Apart
 from scrm.kernel.clock import in_zone, utcnow
 from scrm.kernel.db import db, session, transaction
 from scrm.kernel.jobs import JOBS
@@ -118,15 +119,15 @@ class Scheduler:
 
     def _ask(self, entry: Every | Daily) -> None:
         with self.app.app_context():
-            try:
+            # Not even a database that is away ends the round: the connection that holds the lead finds that out.
+            with Apart(passes=lambda _: False) as question:
                 if isinstance(entry, Daily):
                     self._wake_daily(entry)
                 elif self._is_due(entry):
                     JOBS[entry.job].wake()
-            except Exception:  # whatever a package's question raises, the other packages' work goes on
-                log.exception("due question failed", job=entry.job)
-            finally:
-                db.session.remove()
+            if question.error:
+                log.error("due question failed", job=entry.job, exc_info=question.error)
+            db.session.remove()
 
     def _is_due(self, entry: Every) -> bool:
         question = JOBS[entry.job].due

@@ -10,8 +10,8 @@ from typing import Any
 import structlog
 from sqlalchemy import BigInteger, DateTime, Integer, Text, Uuid, case, column, func, literal, update
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import OperationalError
 
+from scrm.kernel.apart import Apart
 from scrm.kernel.clock import utcnow
 from scrm.kernel.crashpoints import reached
 from scrm.kernel.db import session, transaction
@@ -32,37 +32,32 @@ def record(outcomes: Sequence[Outcome]) -> None:
 
     What cannot be told because somebody who hears of it fails is written all the same, and told again later.
 
-    :raises OperationalError: when the database cannot be reached; nothing is written then
+    :raises DBAPIError: when the database cannot be reached; nothing is written then, the next run does it
     """
     if not outcomes:
         return
-    try:
-        with transaction():
-            write(outcomes)
-            reached("before_commit")
-    except OperationalError:
-        raise  # the database is away: the outcomes are kept and written by the next run
-    except Exception as error:  # a subscriber's defect must not hold up the effects of others
-        if len(outcomes) == 1:
-            log.exception("outcome not told", effect_id=outcomes[0].id, error=type(error).__name__)
-            _keep(outcomes[0])
-            return
-        log.warning("outcomes are recorded one by one", error=type(error).__name__)
-        for outcome in outcomes:
-            record([outcome])
+    with Apart() as batch, transaction():  # a subscriber's defect must not hold up the effects of others
+        write(outcomes)
+        reached("before_commit")
+    if batch.error is None:
+        return
+    if len(outcomes) == 1:
+        log.error("outcome not told", effect_id=outcomes[0].id, exc_info=batch.error)
+        _keep(outcomes[0])
+        return
+    log.warning("outcomes are recorded one by one", error=type(batch.error).__name__)
+    for outcome in outcomes:
+        record([outcome])
 
 
 def _keep(outcome: Outcome) -> None:
     """Write an outcome without telling it; where that fails too, its lease ends and WeCom is asked about it."""
-    try:
+    with Apart() as writing, transaction():
+        write([outcome], told=False)
+    if writing.error:
+        log.error("outcome not recorded", effect_id=outcome.id, exc_info=writing.error)
         with transaction():
-            write([outcome], told=False)
-    except OperationalError:
-        raise
-    except Exception as error:
-        log.exception("outcome not recorded", effect_id=outcome.id, error=type(error).__name__)
-        with transaction():
-            _park_unwritable(outcome, error)
+            _park_unwritable(outcome, writing.error)
 
 
 def _park_unwritable(outcome: Outcome, error: Exception) -> None:

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import ColumnElement, and_, select
-from sqlalchemy.exc import OperationalError
 
 from config.queues import Queue
+from scrm.kernel.apart import Apart
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session, transaction
 from scrm.kernel.events import publish
@@ -39,16 +39,13 @@ def tell_again(queue: Queue) -> None:
 
 
 def _tell(effect_id: int) -> None:
-    try:
-        with transaction():
-            effect = _locked(effect_id)
-            if effect is not None:
-                effect.tell_at, effect.tellings = None, 0
-                publish(settled(effect))
-    except OperationalError:
-        raise
-    except Exception as error:  # whatever a subscriber does wrong
-        log.exception("outcome not told", effect_id=effect_id, error=type(error).__name__)
+    with Apart() as telling, transaction():  # whatever a subscriber does wrong
+        effect = _locked(effect_id)
+        if effect is not None:
+            effect.tell_at, effect.tellings = None, 0
+            publish(settled(effect))
+    if telling.error:
+        log.error("outcome not told", effect_id=effect_id, exc_info=telling.error)
         with transaction():
             _again_or_park(effect_id)
 

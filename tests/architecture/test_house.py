@@ -41,6 +41,31 @@ def sources():
     return [path for path in tracked("*.py") if "migrations" not in path.parts]
 
 
+TAKES_ANY_ERROR = {"scrm/kernel/apart.py", "scrm/cli/main.py"}  # set apart; the commands' error handler
+
+
+def test_any_error_is_taken_only_to_clean_up_and_raise_it_again():
+    wide = [
+        f"{path.relative_to(ROOT)}:{handler.lineno}"
+        for path in sources()
+        if "tests" not in path.parts and str(path.relative_to(ROOT)) not in TAKES_ANY_ERROR
+        for handler in ast.walk(ast.parse(path.read_text()))
+        if isinstance(handler, ast.ExceptHandler) and takes_anything(handler)
+        if not raises_it_again(handler)
+    ]
+    assert wide == []
+
+
+def takes_anything(handler):
+    kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return any(kind is None or ast.unparse(kind) in {"Exception", "BaseException"} for kind in kinds)
+
+
+def raises_it_again(handler):
+    last = handler.body[-1]
+    return isinstance(last, ast.Raise) and last.exc is None
+
+
 def test_the_top_level_holds_only_the_design_card():
     names = {path.relative_to(ROOT).parts[0] for path in tracked()}
     assert {name for name in names if not name.startswith(".")} <= TOP_LEVEL

@@ -5,7 +5,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
@@ -98,6 +98,23 @@ def test_a_subscriber_that_fails_for_one_effect_does_not_hold_up_the_others(corp
     row = effect(bad)  # what WeCom said is kept, and told again
     assert (row.state, row.tellings) == (EffectState.CONFIRMED, 1)
     assert row.tell_at > row.finished_at
+
+
+def test_a_subscriber_that_asks_too_much_of_postgres_does_not_hold_up_the_others(corp):
+    good = planned("delete_contact_way", {"config_id": "1" * 32})
+    bad = planned("delete_contact_way", {"config_id": "9" * 32}, key="poison")
+
+    def sleep(events):
+        if any(event.key == "poison" for event in events):
+            session().execute(text("SET LOCAL statement_timeout = '20ms'"))
+            session().execute(text("SELECT pg_sleep(5)"))
+
+    with listening(sleep):
+        carry_out("delete_contact_way")
+        with shifted(timedelta(minutes=1)):
+            carry_out("delete_contact_way")
+    assert (effect(good).state, effect(good).tell_at) == (EffectState.CONFIRMED, None)
+    assert (effect(bad).state, effect(bad).tellings) == (EffectState.CONFIRMED, 2)
 
 
 def test_an_effect_whose_moment_passed_expires_without_a_call(corp, heard):
