@@ -41,7 +41,8 @@ class Chunk:
     :param as_of: a moment just before the snapshot
     :param seconds: how long making it took
     :param typed: of events: type id → key of every property that has a column, with its type; what is missing here held
-        values that do not fit the column and is asked of PostgreSQL
+        values that do not fit the column and is asked of PostgreSQL. Types without rows in the month are not there
+    :param left_out: of events: the same of those properties that held such values
     """
 
     source: Source
@@ -51,6 +52,7 @@ class Chunk:
     as_of: datetime
     seconds: float = 0.0
     typed: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    left_out: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -137,5 +139,10 @@ def _chunk(said: Mapping[str, Any]) -> Chunk:
         Snapshot.parse(said["snapshot"]),
         datetime.fromisoformat(said["as_of"]),
         said["seconds"],
-        {int(type_id): dict(keys) for type_id, keys in said["typed"].items()},
+        _by_type(said["typed"]),
+        _by_type(said["left_out"]),
     )
+
+
+def _by_type(said: Mapping[str, Mapping[str, str]]) -> dict[int, dict[str, str]]:
+    return {int(type_id): dict(keys) for type_id, keys in said.items()}

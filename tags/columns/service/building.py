@@ -1,0 +1,155 @@
+"""Making a file of the copy: rows that were taken out of PostgreSQL, typed, sorted by time and laid down in DuckDB."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from scrm.behaviour.service.checking import PropertyType
+from scrm.kernel.settings import settings
+from tags.columns.service.json_values import all_fit, value_of
+from tags.columns.service.shelf import Chunk, Source, folder
+from tags.columns.service.taking import LINE_COLUMNS, ORDER_COLUMNS, PERSON_COLUMNS, Taken, slots
+
+DRAFTS = ".building-"  # begins the name of a folder in which a file is made
+LONGEST_LINE = 16 * 1024 * 1024  # bytes of one row
+PREFIXES = {Source.EVENTS: "events", Source.ORDERS: "orders", Source.PEOPLE: "people"}
+SORTED = {"orders": "placed_at", "order_lines": "order_id", "people": "person_id"}
+Keys = dict[str, str]
+
+
+@contextmanager
+def drafting() -> Iterator[Path]:
+    """A folder for what is being made, which is gone afterwards; readable by us alone, as the copy itself."""
+    folder().mkdir(mode=0o700, parents=True, exist_ok=True)
+    place = Path(tempfile.mkdtemp(prefix=DRAFTS, dir=folder()))
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def build(taken: Taken, place: Path, started: float) -> Chunk:
+    """Make the file of what was taken, under a name of its own; it is not on the list yet.
+
+    :param started: ``time.monotonic()`` when the taking began
+    """
+    month = f"-{taken.month:%Y-%m}" if taken.month else ""
+    name = f"{PREFIXES[taken.source]}{month}-{secrets.token_hex(4)}.duckdb"
+    draft = place / name
+    laid = _lay(taken, draft, place)
+    draft.chmod(0o600)
+    draft.replace(folder() / name)
+    seconds = time.monotonic() - started
+    return Chunk(
+        taken.source, taken.month, name, taken.snapshot, taken.as_of, seconds, laid.typed, laid.left_out
+    )
+
+
+@dataclass
+class _Laid:
+    """Which properties of events have a column, and which do not fit."""
+
+    typed: dict[int, Keys]
+    left_out: dict[int, Keys]
+
+
+def _lay(taken: Taken, draft: Path, place: Path) -> _Laid:
+    with opened(place) as duck:
+        duck.execute(f"ATTACH {_quoted(draft)} AS made")
+        laid = _Laid({}, {})
+        if taken.source is Source.EVENTS:
+            laid = _lay_events(duck, taken)
+        elif taken.source is Source.ORDERS:
+            _lay_rows(duck, taken, "orders", ORDER_COLUMNS)
+            _lay_rows(duck, taken, "order_lines", LINE_COLUMNS)
+        else:
+            _lay_rows(duck, taken, "people", PERSON_COLUMNS)
+        duck.execute("CHECKPOINT made")
+        duck.execute("DETACH made")
+    with draft.open("rb") as written:
+        os.fsync(written.fileno())
+    return laid
+
+
+@contextmanager
+def opened(place: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """DuckDB with nothing in it, which never asks the network for anything and spills into ``place``."""
+    given = settings().columns
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "threads": given.threads,
+        "memory_limit": f"{given.memory_megabytes}MB",
+        "temp_directory": str(place / "spilled"),
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
+    with duckdb.connect(":memory:", config=config) as connection:
+        yield connection
+
+
+def _quoted(path: Path | str) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+def _rows(path: Path, columns: Mapping[str, str]) -> str:
+    """The rows of a CSV file as PostgreSQL writes them: an empty field is NULL, ``""`` an empty text."""
+    shape = ", ".join(f"{_quoted(name)}: {_quoted(kind)}" for name, kind in columns.items())
+    return (
+        f"read_csv({_quoted(path)}, columns={{{shape}}}, header=false, auto_detect=false, delim=',', quote='\"',"
+        f" escape='\"', nullstr='', allow_quoted_nulls=false, max_line_size={LONGEST_LINE}, parallel=false)"
+    )
+
+
+def _lay_rows(duck: duckdb.DuckDBPyConnection, taken: Taken, table: str, columns: Mapping[str, str]) -> None:
+    rows = _rows(taken.files[table], columns)
+    duck.execute(f"CREATE TABLE made.{table} AS SELECT * FROM {rows} ORDER BY {SORTED[table]}")  # noqa: S608  # our names
+
+
+def _lay_events(duck: duckdb.DuckDBPyConnection, taken: Taken) -> _Laid:
+    """A table for each type of the month."""
+    shape = {"type_id": "BIGINT", "person_id": "BIGINT", "at": "TIMESTAMP", "day": "DATE"}
+    shape |= {f"s{number}": "VARCHAR" for number in range(slots(taken.types))}
+    rows = _rows(taken.files["events"], shape)
+    duck.execute(f"CREATE TABLE rows_taken AS SELECT * FROM {rows}")  # noqa: S608  # our names
+    taken.files["events"].unlink()
+    laid = _Laid({}, {})
+    for (type_id,) in duck.execute("SELECT DISTINCT type_id FROM rows_taken ORDER BY 1").fetchall():
+        keys = taken.types.get(type_id, {})
+        fitting = _fitting(duck, type_id, keys)
+        _lay_type(duck, type_id, keys, fitting)
+        laid.typed[type_id] = {key: str(kind) for key, kind in keys.items() if key in fitting}
+        if odd := {key: str(kind) for key, kind in keys.items() if key not in fitting}:
+            laid.left_out[type_id] = odd
+    return laid
+
+
+def _fitting(duck: duckdb.DuckDBPyConnection, type_id: int, keys: Mapping[str, PropertyType]) -> set[str]:
+    """The properties of a type whose every value fits its column."""
+    if not keys:
+        return set()
+    asked = ", ".join(all_fit(kind, f"s{number}") for number, kind in enumerate(keys.values()))
+    question = f"SELECT {asked} FROM rows_taken WHERE type_id = {type_id}"  # noqa: S608  # our names
+    told = duck.execute(question).fetchone() or ()
+    return {key for key, fits in zip(keys, told, strict=True) if fits}
+
+
+def _lay_type(
+    duck: duckdb.DuckDBPyConnection, type_id: int, keys: Mapping[str, PropertyType], fitting: set[str]
+) -> None:
+    columns = [
+        f'{value_of(kind, f"s{number}")} AS "p_{key}"'
+        for number, (key, kind) in enumerate(keys.items())
+        if key in fitting
+    ]
+    listed = ", ".join(["person_id", '"at"', "day", *columns])
+    rows = f'SELECT {listed} FROM rows_taken WHERE type_id = {type_id} ORDER BY "at"'  # noqa: S608  # keys are checked
+    duck.execute(f"CREATE TABLE made.events_{type_id} AS {rows}")

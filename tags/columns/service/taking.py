@@ -1,0 +1,160 @@
+"""Rows on their way out of PostgreSQL: a month of a source, copied into files of one short transaction."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from psycopg import sql
+from sqlalchemy import select, text
+
+from scrm.behaviour.models import BehaviourEvent, EventType
+from scrm.behaviour.service.checking import PropertyType
+from scrm.kernel.clock import utcnow
+from scrm.kernel.db import session
+from scrm.kernel.detaching import closed_months, month_edges
+from scrm.kernel.settings import settings
+from scrm.kernel.snapshots import Snapshot
+from tags.columns.service.shelf import Source
+
+ORDER_COLUMNS = {
+    "id": "BIGINT", "person_id": "BIGINT", "status": "VARCHAR", "placed_at": "TIMESTAMP", "paid_at": "TIMESTAMP",
+    "shipped_at": "TIMESTAMP", "completed_at": "TIMESTAMP", "cancelled_at": "TIMESTAMP", "refunded_at": "TIMESTAMP",
+    "amount": "DECIMAL(18,4)", "currency": "VARCHAR", "shop": "VARCHAR", "region": "VARCHAR", "seller": "VARCHAR",
+}  # fmt: skip
+LINE_COLUMNS = {"order_id": "BIGINT", "product_id": "BIGINT"}
+PERSON_COLUMNS = {"person_id": "BIGINT", "customer_id": "BIGINT"}
+TYPES = Mapping[int, Mapping[str, PropertyType]]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Rows in CSV files, and what they are.
+
+    :param files: table → its file, without a header
+    :param types: of events: type id → key and type of the properties in slot 0, 1, … of its rows
+    :param detached: of events: the months that were out of the table then
+    """
+
+    source: Source
+    month: date | None
+    snapshot: Snapshot
+    as_of: datetime
+    files: Mapping[str, Path]
+    types: TYPES
+    detached: frozenset[date]
+
+
+def take(source: Source, month: date | None, place: Path) -> Taken:
+    """Copy rows into files of ``place``; needs a REPEATABLE READ transaction that has not read anything yet.
+
+    The lock comes before the snapshot: a month that is being detached is either there in both or in neither.
+
+    :param month: None for ``customer_people`` only
+    """
+    as_of = utcnow()
+    session().execute(text(f"LOCK TABLE {source} IN ACCESS SHARE MODE"))
+    told = session().scalar(text("SELECT CAST(pg_current_snapshot() AS text)"))
+    types = registered_types() if source is Source.EVENTS else {}
+    detached = closed_months(BehaviourEvent.__tablename__) if source is Source.EVENTS else ()
+    files = {}
+    for name, question in _questions(source, month, types).items():
+        files[name] = place / f"{name}.csv"
+        _copy(question, files[name])
+    return Taken(source, month, Snapshot.parse(told or ""), as_of, files, types, frozenset(detached))
+
+
+def registered_types() -> dict[int, dict[str, PropertyType]]:
+    """Of every type of events the properties that can have a column, in the order of their registration.
+
+    Lists have none. Of keys that differ in case alone only the first: DuckDB takes them for one.
+    """
+    rows = session().execute(select(EventType.id, EventType.properties).order_by(EventType.id))
+    return {type_id: _columns(properties) for type_id, properties in rows}
+
+
+def _columns(properties: list[Any]) -> dict[str, PropertyType]:
+    found: dict[str, tuple[str, PropertyType]] = {}
+    for each in (one for one in properties if one["key"].isidentifier()):
+        found.setdefault(each["key"].lower(), (each["key"], PropertyType(each["type"])))
+    return {key: kind for key, kind in found.values() if kind is not PropertyType.LIST}
+
+
+def slots(types: TYPES) -> int:
+    """How many properties a row carries at most."""
+    return max((len(keys) for keys in types.values()), default=0)
+
+
+def _questions(source: Source, month: date | None, types: TYPES) -> dict[str, sql.Composable]:
+    if source is Source.EVENTS:
+        return {"events": _events(month, types)}
+    if source is Source.ORDERS:
+        return {"orders": _orders(month), "order_lines": _lines(month)}
+    return {"people": sql.SQL("SELECT person_id, customer_id FROM customer_people")}
+
+
+def _events(month: date | None, types: TYPES) -> sql.Composable:
+    """One pass over the JSON: every property of a row's type in a slot, as JSON, so that its kind can be told."""
+    zone = sql.Literal(settings().corp.timezone)
+    columns: list[sql.Composable] = [sql.SQL("type_id, person_id, timezone('UTC', at)")]
+    columns.append(sql.SQL("CAST(timezone({}, at) AS date)").format(zone))
+    columns += [_slot(types, number) for number in range(slots(types))]
+    listed = sql.SQL(", ").join(columns)
+    return sql.SQL("SELECT {} FROM behaviour_events WHERE {}").format(listed, _within("at", month))
+
+
+def _slot(types: TYPES, number: int) -> sql.Composed:
+    """The property in one slot; types of the same property there share a case."""
+    owners: dict[str, list[int]] = {}
+    for type_id, keys in types.items():
+        if len(keys) > number:
+            owners.setdefault(list(keys)[number], []).append(type_id)
+    cases = [
+        sql.SQL("WHEN type_id IN ({}) THEN properties -> {}").format(
+            sql.SQL(", ").join(map(sql.Literal, ids)), sql.Literal(key)
+        )
+        for key, ids in owners.items()
+    ]
+    return sql.SQL("CASE {} END").format(sql.SQL(" ").join(cases))
+
+
+def _orders(month: date | None) -> sql.Composable:
+    columns = [
+        sql.SQL("timezone('UTC', {})").format(sql.Identifier(name))
+        if kind == "TIMESTAMP"
+        else sql.Identifier(name)
+        for name, kind in ORDER_COLUMNS.items()
+    ]
+    listed = sql.SQL(", ").join(columns)
+    return sql.SQL("SELECT {} FROM orders WHERE person_id IS NOT NULL AND {}").format(
+        listed, _within("placed_at", month)
+    )
+
+
+def _lines(month: date | None) -> sql.Composable:
+    return sql.SQL(
+        "SELECT l.order_id, l.product_id FROM order_lines l JOIN orders o ON o.id = l.order_id"
+        " WHERE l.product_id IS NOT NULL AND o.person_id IS NOT NULL AND {}"
+    ).format(_within("placed_at", month))
+
+
+def _within(column: str, month: date | None) -> sql.Composed:
+    if month is None:
+        raise ValueError("events and orders are taken month by month")
+    begins, ends = month_edges(month)
+    return sql.SQL("{0} >= {1} AND {0} < {2}").format(
+        sql.Identifier(column), sql.Literal(begins.isoformat()), sql.Literal(ends.isoformat())
+    )
+
+
+def _copy(question: sql.Composable, path: Path) -> None:
+    driver: Any = session().connection().connection.driver_connection
+    statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(question)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(file, "wb") as out, driver.cursor() as cursor, cursor.copy(statement) as rows:
+        for block in rows:
+            out.write(block)
