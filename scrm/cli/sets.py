@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,10 +17,13 @@ SLICE = 20  # sets of one transaction
 
 @click.command("sets")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many to list.")
+@click.option(
+    "--warm", is_flag=True, help="Ask for those that most questions need, as workers do by themselves."
+)
 @click.option("--rebuild", is_flag=True, help="Ask PostgreSQL for all of them anew.")
 @click.option("--forget", is_flag=True, help="Drop all: after the database was set back to a backup.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def sets(limit: int, rebuild: bool, forget: bool, as_json: bool) -> None:
+def sets(limit: int, warm: bool, rebuild: bool, forget: bool, as_json: bool) -> None:
     """Sets of customers by which conditions are counted, most recently used first.
 
     They are a cache: whatever is dropped is asked again when it is needed.
@@ -30,10 +34,10 @@ def sets(limit: int, rebuild: bool, forget: bool, as_json: bool) -> None:
     from scrm.cli.application import application, attached_settings
     from scrm.cli.console import print_json, print_table
 
-    if rebuild and forget:
-        raise click.UsageError("--rebuild and --forget exclude each other")
+    if warm + rebuild + forget > 1:
+        raise click.UsageError("--warm, --rebuild and --forget exclude each other")
     with application("sets", settings=attached_settings()).app_context():
-        done = _change(rebuild, forget)
+        done = _forget() if forget else _rebuild() if rebuild else _warm() if warm else {}
         found = _found()
     if as_json:
         print_json({**done, "sets": found[:limit], "bytes": sum(row["bytes"] for row in found)})
@@ -45,19 +49,36 @@ def sets(limit: int, rebuild: bool, forget: bool, as_json: bool) -> None:
     print_table(title, COLUMNS, [[_told(row, name) for name in COLUMNS] for row in found[:limit]])
 
 
-def _change(rebuild: bool, forget: bool) -> dict[str, int]:
-    from scrm.kernel.db import transaction
+def _forget() -> dict[str, int]:
+    from tags.sets.service import store
+
+    keys = [each.digest for each in store.shelved()]
+    store.forget(keys)
+    return {"forgotten": len(keys)}
+
+
+def _rebuild() -> dict[str, int]:
     from tags.sets.service import store, upkeep
 
-    if forget:
-        keys = [each.digest for each in store.shelved()]
-        store.forget(keys)
-        return {"forgotten": len(keys)}
-    keys = [each.key for each in store.shelved()] if rebuild else []
+    return {"rebuilt": _in_slices([each.key for each in store.shelved()], upkeep.ask)}
+
+
+def _warm() -> dict[str, int]:
+    from scrm.kernel.db import transaction
+    from tags.sets.service import upkeep
+
+    with transaction():
+        keys = upkeep.base_keys()
+    return {"warmed": _in_slices(keys, upkeep.warm)}
+
+
+def _in_slices(keys: Sequence[str], work: Callable[[Sequence[str]], None]) -> int:
+    from scrm.kernel.db import transaction
+
     for begin in range(0, len(keys), SLICE):
         with transaction():
-            upkeep.ask(keys[begin : begin + SLICE])
-    return {"rebuilt": len(keys)} if rebuild else {}
+            work(keys[begin : begin + SLICE])
+    return len(keys)
 
 
 def _found() -> list[dict[str, Any]]:

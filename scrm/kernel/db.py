@@ -14,8 +14,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import ARRAY, BigInteger, DateTime, Enum, Identity, LargeBinary, MetaData, Text, func
+from psycopg.pq import Format
+from sqlalchemy import ARRAY, BigInteger, DateTime, Engine, Enum, Identity, LargeBinary, MetaData, Text, func
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.event import listens_for
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, registry
 
 NAMING = {
@@ -78,6 +80,18 @@ def enum_text(kind: type[StrEnum]) -> Enum:
 def session() -> Session:
     """The session of this request or job."""
     return db.session()
+
+
+IN_BINARY = {"in_binary": True}
+"""Execution options of statements that give large ``bytea``: as text each byte takes two, to write, send and read."""
+
+
+@listens_for(Engine, "before_cursor_execute")
+def _choose_format(
+    connection: Any, cursor: Any, statement: str, params: Any, context: Any, many: bool
+) -> None:
+    if context is not None and context.execution_options.get("in_binary"):
+        cursor.format = Format.BINARY
 
 
 @contextmanager

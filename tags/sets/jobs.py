@@ -22,9 +22,9 @@ def keep_sets() -> None:
     _in_slices(_read(upkeep.used_lately), upkeep.keep)
 
 
-@job(Queue.BACKGROUND, due=upkeep.is_cold)
+@job(Queue.BACKGROUND, due=lambda: bool(upkeep.base_keys()))
 def warm_sets() -> None:
-    """Ask for the sets that most questions need: after the first start, and after Redis was emptied."""
+    """Ask for the sets that most questions need before anybody does, and keep them near the present."""
     if _in_slices(_read(upkeep.base_keys), upkeep.warm):
         warm_sets.wake()
 

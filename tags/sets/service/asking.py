@@ -15,7 +15,7 @@ from pyroaring import BitMap64
 from sqlalchemy import ColumnElement, LargeBinary, exists, func, literal, select, text, true
 
 from scrm.customers.models import Customer, Follow, FollowStatus
-from scrm.kernel.db import session
+from scrm.kernel.db import IN_BINARY, session
 from scrm.staff.models import Staff
 from tags.arrays import is_one_of
 from tags.columns.service.asking import Answer
@@ -62,7 +62,7 @@ class Family:
         statement = select(self.member, packed(self.customer)).where(is_one_of(self.member, ids), *self.where)
         if customer_ids is not None:
             statement = statement.where(is_one_of(self.customer, customer_ids))
-        rows = session().execute(statement.group_by(self.member))
+        rows = session().execute(statement.group_by(self.member), execution_options=IN_BINARY)
         return {id_: unpacked(value) for id_, value in rows}
 
     def ids(self) -> list[int]:
@@ -107,7 +107,7 @@ def leaf_set(key: str, now: datetime) -> BitMap64:
     found = customer_ids(leaf_of(key), now=now)
     ids = found.ids.subquery("ids")
     with grouping(hashed=not found.in_order):
-        bits = unpacked(session().scalar(select(packed(ids.c[0]))))
+        bits = unpacked(session().scalar(select(packed(ids.c[0])), execution_options=IN_BINARY))
     return customers_where(true()) - bits if found.but else bits
 
 
@@ -137,7 +137,8 @@ def leaf_sets_among(keys: Sequence[str], customer_ids: BitMap64, now: datetime) 
         columns = [packed(Customer.id).filter(leaf_clause(key, now, everybody=False)) for key in chosen]
         for begin in range(0, len(ids), ROWS):
             some = is_one_of(Customer.id, ids[begin : begin + ROWS])
-            row = session().execute(select(*columns).select_from(Customer).where(some)).one()
+            chosen_of = select(*columns).select_from(Customer).where(some)
+            row = session().execute(chosen_of, execution_options=IN_BINARY).one()
             for key, value in zip(chosen, row, strict=True):
                 found[key] |= unpacked(value)
     return found
@@ -146,7 +147,7 @@ def leaf_sets_among(keys: Sequence[str], customer_ids: BitMap64, now: datetime) 
 def customers_where(clause: ColumnElement[bool]) -> BitMap64:
     """The customers that a predicate over :class:`Customer` picks."""
     statement = select(packed(Customer.id)).select_from(Customer).where(clause)
-    return unpacked(session().scalar(statement))
+    return unpacked(session().scalar(statement, execution_options=IN_BINARY))
 
 
 def packed(id_: Any) -> Any:

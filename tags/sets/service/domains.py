@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -12,9 +12,9 @@ from pyroaring import BitMap64
 from sqlalchemy import Select, func, select
 
 from scrm.customers.models import Customer, Follow
-from scrm.kernel.db import session
+from scrm.kernel.db import IN_BINARY, session
 from scrm.people.models import CustomerPerson, PersonField
-from scrm.people.queries.fields import FieldType, field_specs
+from scrm.people.queries.fields import FieldSpec, FieldType, field_specs
 from scrm.value.models import Lifecycle
 from tags.rules.fields import PERSON, person_key
 from tags.rules.relations import LIVE
@@ -44,11 +44,17 @@ class Domain:
             return set_leaf({"kind": "stage", "stages": [value]}).key
         return set_leaf({"kind": "field", "field": self.name, "op": "equals", "value": value}).key
 
+    def one_key(self) -> str:
+        """The key of a leaf with some value, which nobody need have."""
+        return self.key(0 if self.name in OWN or self.name == "add_ways" else "-")
+
     def sets(self) -> dict[str, BitMap64] | None:
         """The sets of all values that there are, by key; None: there are too many."""
         value, customer, statement = self._rows()
         grouped = statement.with_only_columns(value, packed(customer)).where(value.is_not(None))
-        rows = session().execute(grouped.group_by(value)).all()  # a LIMIT would make PostgreSQL go row by row
+        rows = (
+            session().execute(grouped.group_by(value), execution_options=IN_BINARY).all()
+        )  # a LIMIT would make PostgreSQL go row by row
         if len(rows) > MOST_VALUES:
             return None
         return {self.key(value): unpacked(ids) for value, ids in rows}
@@ -85,8 +91,11 @@ def _named(key: str) -> tuple[str, Any] | None:
     return None
 
 
-def domain_of(key: str) -> Domain | None:
-    """The domain that a leaf belongs to, if its field has few values; choices of persons are asked from the database."""
+def domain_of(key: str, specs: Mapping[str, FieldSpec] | None = None) -> Domain | None:
+    """The domain that a leaf belongs to, if its field has few values.
+
+    :param specs: the fields of persons, for who asks about many leaves; else the database is asked where one is needed
+    """
     named = _named(key)
     if named is None or isinstance(named[1], bool) or not isinstance(named[1], (int, str)):
         return None
@@ -96,8 +105,22 @@ def domain_of(key: str) -> Domain | None:
     field, part = person_key(name) if name.startswith(PERSON) else ("", None)
     if part is not None:
         return Domain(name) if part in COARSE else None
-    spec = field_specs().get(field) if field else None
+    spec = (field_specs() if specs is None else specs).get(field) if field else None
     return Domain(name) if spec is not None and spec.type is FieldType.CHOICE else None
+
+
+def domains(specs: Mapping[str, FieldSpec]) -> list[Domain]:
+    """All that there are.
+
+    :param specs: the fields of persons
+    """
+    names = [*OWN, "add_ways", "stages"]
+    for key, spec in specs.items():
+        if spec.type is FieldType.ADDRESS:
+            names += [f"{PERSON}{key}.{part}" for part in COARSE]
+        if spec.type is FieldType.CHOICE:
+            names.append(PERSON + key)
+    return [Domain(name) for name in names]
 
 
 def domain_sets(domain: Domain, keys: Collection[str]) -> dict[str, BitMap64] | None:

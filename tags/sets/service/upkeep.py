@@ -15,20 +15,21 @@ from scrm.kernel.clock import utcnow
 from scrm.kernel.crashpoints import reached
 from scrm.kernel.db import session
 from scrm.kernel.settings import settings
+from scrm.people.queries.fields import field_specs
 from tags.rules.service.bounds import TooSlow, bounded
 from tags.sets.models import SetChange, SetHorizon
 from tags.sets.queries.changes import look
 from tags.sets.service import store
 from tags.sets.service.asking import FAMILIES
+from tags.sets.service.domains import domain_of, domains
 from tags.sets.service.keeping import asked, brought_up, parts
 from tags.sets.service.memory import KeptSet
-from tags.sets.service.normal_form import leaf_of, set_leaf
+from tags.sets.service.normal_form import leaf_of
 from tags.sets.service.watching import EVERYBODY, sources_of
 
 MANY = 20_000  # changed customers with whom asking for the whole set is quicker
 WARM_SHARE = 0.5  # of the room in Redis
 OLD = 3  # times [sets] kept_minutes
-GENDERS = (0, 1, 2)
 log = structlog.get_logger(__name__)
 
 
@@ -68,24 +69,29 @@ def ask(keys: Collection[str]) -> None:
 
 
 def warm(keys: Collection[str]) -> None:
-    """The same before anybody wants them, until they take half the room there is."""
-    if store.room_taken() < WARM_SHARE:
-        ask(keys)
+    """Ask for sets before anybody wants them, and bring to the present those that are there."""
+    known = {each.key for each in store.shelved()}
+    ask([key for key in keys if key not in known])
+    keep([key for key in keys if key in known])
 
 
 def base_keys() -> list[str]:
-    """Sets that most questions need: everybody, each tag, each member's customers, genders; those Redis lacks."""
-    gender = {"kind": "field", "field": "customer.gender", "op": "equals"}
-    keys = [EVERYBODY, *(set_leaf({**gender, "value": value}).key for value in GENDERS)]
-    for family in FAMILIES:
-        keys += [family.key(id_) for id_ in family.ids()]
-    known = {each.key for each in store.shelved()}
-    return [key for key in keys if key not in known]
+    """Sets that most questions need, those that Redis lacks or that nobody brought up to date for long.
 
-
-def is_cold() -> bool:
-    """Whether Redis lacks the set that every question needs."""
-    return not store.load([EVERYBODY])
+    They are: everybody, each tag, each member's customers, and of every field of few values one, with which those of its
+    other values come. None when they take half the room there is.
+    """
+    if store.room_taken() >= WARM_SHARE:
+        return []
+    shelf = {each.key: each.as_of for each in store.shelved()}
+    specs = field_specs()
+    domain = {key: domain_of(key, specs) for key in shelf}
+    there = set(domain.values())
+    base = {EVERYBODY, *(family.key(id_) for family in FAMILIES for id_ in family.ids())}
+    lacking = [*(base - shelf.keys()), *(each.one_key() for each in domains(specs) if each not in there)]
+    old = utcnow() - timedelta(minutes=settings().sets.kept_minutes / 2)
+    aged = [key for key, at in shelf.items() if at < old and (key in base or domain[key])]
+    return sorted(lacking) + sorted(aged)
 
 
 def compare(keys: Sequence[str]) -> int:

@@ -183,13 +183,37 @@ def test_sets_used_lately_are_kept_near_the_present(held, redis, monkeypatch):
         assert upkeep.used_lately() == [], "nobody wanted them for two hours"
 
 
-def test_the_sets_most_questions_need_are_warmed(held):
+def test_the_sets_most_questions_need_are_warmed(held, monkeypatch):
     tag, follows = held
-    assert upkeep.is_cold()
     jobs.warm_sets()
-    assert not upkeep.is_cold()
-    assert {TAGS.key(tag.id), STAFF.key(follows[0].staff_id), EVERYBODY} <= {e.key for e in store.shelved()}
-    assert upkeep.base_keys() == []
+    shelved = {each.key for each in store.shelved()}
+    assert {
+        TAGS.key(tag.id),
+        STAFF.key(follows[0].staff_id),
+        EVERYBODY,
+        gender_key(1),
+        gender_key(2),
+    } <= shelved
+    assert upkeep.base_keys() == [], "nothing is asked again for fields that nobody has a value of"
+    monkeypatch.setattr(current, "asked", None)
+    assert count_tree({"all": [tree(tag), gender(1)]}, ALL).count == 1
+
+
+def test_warm_sets_stay_near_the_present_although_nobody_uses_them(held, settings):
+    tag, follows = held
+    jobs.warm_sets()
+    written(give(tag, follows[1]))
+    with shifted(timedelta(minutes=settings.sets.kept_minutes / 2 + 1)):
+        assert {TAGS.key(tag.id), gender_key(1)} <= set(upkeep.base_keys())
+        jobs.warm_sets()
+        assert upkeep.base_keys() == []
+        assert len(store.load([TAGS.key(tag.id)])[TAGS.key(tag.id)].bits) == 2
+
+
+def test_sets_are_not_warmed_into_more_than_half_of_the_room(held, monkeypatch):
+    monkeypatch.setattr(upkeep, "WARM_SHARE", 0.0)
+    jobs.warm_sets()
+    assert store.shelved() == []
 
 
 def test_changes_are_forgotten_and_sets_that_are_older_are_asked_anew(held, committed):
@@ -306,6 +330,10 @@ def test_an_audience_is_what_it_is_now(held, committed):
 
 def gender(value):
     return {"kind": "field", "field": "customer.gender", "op": "equals", "value": value}
+
+
+def gender_key(value):
+    return domains.Domain("customer.gender").key(value)
 
 
 def test_who_asks_for_one_value_of_few_gets_all(held, monkeypatch):

@@ -14,8 +14,18 @@ depends_on = None
 
 
 def upgrade():
-    pass
+    _index_begun_relations()
 
 
 def downgrade():
-    pass
+    _drop_begun_relations()
+
+
+def _index_begun_relations():
+    op.create_index('ix_follows_begun', 'follows', [sa.text('coalesce(added_at, half_added_at)')],
+                    postgresql_include=['customer_id', 'added_at', 'half_added_at'],
+                    postgresql_where=sa.text("status IN ('active', 'half')"))
+
+
+def _drop_begun_relations():
+    op.drop_index('ix_follows_begun', table_name='follows')
