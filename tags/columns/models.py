@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Date, Identity, PrimaryKeyConstraint
+from sqlalchemy import CheckConstraint, Date, Identity, PrimaryKeyConstraint, func, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -36,11 +36,14 @@ class ColumnBase(Model):
 
     :param key: drawn when the table was made; a copy with another key is of another database
     :param below: changes of transactions with smaller numbers are forgotten
+    :param next_below: what ``below`` becomes at the next forgetting: all before it had ended at ``marked_at``
     """
 
     __tablename__ = "column_base"
     __table_args__ = (CheckConstraint("id = 1", "one"),)
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    key: Mapped[UUID]
-    below: Mapped[int]
+    key: Mapped[UUID] = mapped_column(server_default=text("gen_random_uuid()"))
+    below: Mapped[int] = mapped_column(server_default="0")
+    next_below: Mapped[int] = mapped_column(server_default="0")
+    marked_at: Mapped[datetime] = mapped_column(server_default=func.now())
