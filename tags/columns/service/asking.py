@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import duckdb
 import structlog
 from pyroaring import BitMap64
 from sqlalchemy import BinaryExpression, ColumnElement
@@ -54,6 +53,8 @@ def ask(tree: Mapping[str, Any], now: datetime) -> Answer | None:
     node = parse_tree(tree)
     if node.leaf is None or node.leaf.in_columns is None or not settings().columns.enabled:
         return None
+    from duckdb import Error
+
     try:
         copy = reader().copy()
         if copy is None:
@@ -62,7 +63,7 @@ def ask(tree: Mapping[str, Any], now: datetime) -> Answer | None:
         answer = _answered(node.leaf.in_columns(node.args, now, copied), copied, copy)
     except (NotCopied, TooLong):
         answer = None
-    except duckdb.Error as error:  # a file that went or cannot be read costs time, no answer
+    except Error as error:  # a file that went or cannot be read costs time, no answer
         log.warning("the copy in columns did not answer", error=type(error).__name__)
         answer = None
     metrics.COLUMNS_ASKED.labels("no" if answer is None else "yes").inc()

@@ -11,14 +11,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from scrm.behaviour.service.checking import PropertyType
 from scrm.kernel.settings import settings
 from tags.columns.service.json_values import all_fit, value_of
 from tags.columns.service.shelf import Chunk, Source, folder
 from tags.columns.service.taking import LINE_COLUMNS, ORDER_COLUMNS, PERSON_COLUMNS, Taken, slots
+
+if TYPE_CHECKING:
+    import duckdb
 
 DRAFTS = ".building-"  # begins the name of a folder in which a file is made
 LONGEST_LINE = 16 * 1024 * 1024  # bytes of one row
@@ -84,6 +86,8 @@ def _lay(taken: Taken, draft: Path, place: Path) -> _Laid:
 @contextmanager
 def opened(place: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """DuckDB with nothing in it, which never asks the network for anything and spills into ``place``."""
+    import duckdb  # takes a fifth of a second, and most processes never need it
+
     given = settings().columns
     config: dict[str, str | bool | int | float | list[str]] = {
         "threads": given.threads,

@@ -5,14 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 from pyroaring import BitMap64
 
 from scrm.kernel.kept import kept
 from scrm.kernel.settings import settings
 from tags.columns.service.shelf import Copy, folder, list_changed_at, read_copy
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 def connect(*, ordered: bool) -> duckdb.DuckDBPyConnection:
@@ -20,6 +22,8 @@ def connect(*, ordered: bool) -> duckdb.DuckDBPyConnection:
 
     :param ordered: rows stay in the order in which they were read or sorted
     """
+    import duckdb  # takes a fifth of a second, and most processes never need it
+
     ours = settings().columns
     config: dict[str, Any] = {
         "threads": ours.threads, "memory_limit": f"{ours.memory_megabytes}MB", "temp_directory": "",
@@ -67,12 +71,14 @@ class Reader:
 
         :raises TooLong: after so many seconds
         """
+        from duckdb import InterruptException
+
         cursor = self._connection.cursor()
         alarm = threading.Timer(seconds, cursor.interrupt)
         alarm.start()
         try:
             rows = cursor.execute(statement, list(values)).fetchall()
-        except duckdb.InterruptException:
+        except InterruptException:
             raise TooLong from None
         finally:
             alarm.cancel()

@@ -13,7 +13,7 @@ from scrm.behaviour.service.checking import PropertyType
 from scrm.kernel.partitions import month_after
 from tags.columns.service.reading import alias
 from tags.columns.service.shelf import Chunk, Copy, Source
-from tags.rules.copies import Edges
+from tags.rules.copies import Edges, NotCopied
 
 TYPES: dict[str, Any] = {
     PropertyType.TEXT: Text, PropertyType.NUMBER: Numeric, PropertyType.INTEGER: Numeric,
@@ -57,6 +57,8 @@ class CopiedRows:
         return _together(self._chunks(Source.ORDERS, edges), "order_lines", LINE)
 
     def _chunks(self, source: Source, edges: Edges) -> list[Chunk]:
+        if source not in self._copy.since:
+            raise NotCopied  # months are still missing
         self.used.append((source, edges))
         return [each for each in self._copy.of(source) if each.month and touches(each.month, edges)]
 
