@@ -159,7 +159,7 @@ DERIVED = (
     "INSERT INTO event_keys (source, source_id, event_id, at) SELECT source, source_id, id, at FROM behaviour_events",
     """INSERT INTO event_days (type_id, person_id, day, count)
     SELECT type_id, person_id, CAST(timezone(%(zone)s, at) AS date) AS day, count(*) FROM behaviour_events
-    GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""",
+    GROUP BY 1, 2, 3""",
     """INSERT INTO orders (id, person_id, source, source_id, status, status_at, placed_at, paid_at, shipped_at,
       completed_at, cancelled_at, refunded_at, amount, refunded_amount, currency, shop, region, seller, version_at)
     SELECT id, person_id, 'mall', 'o' || id, CASE WHEN refunded_at IS NOT NULL THEN 'refunded'
