@@ -74,6 +74,24 @@ def test_all_indexes_are_there_again_and_new_rows_get_new_ids(company, app):
     assert rows(company, "INSERT INTO customers (external_userid) VALUES ('wm') RETURNING id") == [(301,)]
 
 
+def test_keys_indexes_and_what_may_not_be_null_are_as_before(committed):
+    before = [rows(committed, statement) for statement in STRUCTURE]
+    committed.commit()
+    load(Size(20, 100, 20, 3, 1, SIZE.until), show=False)
+    assert [rows(committed, statement) for statement in STRUCTURE] == before
+
+
+STRUCTURE = (
+    """SELECT CAST(CAST(conrelid AS regclass) AS text), conname, pg_get_constraintdef(oid) FROM pg_constraint
+    WHERE contype IN ('p', 'u', 'f', 'c') AND connamespace = CAST('public' AS regnamespace)
+      AND NOT (SELECT relispartition FROM pg_class c WHERE c.oid = conrelid) ORDER BY 1, 2""",
+    """SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND NOT
+      (SELECT relispartition FROM pg_class c WHERE c.oid = CAST(quote_ident(tablename) AS regclass)) ORDER BY 1, 2""",
+    """SELECT table_name, column_name FROM information_schema.columns
+    WHERE table_schema = 'public' AND is_nullable = 'NO' AND table_name !~ '_[0-9]{4}_[0-9]{2}$' ORDER BY 1, 2""",
+)
+
+
 def test_a_database_with_rows_is_refused_and_left_alone(company):
     with pytest.raises(Problem, match="empty"):
         load(SIZE, show=False)
