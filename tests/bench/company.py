@@ -78,7 +78,7 @@ def ensure(company: Company) -> None:
 def _amounts(company: Company) -> list[str]:
     amounts = {"customers": company.customers, "events": company.events, "orders": company.orders}
     told = [part for name, amount in amounts.items() for part in (f"--{name}", str(amount))]
-    return [*told, "--seed", str(SEED), "--until", str(UNTIL)]
+    return [*told, "--seed", str(SEED), "--until", str(UNTIL), "--no-timeline"]
 
 
 @contextmanager

@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 
 import click
 
+TIMELINE_UP_TO = 1_000_000  # events; more make the load longer by half
+
 
 @click.command()
 @click.option(
@@ -22,10 +24,13 @@ import click
 @click.option(
     "--until", type=click.DateTime(["%Y-%m-%d"]), help="Last day of the data.  [default: yesterday]"
 )
+@click.option(
+    "--timeline/--no-timeline",
+    default=None,
+    help=f"Timelines of customers too.  [default: up to {TIMELINE_UP_TO:,} events]",
+)
 @click.option("--quiet", is_flag=True, help="No progress bar.")
-def generate(
-    customers: int, events: int, orders: int, tags: int, seed: int, until: datetime | None, quiet: bool
-) -> None:
+def generate(seed: int, until: datetime | None, timeline: bool | None, quiet: bool, **amounts: int) -> None:
     """Fill an empty database with customers, follows, tags, people, events, products and orders.
 
     For trying things out and for measuring. Some customers do much and most do little, few products sell well, weekends
@@ -40,6 +45,7 @@ def generate(
     from scrm.kernel.clock import utcnow
 
     last = (until or utcnow() - timedelta(days=1)).date()
-    size = Size(customers, events, orders, tags, seed, last)
+    shown = amounts["events"] <= TIMELINE_UP_TO if timeline is None else timeline
+    size = Size(**amounts, seed=seed, until=last, timeline=shown)
     with application("generate", settings=attached_settings()).app_context():
         load(size, show=not quiet)

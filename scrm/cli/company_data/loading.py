@@ -16,7 +16,7 @@ from psycopg import Connection
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from scrm.cli.company_data import behaviour, people
+from scrm.cli.company_data import behaviour, people, timeline
 from scrm.cli.company_data.parts import Part
 from scrm.cli.company_data.size import Size
 from scrm.cli.exits import Problem
@@ -25,7 +25,7 @@ from scrm.kernel.partitions import make_months
 from scrm.kernel.settings import settings
 
 PARTS = (*people.PARTS, *behaviour.PARTS)
-FILLED = ("orders", "order_lines", "order_statuses", "event_keys", "event_days")
+FILLED = ("orders", "order_lines", "order_statuses", "event_keys", "event_days", *timeline.FILLED)
 TABLES = (*(part.table for part in PARTS if part.table != "generated_orders"), *FILLED)
 LINES_AT_ONCE = 20_000
 MEMORY = (
@@ -39,7 +39,8 @@ def load(size: Size, *, show: bool) -> None:
     :raises Problem: the database has rows already
     """
     _refuse_filled()
-    days = (size.until - timedelta(days=back) for back in range(behaviour.DAYS))
+    back = people.YEARS if size.timeline else behaviour.DAYS
+    days = [size.until - timedelta(days=n) for n in range(back)]
     with transaction():
         make_months(session().connection(), days)
     with transaction():
@@ -64,12 +65,13 @@ def _load(connection: Connection[Any], size: Size, bar: Progress) -> None:
     with _without_indexes(connection, bar):
         for part in PARTS:
             _copy(connection, size, part, bar)
-        steps = bar.add_task("what follows", total=len(behaviour.DERIVED))
-        for statement in behaviour.DERIVED:
+        derived = (*behaviour.DERIVED, *(timeline.STATEMENTS if size.timeline else ()))
+        steps = bar.add_task("what follows", total=len(derived))
+        for statement in derived:
             named = {"zone": settings().corp.timezone} if "%(zone)s" in statement else None
             connection.execute(statement, named)
             bar.advance(steps)
-    connection.execute(_SETS_ARE_OLD)
+    connection.execute(_COPIES_ARE_OLD)
     _set_sequences(connection)
 
 
@@ -104,7 +106,9 @@ def _without_indexes(connection: Connection[Any], bar: Progress) -> Iterator[Non
         connection.execute(f'DROP INDEX "{name}"')
     yield
     task = bar.add_task("indexes", total=len(keys) + len(indexes))
-    again = [f'ALTER TABLE "{table}" ADD CONSTRAINT "{name}" {definition}' for table, name, definition in keys]
+    again = [
+        f'ALTER TABLE "{table}" ADD CONSTRAINT "{name}" {definition}' for table, name, definition in keys
+    ]
     for statement in (*again, *(definition for _, definition in indexes)):
         connection.execute(statement)
         bar.advance(task)
@@ -125,8 +129,9 @@ WHERE t.relname = ANY(%(tables)s) AND t.relnamespace = CAST(current_schema() AS 
 ORDER BY c.relname"""
 
 
-# Triggers that note changes do not fire while foreign keys are spared: sets counted before the load are void.
-_SETS_ARE_OLD = """
+# Triggers that note changes do not fire while foreign keys are spared: what was counted or copied before the load is void.
+_COPIES_ARE_OLD = """
+WITH other AS (UPDATE column_base SET key = gen_random_uuid())
 INSERT INTO set_changes (xid, source)
 SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint), unnest(ARRAY['customers', 'customers.fields'])"""
 

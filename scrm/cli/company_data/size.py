@@ -16,6 +16,7 @@ class Size:
 
     :param tags: of each customer
     :param until: last day of the data
+    :param timeline: whether customers get their timelines
     """
 
     customers: int
@@ -24,6 +25,7 @@ class Size:
     tags: int
     seed: int
     until: date
+    timeline: bool = False
 
     @property
     def staff(self) -> int:

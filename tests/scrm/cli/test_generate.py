@@ -10,9 +10,14 @@ from scrm.cli.company_data.draws import persons, shares, zipf
 from scrm.cli.company_data.loading import PARTS, load
 from scrm.cli.company_data.size import Size
 from scrm.cli.exits import Problem
-from scrm.kernel.db import Base
+from scrm.customers.events import ContactFact, ContactRecorded
+from scrm.kernel.db import Base, transaction
+from scrm.kernel.events import publish
+from scrm.portraits.service import match_person_entries
+from tags.events import AssignmentMoved
+from tests.conftest import empty_tables
 
-SIZE = Size(customers=300, events=4000, orders=500, tags=20, seed=3, until=date(2026, 11, 20))
+SIZE = Size(customers=300, events=4000, orders=500, tags=20, seed=3, until=date(2026, 11, 20), timeline=True)
 
 
 def rows(session, statement):
@@ -58,6 +63,51 @@ def test_counts_of_days_equal_a_recount_in_the_zone_of_the_corp(company):
       SELECT type_id, person_id, CAST(timezone('Asia/Shanghai', at) AS date) AS day, count(*) FROM behaviour_events
       GROUP BY 1, 2, 3) a FULL JOIN event_days d USING (type_id, person_id, day) WHERE a.count IS DISTINCT FROM d.count"""
     assert rows(company, differing) == [(0,)]
+
+
+def test_timelines_hold_what_the_live_system_writes_and_nothing_else(company):
+    statement = "SELECT id, at, customer_id, kind, staff_id, details, source_key FROM timeline ORDER BY id"
+    written, counted = rows(company, statement), rows(company, COUNTERS)
+    with (
+        transaction()
+    ):  # told again, once-only entries that are there stay as they are, and any other would come
+        match_person_entries(range(1, 301))
+        for row in company.execute(text("SELECT * FROM follows")).all():
+            facts = {
+                ContactFact.ADDED: row.added_at, ContactFact.LOST_BY_CUSTOMER: row.deleted_by_customer_at,
+                ContactFact.LOST_BY_STAFF: row.deleted_by_staff_at,
+            }  # fmt: skip
+            for fact, at in facts.items():
+                if at is not None:
+                    publish(ContactRecorded(row.id, row.customer_id, row.staff_id, fact, at))
+        for row in company.execute(text("SELECT * FROM tag_assignments")).all():
+            publish(AssignmentMoved(row.id, row.version, row.customer_id, row.follow_id, row.tag_id, True, "wecom",
+                                    row.changed_at))  # fmt: skip
+    assert rows(company, statement) == written
+    assert rows(company, COUNTERS) == counted
+    assert rows(company, RECOUNT) == counted
+    kinds = {row[3] for row in written}
+    assert {"follow.added", "tag.added", "event.done", "order.paid", "order.refunded"} < kinds
+    assert rows(company, "SELECT count(DISTINCT customer_id) FROM timeline") == [(300,)]
+
+
+COUNTERS = "SELECT customer_id, entries, last_entry_at FROM customer_counters ORDER BY 1"
+RECOUNT = "SELECT customer_id, count(*), max(at) FROM timeline GROUP BY 1 ORDER BY 1"
+
+
+def test_the_same_seed_gives_the_same_timelines(committed):
+    size, found = Size(20, 200, 40, 3, 1, SIZE.until, timeline=True), []
+    for _ in range(2):
+        empty_tables()
+        load(size, show=False)
+        found.append(rows(committed, "SELECT id, at, customer_id, kind, details FROM timeline ORDER BY id"))
+        committed.rollback()
+    assert found[0] == found[1] != []
+
+
+def test_timelines_are_left_out_when_nobody_wants_them(committed):
+    load(Size(20, 100, 20, 3, 1, SIZE.until), show=False)
+    assert rows(committed, COUNTERS) == rows(committed, RECOUNT) == []
 
 
 def test_orders_are_what_their_statuses_say(company):
