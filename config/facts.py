@@ -50,9 +50,10 @@ class Columns(Section):
 
 
 class Audiences(Section):
-    """How long files of audiences are kept."""
+    """How long files of audiences are kept, and how large a copy onto a list is made while somebody waits."""
 
     export_days: int = Field(ge=1, le=90)
+    fill_at_once: int = Field(ge=0, le=100_000)
 
 
 class People(Section):

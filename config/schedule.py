@@ -93,6 +93,7 @@ SCHEDULE: tuple[Every | Daily, ...] = (
     Every("scrm.transfers.jobs.copy_tags", 5),
     Daily("scrm.transfers.jobs.collect_unassigned", "09:00"),
     Every("scrm.audiences.jobs.measure_growth", 60),
+    Every("scrm.audiences.jobs.fill_lists", 5),
     Every("scrm.audiences.jobs.write_exports", 5),
     Every("scrm.audiences.jobs.remove_exports", 300),
     Every("scrm.broadcasts.jobs.start_broadcasts", 1),

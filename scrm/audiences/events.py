@@ -27,3 +27,10 @@ class ExportWanted:
     """An export waits to be written, or its file to be removed."""
 
     export_id: int
+
+
+@dataclass(frozen=True)
+class AudienceFillWanted:
+    """Many customers wait to be put on a list."""
+
+    fill_id: int

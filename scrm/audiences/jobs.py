@@ -1,4 +1,4 @@
-"""What workers do for audiences: a look a day, exports, and their end."""
+"""What workers do for audiences: a look a day, copies onto lists, exports, and their end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from config.queues import Queue
 from scrm.audiences.models import AudienceExport
 from scrm.audiences.queries.export_columns import chosen_columns
 from scrm.audiences.queries.exports import expired_exports, open_exports
-from scrm.audiences.service import export_files, exporting
+from scrm.audiences.queries.fills import open_fills
+from scrm.audiences.service import export_files, exporting, filling
 from scrm.audiences.service.growth import measure, unmeasured
 from scrm.kernel.crashpoints import reached
 from scrm.kernel.db import transaction
@@ -39,6 +40,27 @@ def measure_growth() -> None:
             if time.monotonic() > stop:
                 measure_growth.wake()
                 return
+
+
+@job(Queue.BACKGROUND, due=lambda: bool(open_fills()))
+def fill_lists() -> None:
+    """Carry on with fills, part by part, until all are done or 20 s are over."""
+    stop = time.monotonic() + RUN_SECONDS
+    for fill_id in _read(open_fills):
+        if not _fill_parts(fill_id, stop):
+            fill_lists.wake()
+            return
+
+
+def _fill_parts(fill_id: int, stop: float) -> bool:
+    """Put the rest on the list; False: time is over."""
+    more = True
+    while more:
+        if time.monotonic() > stop:
+            return False
+        with transaction():
+            more = filling.advance_fill(fill_id)
+    return True
 
 
 @job(Queue.BACKGROUND, due=lambda: bool(open_exports()))

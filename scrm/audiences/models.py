@@ -74,6 +74,44 @@ class AudienceMember(Model):
     added_at: Mapped[datetime]
 
 
+class FillState(StrEnum):
+    """Where a copy onto a list stands."""
+
+    QUEUED = "queued"  # who it holds for is to be worked out
+    FILLING = "filling"  # that is fixed; they are put on the list part by part
+    DONE = "done"
+    FAILED = "failed"  # who was added stays on the list
+    CANCELLED = "cancelled"  # likewise
+
+
+class AudienceFill(Model):
+    """A copy of many customers onto a list: who asked, for whom the condition held, and how far it is."""
+
+    __tablename__ = "audience_fills"
+    __table_args__ = (
+        Index("ix_audience_fills_open", "id", postgresql_where=text("state IN ('queued', 'filling')")),
+        Index("ix_audience_fills_audience_id_id", "audience_id", "id"),
+    )
+
+    id: Mapped[Id]
+    audience_id: Mapped[int] = mapped_column(ForeignKey("audiences.id", ondelete="CASCADE"))
+    condition: Mapped[dict[str, Any]]
+    confirm: Mapped[str | None]  # the token that says yes to what rules do about it
+    scope_staff_ids: Mapped[list[int] | None]  # whose customers; empty column: everybody's
+    state: Mapped[FillState] = mapped_column(
+        enum_text(FillState), default=FillState.QUEUED, server_default=FillState.QUEUED
+    )
+    members: Mapped[bytes | None] = mapped_column(deferred=True)  # ids as a roaring bitmap, until it ends
+    total: Mapped[int | None]  # of them
+    done: Mapped[int] = mapped_column(default=0, server_default="0")  # of them, in order of their ids
+    added: Mapped[int] = mapped_column(default=0, server_default="0")  # of those, who was not on the list
+    error: Mapped[str | None]
+    made_by: Mapped[str]
+    frozen_at: Mapped[datetime | None]  # when PostgreSQL said for whom the condition holds
+    finished_at: Mapped[datetime | None]
+    created_at: Mapped[CreatedAt]
+
+
 class AudienceDay(Model):
     """How many belonged on one day of the corp's zone, and how many came and went since the look before it."""
 

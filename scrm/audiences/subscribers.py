@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import select
 
-from scrm.audiences.events import AudienceFilled, AudienceMembersChanged, ExportWanted
-from scrm.audiences.jobs import remove_exports, write_exports
+from scrm.audiences.events import AudienceFilled, AudienceFillWanted, AudienceMembersChanged, ExportWanted
+from scrm.audiences.jobs import fill_lists, remove_exports, write_exports
 from scrm.audiences.models import AudienceMember
 from scrm.audiences.queries.in_audience import KIND, LEAF, expanded, fact_of
 from scrm.audiences.queries.users import trees_naming_stage, trees_naming_trait
@@ -46,3 +46,9 @@ def on_export_wanted(events: Sequence[ExportWanted]) -> None:
     """Begin soon."""
     write_exports.wake()
     remove_exports.wake()
+
+
+@subscribe(AudienceFillWanted)
+def on_fill_wanted(events: Sequence[AudienceFillWanted]) -> None:
+    """Begin soon."""
+    fill_lists.wake()

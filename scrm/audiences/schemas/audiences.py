@@ -18,7 +18,8 @@ ROWS_MAX = 1000  # customers of one call
 SAMPLE_DEFAULT, SAMPLE_MAX = 20, 100
 
 
-def _condition(**kwargs: Any) -> fields.Dict:
+def condition_field(**kwargs: Any) -> fields.Dict:
+    """A field that holds a condition tree; services check it."""
     told = {"description": "a condition tree; its JSON schema is at /rules/condition-schema"}
     return fields.Dict(keys=fields.String(), metadata=told, **kwargs)
 
@@ -36,7 +37,8 @@ def _description(**kwargs: Any) -> fields.String:
     return fields.String(validate=Length(max=DESCRIPTION_LENGTH), **kwargs)
 
 
-def _confirm() -> fields.String:
+def confirm_field() -> fields.String:
+    """A field for the token that a refusal ``rule-storm`` named."""
     told = {"description": "the token of a refusal `rule-storm`: yes to rules touching so many customers"}
     return fields.String(validate=Length(max=64), metadata=told)
 
@@ -47,7 +49,7 @@ class AudienceIn(Schema):
     kind = fields.Enum(AudienceKind, by_value=True, load_default=AudienceKind.TREE)
     name = _name(required=True)
     description = _description(load_default="")
-    condition = _condition()
+    condition = condition_field()
 
 
 class AudienceChangeIn(Schema):
@@ -55,7 +57,7 @@ class AudienceChangeIn(Schema):
 
     name = _name()
     description = _description()
-    condition = _condition()
+    condition = condition_field()
     confirm = fields.String(
         validate=Length(max=64),
         metadata={
@@ -145,7 +147,7 @@ class AudienceCountOut(Schema):
 class AudiencePreviewIn(Schema):
     """A condition to try out."""
 
-    condition = _condition(required=True)
+    condition = condition_field(required=True)
     sample = fields.Integer(load_default=SAMPLE_DEFAULT, validate=Range(0, SAMPLE_MAX))
 
 
@@ -198,25 +200,6 @@ class AudienceMembersOut(Schema):
     """What became of all rows."""
 
     results = fields.List(fields.Nested(AudienceMemberResultOut))
-
-
-class AudienceFillIn(Schema):
-    """Whom to copy onto a list, as it stands now: another audience's members, or everybody a condition holds for."""
-
-    audience_id = fields.Integer(strict=True, validate=Range(1, BIGGEST))
-    condition = _condition()
-    confirm = _confirm()
-
-    @validates_schema
-    def _one_of_both(self, data: dict[str, Any], **kwargs: Any) -> None:
-        if len(data.keys() - {"confirm"}) != 1:
-            raise ValidationError("is required, or condition, and not both", "audience_id")
-
-
-class AudienceFilledOut(Schema):
-    """How many are new on the list."""
-
-    added = fields.Integer()
 
 
 class AudienceExplainOut(Schema):

@@ -1,16 +1,16 @@
-"""Who is on a static list: single customers, imports, and copies of a condition or another audience."""
+"""Who is on a static list: single customers and imports; copies of many are in ``filling``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ARRAY, BigInteger, Text, cast, delete, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
-from scrm.audiences.events import AudienceFilled, AudienceMembersChanged
+from scrm.audiences.events import AudienceMembersChanged
 from scrm.audiences.models import Audience, AudienceChange, AudienceKind, AudienceMember
-from scrm.audiences.queries.in_audience import fact_of
 from scrm.audiences.service.saving import living, log_change
 from scrm.customers.models import Customer
 from scrm.customers.queries import visible
@@ -19,12 +19,7 @@ from scrm.kernel.db import session
 from scrm.kernel.errors import Conflict
 from scrm.kernel.events import publish
 from scrm.kernel.permissions import Scope
-from scrm.kernel.settings import settings
 from tags.arrays import is_one_of
-from tags.rules.compiler import compile_condition, validate_condition, versioned
-from tags.rules.costs import too_slow
-from tags.rules.service.bounds import TooSlow, bounded
-from tags.rules.service.rereading import readers_of, refuse_storm_of
 
 Row = Mapping[str, Any]
 IMPORT = "import:"  # how sources of imports begin
@@ -38,15 +33,15 @@ def add_members(audience_id: int, customer_ids: Sequence[int], source: str) -> i
     :returns: how many are new on the list
     :raises Conflict: the audience is no list, or archived
     """
-    found = _list_of(audience_id)
-    added = _insert(found.id, customer_ids, source)
+    found = list_of(audience_id)
+    added = insert_members(found.id, customer_ids, source, utcnow())
     _told(found, source, added=added)
     return len(added)
 
 
 def remove_members(audience_id: int, customer_ids: Sequence[int], source: str) -> int:
     """Take customers off a static list; how many were on it."""
-    found = _list_of(audience_id)
+    found = list_of(audience_id)
     gone = _delete(found.id, customer_ids)
     _told(found, source, removed=gone)
     return len(gone)
@@ -61,10 +56,10 @@ def change_members(
         scope, are refused alone
     :returns: ``{"index", "status": added | removed | unchanged | refused, "customer_id"?, "problem"?}`` in the order given
     """
-    found = _list_of(audience_id)
+    found = list_of(audience_id)
     known = _resolved(rows, scope)
     ids = sorted({id_ for id_ in known if id_ is not None})
-    changed = set(_insert(found.id, ids, source) if add else _delete(found.id, ids))
+    changed = set(insert_members(found.id, ids, source, utcnow()) if add else _delete(found.id, ids))
     _told(found, source, **({"added": sorted(changed)} if add else {"removed": sorted(changed)}))
     results, told = [], "added" if add else "removed"
     for index, id_ in enumerate(known):
@@ -80,41 +75,12 @@ def change_members(
     return results
 
 
-def fill(
-    audience_id: int, condition: Mapping[str, Any], scope: Scope, source: str, confirm: str | None = None
-) -> int:
-    """Put everybody on the list for whom a condition holds now, as PostgreSQL says; how many are new on it.
+def list_of(audience_id: int) -> Audience:
+    """A list that can be filled, held until the transaction ends.
 
-    :param condition: a tree; another audience is the leaf ``in_audience``
-    :param confirm: the token of a refusal ``rule-storm``
-    :raises Conflict: so many would come at once that somebody has to confirm what rules do about it; nobody was added
-    :raises ConditionTooSlow: it took longer than ``[rules] look_seconds``; nothing was added
+    :raises NotFound: there is none
+    :raises Conflict: the audience is a condition, or archived
     """
-    found = _list_of(audience_id)
-    validate_condition(condition)
-    now, seconds = utcnow(), settings().rules.look_seconds
-    wanted = (
-        select(literal(found.id, BigInteger), Customer.id, literal(source, Text), literal(now))
-        .where(compile_condition(condition, now=now, everybody=True), visible(scope))
-        .order_by(Customer.id)
-    )
-    columns = ["audience_id", "customer_id", "source", "added_at"]
-    adding = insert(AudienceMember).from_select(columns, wanted).on_conflict_do_nothing()
-    counted = adding.returning(AudienceMember.customer_id).cte("added")
-    try:
-        with bounded(seconds):
-            added = session().scalar(select(func.count()).select_from(counted)) or 0
-    except TooSlow:
-        raise too_slow(condition, seconds) from None
-    if added:
-        meaning = {"audience": found.id, "filled": versioned(condition)}
-        refuse_storm_of(readers_of(fact_of(found.id)), added, meaning, confirm)
-        log_change(found, source, {"members": {"added": added, "removed": 0}})
-        publish(AudienceFilled(found.id, now))
-    return added
-
-
-def _list_of(audience_id: int) -> Audience:
     found = living(audience_id)
     if found.kind is not AudienceKind.STATIC:
         raise Conflict(f"audience {audience_id} is a condition; only static lists are filled by hand")
@@ -123,9 +89,10 @@ def _list_of(audience_id: int) -> Audience:
     return found
 
 
-def _insert(audience_id: int, customer_ids: Sequence[int], source: str) -> list[int]:
+def insert_members(audience_id: int, customer_ids: Sequence[int], source: str, at: datetime) -> list[int]:
+    """Put those of the customers on a list who are not yet on it; their ids in order."""
     wanted = (
-        select(literal(audience_id, BigInteger), Customer.id, literal(source, Text), literal(utcnow()))
+        select(literal(audience_id, BigInteger), Customer.id, literal(source, Text), literal(at))
         .where(is_one_of(Customer.id, customer_ids))
         .order_by(Customer.id)
     )

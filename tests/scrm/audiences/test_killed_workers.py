@@ -1,4 +1,5 @@
-"""kill -9 of a worker in the middle of an export and just after the file was kept: the file is whole, each row once."""
+"""kill -9 of a worker in the middle of an export, just after the file was kept, and in the middle of a copy onto a list:
+the file is whole, each row once, and each customer is on the list."""
 
 from __future__ import annotations
 
@@ -37,6 +38,33 @@ def test_a_killed_worker_leaves_an_export_that_the_next_one_finishes(running, pl
     rows = list(csv.reader(file.read_text(encoding="utf-8-sig").splitlines()))
     assert rows[0] == ["external_userid", "name"]
     assert sorted(row[0] for row in rows[1:]) == sorted(f"wm{i}" for i in range(PEOPLE))
+
+
+def test_a_killed_worker_leaves_a_copy_onto_a_list_that_the_next_one_finishes(running):
+    running.sql(
+        "INSERT INTO customers (external_userid, name) SELECT 'm' || i, 'new' FROM generate_series(1, 50000) i"
+    )
+    new = '{"schema_version": 2, "kind": "field", "field": "customer.name", "op": "equals", "value": "new"}'
+    [[id_]] = running.sql(
+        "INSERT INTO audiences (kind, name, made_by) VALUES ('static', 'all', 'test') RETURNING id"
+    )
+    [[made]] = running.sql(
+        "INSERT INTO audience_fills (audience_id, condition, made_by) VALUES (%s, %s, 'test') RETURNING id",
+        id_,
+        new,
+    )
+
+    def stands():
+        return running.sql("SELECT state, done, added, total, error FROM audience_fills WHERE id = %s", made)
+
+    running.start(WORKER, SCRM_CRASH_AT="fill_part")
+    assert running.wait_end(WORKER, 60) == -signal.SIGKILL
+    assert stands() == [("filling", 0, 0, 50_000, None)], "a part that was not committed does not count"
+    running.start(WORKER)
+    wait_until(lambda: stands()[0][0] == "done", 60, lambda: str(stands()))
+    running.kill(WORKER)
+    assert stands() == [("done", 50_000, 50_000, 50_000, None)]
+    assert running.sql("SELECT count(*) FROM audience_members WHERE audience_id = %s", id_) == [(50_000,)]
 
 
 @pytest.fixture(scope="module")

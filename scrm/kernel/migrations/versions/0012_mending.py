@@ -15,9 +15,11 @@ depends_on = None
 
 def upgrade():
     _index_begun_relations()
+    _make_audience_fills()
 
 
 def downgrade():
+    op.drop_table('audience_fills')
     _drop_begun_relations()
 
 
@@ -29,3 +31,27 @@ def _index_begun_relations():
 
 def _drop_begun_relations():
     op.drop_index('ix_follows_begun', table_name='follows')
+
+
+def _make_audience_fills():
+    op.create_table('audience_fills',
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
+    sa.Column('audience_id', sa.BigInteger(), nullable=False),
+    sa.Column('condition', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+    sa.Column('confirm', sa.Text(), nullable=True),
+    sa.Column('scope_staff_ids', sa.ARRAY(sa.BigInteger()), nullable=True),
+    sa.Column('state', sa.Enum('queued', 'filling', 'done', 'failed', 'cancelled', name='fillstate', native_enum=False, length=32), server_default='queued', nullable=False),
+    sa.Column('members', sa.LargeBinary(), nullable=True),
+    sa.Column('total', sa.BigInteger(), nullable=True),
+    sa.Column('done', sa.BigInteger(), server_default='0', nullable=False),
+    sa.Column('added', sa.BigInteger(), server_default='0', nullable=False),
+    sa.Column('error', sa.Text(), nullable=True),
+    sa.Column('made_by', sa.Text(), nullable=False),
+    sa.Column('frozen_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.ForeignKeyConstraint(['audience_id'], ['audiences.id'], name=op.f('fk_audience_fills_audience_id_audiences'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_audience_fills'))
+    )
+    op.create_index('ix_audience_fills_audience_id_id', 'audience_fills', ['audience_id', 'id'], unique=False)
+    op.create_index('ix_audience_fills_open', 'audience_fills', ['id'], unique=False, postgresql_where=sa.text("state IN ('queued', 'filling')"))

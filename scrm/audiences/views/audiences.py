@@ -9,7 +9,6 @@ from flask import Response, request
 from scrm.audiences.models import AudienceExport, ExportFormat, ExportUse
 from scrm.audiences.queries import audiences, exports, growth, members
 from scrm.audiences.queries.export_columns import columns_for
-from scrm.audiences.queries.in_audience import KIND
 from scrm.audiences.queries.lookalike import frequent_tags
 from scrm.audiences.queries.overlap import audience_overlap
 from scrm.audiences.queries.reasons import audiences_of_customer, explanation
@@ -19,8 +18,6 @@ from scrm.audiences.schemas.audiences import (
     AudienceCountOut,
     AudienceDetailOut,
     AudienceExplainOut,
-    AudienceFilledOut,
-    AudienceFillIn,
     AudienceHistoryOut,
     AudienceIn,
     AudienceListedOut,
@@ -220,24 +217,6 @@ def add_members(data: dict[str, Any], audience_id: int) -> dict[str, Any]:
 def remove_members(data: dict[str, Any], audience_id: int) -> dict[str, Any]:
     """Take up to 1,000 customers off a static list; each row gets its own result."""
     return _change_members(audience_id, data, add=False)
-
-
-@blueprint.route("/audiences/<int:audience_id>/members:fill", methods=["POST"])
-@needs(Permission.AUDIENCES_WRITE)
-@idempotent
-@blueprint.arguments(AudienceFillIn)
-@blueprint.response(200, AudienceFilledOut)
-def fill_audience(data: dict[str, Any], audience_id: int) -> dict[str, Any]:
-    """Put everybody on a static list who belongs to another audience, or for whom a condition holds, now.
-
-    When active rules read the list and a large part of the base would come, the answer is 409 ``rule-storm``.
-    """
-    other = {"schema_version": 2, "kind": KIND, "audience_ids": [data.get("audience_id")]}
-    actor = current_actor()
-    refuse_limited(actor, audience_id)
-    _refuse_unreadable(data)
-    condition = data.get("condition") or other
-    return {"added": lists.fill(audience_id, condition, actor.scope, actor.name, data.get("confirm"))}
 
 
 @blueprint.route("/audiences/<int:audience_id>/growth")

@@ -1,0 +1,3 @@
+from scrm.audiences.views import audiences, fills
+
+blueprints = [audiences.blueprint, fills.blueprint]
