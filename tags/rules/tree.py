@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
-from marshmallow import ValidationError
+from marshmallow import Schema, ValidationError
 
 from scrm.kernel.errors import InvalidInput
 from scrm.kernel.problems import flatten
@@ -81,13 +82,19 @@ def _node(raw: object, path: str, depth: int, *, old: bool) -> Node:
     return Node(op, path, children)
 
 
+@lru_cache
+def _schema(made: type[Schema]) -> Schema:
+    """One of each for all: to make one takes longer than to check a leaf with it."""
+    return made()
+
+
 def _leaf(raw: Mapping[str, Any], path: str) -> Node:
     known = leaves()
     leaf = known.get(raw["kind"]) if isinstance(raw["kind"], str) else None
     if leaf is None:
         raise InvalidInput.field(f"{path}.kind", f"must be one of {', '.join(known)}")
     try:
-        args = leaf.schema().load({key: value for key, value in raw.items() if key != "kind"})
+        args = _schema(leaf.schema).load({key: value for key, value in raw.items() if key != "kind"})
     except ValidationError as error:
         problems = flatten(error.messages, path)
         detail = "; ".join(f"{where}: {what}" for where, what in problems.items())

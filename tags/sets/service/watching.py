@@ -7,6 +7,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
+import orjson
 from sqlalchemy import ColumnElement, Select, true
 from sqlalchemy.sql import visitors
 
@@ -40,6 +41,8 @@ KEPT_KINDS = frozenset(
     {"everybody", "has_tag", "follow", "field", "in_group", "rfm", "stage", "trait", "sample"}
 )
 
+ONLY_IDS = {"has_tag": ("tag_ids",), "follow": ("staff_ids",)}  # which of them are asked for changes no table
+
 
 def leaf_clause(key: str, now: datetime, *, everybody: bool) -> ColumnElement[bool]:
     """The predicate of a leaf over customers, in the form for everybody or in that for a few."""
@@ -59,6 +62,20 @@ def sources_of(key: str) -> frozenset[str] | None:
 
     Needs an app context: the SQL of a leaf may depend on the settings.
     """
+    return _sources_of(_like(key))
+
+
+def _like(key: str) -> str:
+    """A leaf of the same tables and columns, the same one for many: of each the SQL takes a millisecond or two to make."""
+    leaf = orjson.loads(key)
+    for name in ONLY_IDS.get(leaf["kind"], ()):
+        if leaf.get(name):
+            leaf[name] = [1]
+    return orjson.dumps(leaf).decode()
+
+
+@lru_cache(maxsize=10_000)
+def _sources_of(key: str) -> frozenset[str] | None:
     kind = leaf_of(key)["kind"]
     if kind not in KEPT_KINDS | SOURCES.keys():
         return None
