@@ -29,3 +29,5 @@ SETS_DRIFT = Counter("scrm_sets_drift", "Customers that were wrong in compared s
 COLUMNS_ASKED = Counter(
     "scrm_columns_asked", "Leaves about everybody that the copy in columns could answer, or not", ["answered"]
 )
+COLUMNS_BUILD_SECONDS = Counter("scrm_columns_build_seconds", "Time spent on writing the copy in columns")
+COLUMNS_DRIFT = Counter("scrm_columns_drift", "Parts of the copy in columns that differed from PostgreSQL")

@@ -9,14 +9,14 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scrm.behaviour.service.checking import PropertyType
 from scrm.kernel.settings import settings
 from tags.columns.service.json_values import all_fit, value_of
-from tags.columns.service.shelf import Chunk, Source, folder
+from tags.columns.service.shelf import Chunk, Source, folder, make_folder
 from tags.columns.service.taking import LINE_COLUMNS, ORDER_COLUMNS, PERSON_COLUMNS, Taken, slots
 
 if TYPE_CHECKING:
@@ -32,29 +32,24 @@ Keys = dict[str, str]
 @contextmanager
 def drafting() -> Iterator[Path]:
     """A folder for what is being made, which is gone afterwards; readable by us alone, as the copy itself."""
-    folder().mkdir(mode=0o700, parents=True, exist_ok=True)
-    place = Path(tempfile.mkdtemp(prefix=DRAFTS, dir=folder()))
+    place = Path(tempfile.mkdtemp(prefix=DRAFTS, dir=make_folder()))
     try:
         yield place
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def build(taken: Taken, place: Path, started: float) -> Chunk:
-    """Make the file of what was taken, under a name of its own; it is not on the list yet.
-
-    :param started: ``time.monotonic()`` when the taking began
-    """
+def build(taken: Taken, place: Path) -> Chunk:
+    """Make the file of what was taken, under a name of its own; it is not on the list yet."""
     month = f"-{taken.month:%Y-%m}" if taken.month else ""
     name = f"{PREFIXES[taken.source]}{month}-{secrets.token_hex(4)}.duckdb"
     draft = place / name
     laid = _lay(taken, draft, place)
     draft.chmod(0o600)
     draft.replace(folder() / name)
-    seconds = time.monotonic() - started
-    return Chunk(
-        taken.source, taken.month, name, taken.snapshot, taken.as_of, seconds, laid.typed, laid.left_out
-    )
+    seconds = time.monotonic() - taken.started
+    made = Chunk(taken.source, taken.month, name, taken.snapshot, taken.as_of, seconds)
+    return replace(made, typed=laid.typed, left_out=laid.left_out, rows=laid.rows)
 
 
 @dataclass
@@ -63,19 +58,19 @@ class _Laid:
 
     typed: dict[int, Keys]
     left_out: dict[int, Keys]
+    rows: int
 
 
 def _lay(taken: Taken, draft: Path, place: Path) -> _Laid:
     with opened(place) as duck:
         duck.execute(f"ATTACH {_quoted(draft)} AS made")
-        laid = _Laid({}, {})
         if taken.source is Source.EVENTS:
             laid = _lay_events(duck, taken)
         elif taken.source is Source.ORDERS:
-            _lay_rows(duck, taken, "orders", ORDER_COLUMNS)
+            laid = _Laid({}, {}, _lay_rows(duck, taken, "orders", ORDER_COLUMNS))
             _lay_rows(duck, taken, "order_lines", LINE_COLUMNS)
         else:
-            _lay_rows(duck, taken, "people", PERSON_COLUMNS)
+            laid = _Laid({}, {}, _lay_rows(duck, taken, "people", PERSON_COLUMNS))
         duck.execute("CHECKPOINT made")
         duck.execute("DETACH made")
     with draft.open("rb") as written:
@@ -113,9 +108,15 @@ def _rows(path: Path, columns: Mapping[str, str]) -> str:
     )
 
 
-def _lay_rows(duck: duckdb.DuckDBPyConnection, taken: Taken, table: str, columns: Mapping[str, str]) -> None:
+def _lay_rows(duck: duckdb.DuckDBPyConnection, taken: Taken, table: str, columns: Mapping[str, str]) -> int:
     rows = _rows(taken.files[table], columns)
     duck.execute(f"CREATE TABLE made.{table} AS SELECT * FROM {rows} ORDER BY {SORTED[table]}")  # noqa: S608  # our names
+    return _count(duck, f"made.{table}")
+
+
+def _count(duck: duckdb.DuckDBPyConnection, table: str) -> int:
+    (count,) = duck.execute(f"SELECT count(*) FROM {table}").fetchone() or (0,)  # noqa: S608  # our names
+    return int(count)
 
 
 def _lay_events(duck: duckdb.DuckDBPyConnection, taken: Taken) -> _Laid:
@@ -125,7 +126,7 @@ def _lay_events(duck: duckdb.DuckDBPyConnection, taken: Taken) -> _Laid:
     rows = _rows(taken.files["events"], shape)
     duck.execute(f"CREATE TABLE rows_taken AS SELECT * FROM {rows}")  # noqa: S608  # our names
     taken.files["events"].unlink()
-    laid = _Laid({}, {})
+    laid = _Laid({}, {}, _count(duck, "rows_taken"))
     for (type_id,) in duck.execute("SELECT DISTINCT type_id FROM rows_taken ORDER BY 1").fetchall():
         keys = taken.types.get(type_id, {})
         fitting = _fitting(duck, type_id, keys)

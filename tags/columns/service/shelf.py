@@ -43,6 +43,7 @@ class Chunk:
     :param typed: of events: type id → key of every property that has a column, with its type; what is missing here held
         values that do not fit the column and is asked of PostgreSQL. Types without rows in the month are not there
     :param left_out: of events: the same of those properties that held such values
+    :param rows: how many events, orders or pairs of person and customer
     """
 
     source: Source
@@ -53,6 +54,7 @@ class Chunk:
     seconds: float = 0.0
     typed: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     left_out: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class Copy:
 
     :param base: the database it is of (:class:`tags.columns.models.ColumnBase`)
     :param zone: whose days events have
-    :param since: per source, a snapshot in which months without a chunk had no rows
+    :param since: per source of months, a snapshot in which months without a chunk had no rows; a source that is missing has
+        months that are still to be copied
     :param detached: months of events that were out of the table then
     """
 
@@ -84,6 +87,12 @@ def folder() -> Path:
     return Path(given) if given else settings().var_dir / "columns"
 
 
+def make_folder() -> Path:
+    """The folder, which is made if need be; readable by us alone."""
+    folder().mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder()
+
+
 def read_copy() -> Copy | None:
     """What is on the list; None: there is none, or one of another format."""
     try:
@@ -103,6 +112,7 @@ def list_changed_at() -> int | None:
 
 def write_copy(copy: Copy) -> None:
     """Replace the list; the files on it must be there already."""
+    make_folder()
     draft = folder() / f".{LIST}.{os.getpid()}"
     draft.write_bytes(orjson.dumps(_said(copy), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
     draft.replace(folder() / LIST)
@@ -141,6 +151,7 @@ def _chunk(said: Mapping[str, Any]) -> Chunk:
         said["seconds"],
         _by_type(said["typed"]),
         _by_type(said["left_out"]),
+        said["rows"],
     )
 
 

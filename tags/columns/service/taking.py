@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -35,6 +36,8 @@ TYPES = Mapping[int, Mapping[str, PropertyType]]
 class Taken:
     """Rows in CSV files, and what they are.
 
+    :param base: the database they are of
+    :param started: ``time.monotonic()`` when the taking began
     :param files: table → its file, without a header
     :param types: of events: type id → key and type of the properties in slot 0, 1, … of its rows
     :param detached: of events: the months that were out of the table then
@@ -44,6 +47,8 @@ class Taken:
     month: date | None
     snapshot: Snapshot
     as_of: datetime
+    base: str
+    started: float
     files: Mapping[str, Path]
     types: TYPES
     detached: frozenset[date]
@@ -56,16 +61,23 @@ def take(source: Source, month: date | None, place: Path) -> Taken:
 
     :param month: None for ``customer_people`` only
     """
-    as_of = utcnow()
+    as_of, started = utcnow(), time.monotonic()
     session().execute(text(f"LOCK TABLE {source} IN ACCESS SHARE MODE"))
-    told = session().scalar(text("SELECT CAST(pg_current_snapshot() AS text)"))
+    session().execute(text("SET LOCAL datestyle = 'ISO'"))
+    told = session().execute(_MOMENT).one()
     types = registered_types() if source is Source.EVENTS else {}
     detached = closed_months(BehaviourEvent.__tablename__) if source is Source.EVENTS else ()
     files = {}
     for name, question in _questions(source, month, types).items():
         files[name] = place / f"{name}.csv"
         _copy(question, files[name])
-    return Taken(source, month, Snapshot.parse(told or ""), as_of, files, types, frozenset(detached))
+    snapshot = Snapshot.parse(told.snapshot)
+    return Taken(source, month, snapshot, as_of, told.base, started, files, types, frozenset(detached))
+
+
+_MOMENT = text("""
+SELECT CAST(pg_current_snapshot() AS text) AS snapshot, (SELECT CAST(key AS text) FROM column_base) AS base
+""")
 
 
 def registered_types() -> dict[int, dict[str, PropertyType]]:

@@ -1,0 +1,104 @@
+"""What workers do for the copy in columns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from config.queues import Queue
+from scrm.kernel.db import session, transaction
+from scrm.kernel.jobs import job
+from scrm.kernel.locks import leader
+from tags.columns.service import noting, refreshing
+from tags.columns.service.building import drafting
+from tags.columns.service.shelf import Copy, write_copy
+from tags.columns.service.surveying import Part, Survey, survey
+from tags.columns.service.taking import take
+
+RUN_SECONDS = 20.0  # then others of the queue have their turn
+LOCK = "columns"  # one writer in the whole deployment
+
+
+def _refreshing_due() -> bool:
+    return refreshing.is_wanted() or refreshing.is_there()
+
+
+def _forgetting_due() -> bool:
+    return noting.forgetting_due() if refreshing.is_wanted() else noting.anything_noted()
+
+
+@job(Queue.BACKGROUND, due=_refreshing_due)
+def refresh_columns() -> None:
+    """Write what the copy lacks and what has missed most, until nothing is due or 20 s are over."""
+    with leader(LOCK) as held:
+        if held is not None and not refresh(RUN_SECONDS):
+            refresh_columns.wake()
+
+
+@job(Queue.BACKGROUND, due=_forgetting_due)
+def forget_column_changes() -> None:
+    """Delete noted changes that no copy needs any more; all of them where there is none."""
+    with transaction():
+        noting.ensure_base()
+        if refreshing.is_wanted():
+            noting.forget_changes()
+        else:
+            noting.forget_all_changes()
+
+
+def refresh(seconds: float) -> bool:
+    """Bring the copy to the present, for so long at the most; whether that was enough. Only who holds LOCK calls this."""
+    with transaction():
+        noting.ensure_base()
+        wanted = refreshing.is_wanted()
+    if not wanted:
+        refreshing.forget_files()
+        return True
+    stop = time.monotonic() + seconds
+    while True:
+        found = look_over()
+        parts = refreshing.due_parts(found)
+        if not _written(found.copy, parts, stop):
+            return False
+        if (
+            not found.absent
+        ):  # else once more: with nothing lacking, the months without a file are known to be empty
+            refreshing.remove_strays()
+            return True
+
+
+def look_over() -> Survey:
+    """Survey the copy, and put on the list what is right for a later moment without being written again."""
+    with one_snapshot():
+        found = survey()
+    write_copy(found.copy)
+    return found
+
+
+def _written(copy: Copy, parts: list[Part], stop: float) -> bool:
+    """Write these parts; whether there was time for all of them."""
+    for part in parts:
+        if time.monotonic() > stop:
+            return False
+        after = write(copy, part)
+        if after is None:
+            return False
+        copy = after
+    return True
+
+
+def write(copy: Copy, part: Part) -> Copy | None:
+    """Write one part from one snapshot; the transaction ends before the file is made. None: look the copy over again."""
+    with drafting() as place:
+        with one_snapshot():
+            taken = take(*part, place)
+        return refreshing.put(copy, taken, place)
+
+
+@contextmanager
+def one_snapshot() -> Iterator[None]:
+    """A transaction in which all questions see the same."""
+    with transaction():
+        session().connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        yield

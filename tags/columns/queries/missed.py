@@ -1,0 +1,64 @@
+"""What chunks of the copy have missed, counted inside PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import ARRAY, Date, Text, bindparam, text
+
+from scrm.kernel.db import session
+from scrm.kernel.snapshots import Snapshot
+from tags.columns.service.shelf import Chunk, Source
+
+
+@dataclass(frozen=True)
+class Missed:
+    """What changed since a chunk's snapshot.
+
+    :param persons: of its changes together, so that somebody may count several times; None: too many to list
+    """
+
+    changes: int
+    persons: int | None
+
+
+def missed(chunks: Sequence[Chunk]) -> dict[str, Missed]:
+    """File → what it has missed; files that have missed nothing are not there."""
+    values = {
+        "files": [each.file for each in chunks],
+        "sources": [str(each.source) for each in chunks],
+        "months": [each.month for each in chunks],
+        "snapshots": [str(each.snapshot) for each in chunks],
+    }
+    rows = session().execute(_MISSED, values)
+    return {row.file: Missed(row.changes, row.persons if row.listed else None) for row in rows}
+
+
+_MISSED = text("""
+SELECT k.file, count(*) AS changes, bool_and(c.person_ids IS NOT NULL) AS listed,
+  CAST(sum(cardinality(c.person_ids)) AS bigint) AS persons
+FROM unnest(:files, :sources, :months, CAST(:snapshots AS pg_snapshot[])) AS k(file, source, month, snapshot)
+JOIN column_changes c ON c.source = k.source AND (k.month IS NULL OR k.month = ANY(c.months))
+  AND c.xid >= CAST(CAST(pg_snapshot_xmin(k.snapshot) AS text) AS bigint)
+  AND NOT pg_visible_in_snapshot(CAST(CAST(c.xid AS text) AS xid8), k.snapshot)
+GROUP BY k.file
+""").bindparams(
+    bindparam("files", type_=ARRAY(Text)),
+    bindparam("sources", type_=ARRAY(Text)),
+    bindparam("months", type_=ARRAY(Date)),
+    bindparam("snapshots", type_=ARRAY(Text)),
+)
+
+
+def months_changed(source: Source, since: Snapshot) -> set[date]:
+    """The months in which rows of a source came, went or changed since a snapshot."""
+    values = {"source": str(source), "snapshot": str(since), "xmin": since.xmin}
+    return set(session().scalars(_MONTHS, values))
+
+
+_MONTHS = text("""
+SELECT DISTINCT month FROM column_changes c, unnest(c.months) AS month WHERE c.source = :source AND c.xid >= :xmin
+  AND NOT pg_visible_in_snapshot(CAST(CAST(c.xid AS text) AS xid8), CAST(:snapshot AS pg_snapshot))
+""")

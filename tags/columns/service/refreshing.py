@@ -1,0 +1,128 @@
+"""Bringing the copy to the present: what is to be written next, and putting it on the list."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import shutil
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+
+from scrm.kernel import metrics
+from scrm.kernel.clock import utcnow
+from scrm.kernel.crashpoints import reached
+from scrm.kernel.settings import settings
+from tags.columns.queries.missed import Missed
+from tags.columns.queries.months import estimated_rows
+from tags.columns.service.building import DRAFTS, build
+from tags.columns.service.shelf import LIST, Chunk, Copy, folder, read_copy, write_copy
+from tags.columns.service.surveying import Part, Stale, Survey
+from tags.columns.service.taking import Taken
+
+FEW = 100  # that nobody notices: they wait until changes would be forgotten
+STRAY = timedelta(hours=1)
+log = structlog.get_logger(__name__)
+
+
+def is_wanted() -> bool:
+    """Whether there is to be a copy: it is switched on, and there is enough to make it worth while."""
+    given = settings().columns
+    return given.enabled and estimated_rows() >= given.least_rows
+
+
+def is_there() -> bool:
+    """Whether there is anything of a copy on this machine."""
+    return (folder() / LIST).exists()
+
+
+def due_parts(found: Survey) -> list[Part]:
+    """What is to be written now: what is not there, then what has missed most.
+
+    Every part rests for as long as writing it took, divided by ``refresh_share``; those with few changes rest until their
+    changes are about to be forgotten.
+    """
+    late = utcnow() - timedelta(minutes=settings().columns.kept_minutes / 2)
+    chosen = [
+        each.chunk
+        for each in sorted(found.stale, key=_urgency, reverse=True)
+        if each.chunk.as_of < late or (not _is_little(each.missed) and _has_rested(each.chunk))
+    ]
+    return [*found.absent, *((chunk.source, chunk.month) for chunk in chosen)]
+
+
+def _has_rested(chunk: Chunk) -> bool:
+    written_at = (folder() / chunk.file).stat().st_mtime
+    return written_at + chunk.seconds / settings().columns.refresh_share <= utcnow().timestamp()
+
+
+def _urgency(stale: Stale) -> tuple[float, float]:
+    """Most changed persons first; of chunks with other types only, the newest first."""
+    month = stale.chunk.month
+    return _persons(stale.missed), month.toordinal() if month else 0
+
+
+def _persons(missed: Missed | None) -> float:
+    if missed is None:
+        return 0
+    return float("inf") if missed.persons is None else missed.persons
+
+
+def _is_little(missed: Missed | None) -> bool:
+    return missed is not None and _persons(missed) < FEW
+
+
+def put(copy: Copy, taken: Taken, place: Path) -> Copy | None:
+    """Make a file of what was taken and put it on the list, in place of the one that was there for the month.
+
+    :returns: the list; None: meanwhile the database became another one, or the month left the table or came back
+    """
+    chunk = build(taken, place)
+    reached("columns_built")
+    if taken.base != copy.base or (taken.month in taken.detached) != (taken.month in copy.detached):
+        (folder() / chunk.file).unlink()
+        return None
+    part = (chunk.source, chunk.month)
+    before = [each for each in copy.chunks if (each.source, each.month) == part]
+    others = [each for each in copy.chunks if (each.source, each.month) != part]
+    copy = replace(copy, chunks=(*others, chunk))
+    write_copy(copy)
+    for each in before:
+        (folder() / each.file).unlink(missing_ok=True)
+    metrics.COLUMNS_BUILD_SECONDS.inc(chunk.seconds)
+    log.debug("a part of the copy was written", source=chunk.source, month=str(chunk.month), rows=chunk.rows)
+    return copy
+
+
+def forget_files() -> int:
+    """Remove the copy: the list first, so that nobody looks for files that are gone; returns how many files went."""
+    (folder() / LIST).unlink(missing_ok=True)
+    return sum(_remove(path) for path in _ours())
+
+
+def remove_strays() -> int:
+    """Remove what is not on the list and older than an hour: files of a writer who was killed; returns how many."""
+    copy = read_copy()
+    listed = {each.file for each in copy.chunks} if copy else set()
+    before = (utcnow() - STRAY).timestamp()
+    return sum(_remove(path) for path in _ours() if path.name not in listed and _written_at(path) < before)
+
+
+def _ours() -> list[Path]:
+    return [path for pattern in (f"{DRAFTS}*", "*.duckdb", f".{LIST}.*") for path in folder().glob(pattern)]
+
+
+def _written_at(path: Path) -> float:
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_mtime
+    return math.inf  # somebody else was quicker
+
+
+def _remove(path: Path) -> bool:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+    return True
