@@ -1,4 +1,4 @@
-"""`scrm webhooks list|deliveries|redeliver|reference`: events that go out, what became of them, sending them again."""
+"""`scrm webhooks list|deliveries|show|redeliver|reference`: events that go out, what became of them, sending them again."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ COLUMNS = (
     "next_at",
     "tried_at",
 )
+ATTEMPT = ("at", "status", "error", "milliseconds")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 
 
@@ -88,6 +89,31 @@ def list_deliveries(as_json: bool, **chosen: Any) -> None:
         print_json(rows)
     else:
         print_table(f"{len(rows)} deliveries", COLUMNS, [[row[name] for name in COLUMNS] for row in rows])
+
+
+@webhooks_group.command("show")
+@click.argument("delivery_id", type=IDS)
+@AS_JSON
+def show_delivery(delivery_id: int, as_json: bool) -> None:
+    """Show a delivery: what it carries (ids only), and what came of each attempt.
+
+    \b
+    Example: scrm webhooks show 4711
+    """
+    from scrm.cli.console import print_json, print_table
+
+    with _application():
+        from scrm.webhooks.queries import delivery_detail
+        from scrm.webhooks.schemas import DeliveryDetail
+
+        found = DeliveryDetail().dump(delivery_detail(delivery_id))
+    if as_json:
+        print_json(found)
+        return
+    told = {name: value for name, value in found.items() if name != "tries"}
+    print_table(f"delivery {delivery_id}", ("field", "value"), [[*pair] for pair in told.items()])
+    tries = [[each.get(name) for name in ATTEMPT] for each in found["tries"]]
+    print_table(f"{len(tries)} attempts", ATTEMPT, tries)
 
 
 @webhooks_group.command("redeliver")

@@ -126,4 +126,7 @@ class WebhookDelivery(Leased, Model):
     status: Mapped[int | None]  # what the receiver answered; empty: nothing
     error: Mapped[str | None]  # why it was no success
     milliseconds: Mapped[int | None]
+    tries: Mapped[list[Any]] = mapped_column(
+        server_default=text("'[]'")
+    )  # newest last: at, status, error, milliseconds
     finished_at: Mapped[datetime | None]

@@ -96,14 +96,15 @@ def _delivery_list(filters: Mapping[str, Any]) -> Any:
 
 
 def delivery_detail(delivery_id: int) -> Json:
-    """One delivery with its event's ids; raises NotFound."""
-    found = select(*DELIVERY_COLUMNS, WebhookEvent.data).join(
+    """One delivery with its event's ids and its attempts, the newest last; raises NotFound."""
+    found = select(*DELIVERY_COLUMNS, WebhookDelivery.tries, WebhookEvent.data).join(
         WebhookEvent, WebhookEvent.id == WebhookDelivery.event_id
     )
     row = session().execute(found.where(WebhookDelivery.id == delivery_id)).mappings().one_or_none()
     if row is None:
         raise NotFound(f"there is no webhook delivery {delivery_id}")
-    return _shown(dict(row))
+    tries = [{**each, "at": datetime.fromisoformat(each["at"])} for each in row["tries"]]
+    return _shown({**row, "tries": tries})
 
 
 def _shown(row: Mapping[str, Any]) -> Json:

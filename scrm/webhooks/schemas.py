@@ -11,6 +11,7 @@ from scrm.kernel.schemas import PageQuery, Schema, time_field
 from scrm.webhooks.models import DeliveryState, DisabledReason, EndpointState, Payload
 from scrm.webhooks.service.addresses import MOST_CHARS
 from scrm.webhooks.service.catalogue import TYPES, patterns
+from scrm.webhooks.service.recording import MOST_TRIES
 
 URL = {"description": "https, without user and password", "example": "https://example.com/webhooks/scrm"}
 PATTERNS = {
@@ -152,9 +153,23 @@ class DeliveryOut(Schema):
     finished_at = time_field(required=True, allow_none=True)
 
 
-class DeliveryDetail(DeliveryOut):
-    """A delivery with its event; ids only."""
+class AttemptOut(Schema):
+    """One attempt and what came of it."""
 
+    at = time_field(required=True)
+    status = fields.Integer(metadata={"description": "what it answered; missing: nothing"})
+    error = fields.String(metadata={"description": "why it was no success"})
+    milliseconds = fields.Integer()
+
+
+class DeliveryDetail(DeliveryOut):
+    """A delivery with its event (ids only) and its attempts."""
+
+    tries = fields.List(
+        fields.Nested(AttemptOut),
+        required=True,
+        metadata={"description": f"the last {MOST_TRIES} attempts, the newest at the end"},
+    )
     data = fields.Dict(required=True)
 
 

@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 RETRIES = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 """Seconds to wait after each failed attempt (example schedule of Standard Webhooks 1.0.0): ten attempts in three days."""
 JITTER = 0.1
+MOST_TRIES = len(RETRIES) + 1
+"""Attempts that a delivery remembers: all of one schedule; sent again by hand, the oldest go."""
 TOLD_AFTER = timedelta(days=1)
 """An endpoint that fails for so long is told of, before it is disabled."""
 GONE = 410
@@ -46,7 +48,7 @@ def record(outcomes: Sequence[Outcome]) -> None:
     """Write a batch in the order in which the answers came; rows whose lease is no longer held stay as they are."""
     now = utcnow()
     rows = [_row(each, now) for each in outcomes]
-    session().execute(_RECORD, {"rows": orjson.dumps(rows).decode(), "now": now})
+    session().execute(_RECORD, {"rows": orjson.dumps(rows).decode(), "now": now, "most": MOST_TRIES})
     values = {
         "rows": orjson.dumps(_health(outcomes)).decode(), "now": now, "circuit": CIRCUIT_FAILURES,
         "first": FIRST_PAUSE, "longest": LONGEST_PAUSE, "most": now - timedelta(days=settings().webhooks.disable_days),
@@ -135,7 +137,9 @@ def _tell_failing(endpoint_id: int, since: datetime) -> None:
 _RECORD = text("""
 UPDATE webhook_deliveries d SET state = r.state, status = r.status, error = r.error, milliseconds = r.ms,
   next_at = r.next_at, finished_at = CASE WHEN r.state <> 'pending' THEN CAST(:now AS timestamptz) END,
-  lease_token = NULL, lease_until = NULL
+  lease_token = NULL, lease_until = NULL,
+  tries = (CASE WHEN jsonb_array_length(d.tries) < :most THEN d.tries ELSE d.tries - 0 END) || jsonb_strip_nulls(
+    jsonb_build_object('at', d.tried_at, 'status', r.status, 'error', left(r.error, 200), 'milliseconds', r.ms))
 FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id bigint, token uuid, state text, status bigint, error text, ms bigint,
   next_at timestamptz)
 WHERE d.id = r.id AND d.lease_token = r.token

@@ -30,6 +30,17 @@ def failed(session, app, receiver):
     return id_
 
 
+def test_a_delivery_is_shown_with_what_came_of_each_attempt(scrm, failed):
+    id_ = deliveries()[0].id
+    scrm("redeliver", id_)
+    code, told = scrm("show", id_, "--json")
+    assert code == 0
+    shown = json.loads(told)
+    assert [(each["status"], each["error"]) for each in shown["tries"]] == [(500, "answered 500")]
+    assert shown["data"]["broadcast_id"] in (1, 2)
+    assert "1 attempts" in scrm("show", id_)[1]
+
+
 def test_endpoints_and_deliveries_are_listed_without_secrets(scrm, failed):
     code, told = scrm("list", "--json")
     assert (code, [row["id"] for row in json.loads(told)]) == (0, [failed])

@@ -16,9 +16,11 @@ depends_on = None
 def upgrade():
     _index_begun_relations()
     _make_audience_fills()
+    op.add_column('webhook_deliveries', sa.Column('tries', postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'[]'"), nullable=False))
 
 
 def downgrade():
+    op.drop_column('webhook_deliveries', 'tries')
     op.drop_table('audience_fills')
     _drop_begun_relations()
 
