@@ -2,11 +2,13 @@
 
 import itertools
 
+import duckdb
 from sqlalchemy import text
 
 from scrm.behaviour.models import BehaviourEvent, EventType
 from scrm.commerce.models import Order
 from scrm.kernel.db import session
+from tags.columns.service.shelf import folder
 
 numbers = itertools.count(1)
 CHANGES = text("DELETE FROM column_changes RETURNING xid, id, source, months, person_ids")
@@ -46,3 +48,9 @@ def order(person_id, placed_at, **given):
     session().add(row)
     session().flush()
     return row.id
+
+
+def written(chunk, question):
+    """What a file of the copy answers."""
+    with duckdb.connect(str(folder() / chunk.file), read_only=True) as connection:
+        return connection.execute(question).fetchall()

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from scrm.behaviour.service.checking import PropertyType
 from tags.columns.service.json_values import all_fit, value_of
 from tags.columns.service.shelf import Source, folder
-from tests.tags.columns.facts import event, event_type, order
+from tests.tags.columns.facts import event, event_type, order, written
 
 MAY = datetime(2026, 5, 3, 12, 0, 0, 123456, tzinfo=UTC)
 ODD = [
@@ -57,12 +57,6 @@ RIGHT = {
     PropertyType.TIME: moments.map(lambda value: f'"{value}"'),
 }
 ANY = st.one_of(*RIGHT.values(), st.sampled_from(["null", "[]", "{}", '["a"]', '"2026-02-30T10:00:00Z"', '"24:00"', '"2026-05-01T24:00Z"']))  # fmt: skip
-
-
-def rows(chunk, question, **values):
-    """What a file answers."""
-    with duckdb.connect(str(folder() / chunk.file), read_only=True) as connection:
-        return connection.execute(question, values or None).fetchall()
 
 
 @pytest.fixture(scope="module")
@@ -119,10 +113,10 @@ def test_a_month_is_there_with_every_value(build):
     first, second = build().of(Source.EVENTS)
     assert (first.month, second.month, second.rows) == (date(2026, 4, 1), date(2026, 5, 1), len(ODD) + 2)
     assert first.typed == second.typed == {type_id: {key: kind for key, kind in kinds.items() if key != "l"}}
-    assert rows(first, f'SELECT "at", day FROM events_{type_id}') == [
+    assert written(first, f'SELECT "at", day FROM events_{type_id}') == [
         (datetime(2026, 4, 30, 16), date(2026, 5, 1))
     ]
-    found = rows(second, f"SELECT * FROM events_{type_id}")
+    found = written(second, f"SELECT * FROM events_{type_id}")
     assert [row[1] for row in found] == sorted(row[1] for row in found), "in the order of time"
     said = {row[0]: row[1:] for row in found}
     for n, each in enumerate(ODD):
@@ -143,7 +137,7 @@ def test_a_property_with_one_odd_value_has_no_column_in_its_month(build):
     assert before.typed == {type_id: {"a": "text", "n": "number", "b": "boolean"}}
     assert chunk.typed == {type_id: {}, other: {"a": "text"}}
     assert chunk.left_out == {type_id: {"a": "text", "n": "number", "b": "boolean"}}
-    assert rows(chunk, f"SELECT count(*) FROM events_{type_id}") == [(2,)]
+    assert written(chunk, f"SELECT count(*) FROM events_{type_id}") == [(2,)]
 
 
 def test_keys_that_differ_in_case_alone_have_one_column(build):
@@ -151,7 +145,7 @@ def test_keys_that_differ_in_case_alone_have_one_column(build):
     event(1, MAY, type_id, Page="A", page="a", select="s")
     (chunk,) = build().of(Source.EVENTS)
     assert chunk.typed == {type_id: {"Page": "text", "select": "text"}}
-    assert rows(chunk, f'SELECT "p_Page", p_select FROM events_{type_id}') == [("A", "s")]
+    assert written(chunk, f'SELECT "p_Page", p_select FROM events_{type_id}') == [("A", "s")]
 
 
 def test_orders_are_there_with_their_lines(build, committed):
@@ -174,10 +168,10 @@ def test_orders_are_there_with_their_lines(build, committed):
     )  # fmt: skip
     (chunk,) = build().of(Source.ORDERS)
     at = MAY.replace(tzinfo=None)
-    assert rows(chunk, "SELECT * FROM orders") == [
+    assert written(chunk, "SELECT * FROM orders") == [
         (id_, 7, "placed", at, at, None, None, None, None, Decimal("12.3456"), "CNY", '外滩"店\n', "", None)
     ]
-    assert rows(chunk, "SELECT order_id FROM order_lines") == [(id_,)]
+    assert written(chunk, "SELECT order_id FROM order_lines") == [(id_,)]
     assert chunk.rows == 1
 
 
