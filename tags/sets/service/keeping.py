@@ -15,6 +15,8 @@ from datetime import datetime
 from pyroaring import BitMap64
 
 from scrm.kernel.db import session
+from scrm.people.queries.fields import field_specs
+from tags.rules.fields import PERSON
 from tags.sets.queries.changes import Change, Look, customers_of_persons
 from tags.sets.service.asking import Family, family_of, family_sets, leaf_set, leaf_sets_among
 from tags.sets.service.domains import Domain, domain_of, domain_sets
@@ -107,13 +109,17 @@ def _customers(changes: Sequence[Change]) -> BitMap64 | None:
 
 
 def _asked_again(keys: Collection[str], customer_ids: BitMap64, now: datetime) -> dict[str, BitMap64]:
-    families: dict[Family | None, list[str]] = defaultdict(list)
-    for key in keys:
-        families[family_of(key)].append(key)
-    found = leaf_sets_among(families.pop(None, []), customer_ids, now)
+    families = by_family(keys)
+    alone = families.pop(None, [])
+    found: dict[str, BitMap64] = {}
     for family, own in families.items():
-        found |= family_sets(family, own, customer_ids) if family else {}
-    return found
+        if isinstance(family, Family):
+            found |= family_sets(family, own, customer_ids)
+        elif family and len(own) > 1 and (together := domain_sets(family, own, customer_ids)) is not None:
+            found |= {key: together[key] for key in own}
+        else:
+            alone += own
+    return found | leaf_sets_among(alone, customer_ids, now)
 
 
 def asked(keys: Collection[str], now: datetime) -> dict[str, BitMap64]:
@@ -131,8 +137,9 @@ def asked(keys: Collection[str], now: datetime) -> dict[str, BitMap64]:
 def by_family(keys: Collection[str]) -> dict[Family | Domain | None, list[str]]:
     """Keys by what they are asked together with; None: nothing."""
     found: dict[Family | Domain | None, list[str]] = defaultdict(list)
+    specs = field_specs() if any(f'"{PERSON}' in key for key in keys) else {}
     for key in keys:
-        found[family_of(key) or domain_of(key)].append(key)
+        found[family_of(key) or domain_of(key, specs)].append(key)
     return found
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from itertools import product
 from math import prod
 from typing import Any
 
 import orjson
 
+from scrm.people.queries.fields import FieldType, field_specs
 from tags.rules.comparisons import Kind
 from tags.rules.compiler import versioned
 from tags.rules.fields import FIELDS, person_key
@@ -110,6 +112,8 @@ def _field(raw: Raw) -> SetNode:
         return SetNode("not", (set_leaf({**raw, "op": "is_present"}),))
     if raw["op"] == "equals":
         return _one_value(raw)
+    if raw["op"] == "between" and isinstance(raw["values"][0], str):
+        return _by_years(raw)
     if raw["op"] != "any_of" or len(raw["values"]) > MOST_PIECES:
         return set_leaf(raw)
     field = FIELDS.get(raw["field"])
@@ -118,6 +122,35 @@ def _field(raw: Raw) -> SetNode:
         return SetNode("any", tuple(set_leaf({**raw, "values": [value]}) for value in raw["values"]))
     rest = {key: value for key, value in raw.items() if key != "values"}
     return SetNode("any", tuple(_one_value({**rest, "op": "equals", "value": v}) for v in raw["values"]))
+
+
+def _by_years(raw: Raw) -> SetNode:
+    """Days of a field of persons as whole years, that many questions share, and what is left of the first and the last."""
+    first, last = map(date.fromisoformat, raw["values"])
+    whole = (
+        last.year - first.year - 1 + (first.timetuple().tm_yday == 1) + ((last.month, last.day) == (12, 31))
+    )
+    if whole < 1 or last.year - first.year >= MOST_PIECES or not _holds_days(raw["field"]):
+        return set_leaf(raw)
+    years = [year_bounds(year) for year in range(first.year, last.year + 1)]
+    made = [
+        set_leaf({**raw, "values": [max(raw["values"][0], begin), min(raw["values"][1], end)]})
+        for begin, end in years
+    ]
+    return SetNode("any", tuple(made))
+
+
+def year_bounds(year: int) -> tuple[str, str]:
+    """First and last day."""
+    return f"{year:04}-01-01", f"{year:04}-12-31"
+
+
+def _holds_days(name: str) -> bool:
+    """Only where each value is a day: texts may lie between the last day of a year and the first of the next."""
+    if name in FIELDS or person_key(name)[1] is not None:
+        return False
+    spec = field_specs().get(person_key(name)[0])
+    return spec is not None and spec.type is FieldType.DATE
 
 
 def _one_value(raw: Raw) -> SetNode:

@@ -13,6 +13,7 @@ from sqlalchemy.sql import visitors
 
 from scrm.kernel.clock import utcnow
 from tags.rules.compiler import compile_condition, condition_expires
+from tags.rules.windows import FIRST_DAY
 from tags.sets.registry import SOURCES
 from tags.sets.service.normal_form import leaf_of
 
@@ -71,6 +72,8 @@ def _like(key: str) -> str:
     for name in ONLY_IDS.get(leaf["kind"], ()):
         if leaf.get(name):
             leaf[name] = [1]
+    if leaf["kind"] == "field" and leaf["op"] == "between" and isinstance(leaf["values"][0], str):
+        leaf["values"] = [FIRST_DAY.isoformat()] * 2
     return orjson.dumps(leaf).decode()
 
 
@@ -89,6 +92,11 @@ def _sources_of(key: str) -> frozenset[str] | None:
 @lru_cache(maxsize=10_000)
 def moves_with_time(key: str) -> bool:
     """Whether the clock alone can change the answer."""
+    return _moves_with_time(_like(key))
+
+
+@lru_cache(maxsize=10_000)
+def _moves_with_time(key: str) -> bool:
     now = utcnow()
     return turned_by_time(key, now, now) is not None
 
