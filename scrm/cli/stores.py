@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import psycopg
 import redis
@@ -96,6 +96,7 @@ class Postgres:
     :param shared_buffers: memory that its processes share; more pays for millions of rows
     """
 
+    name: ClassVar[str] = "PostgreSQL"
     folder: Path
     durable: bool = True
     shared_buffers: str = "256MB"
@@ -155,7 +156,7 @@ class Postgres:
     def start(self) -> subprocess.Popen[bytes]:
         """Start it and wait until it answers and the database exists."""
         process = self.spawn()
-        _wait(process, self.answers, "PostgreSQL", self.log)
+        _wait(process, self.answers, self.name, self.log)
         return process
 
     def answers(self) -> bool:
@@ -178,6 +179,7 @@ class Postgres:
 class Valkey:
     """An embedded Valkey under ``folder``, with its append-only file on when durable."""
 
+    name: ClassVar[str] = "Valkey"
     folder: Path
     durable: bool = True
 
@@ -214,7 +216,7 @@ class Valkey:
     def start(self) -> subprocess.Popen[bytes]:
         """Start it and wait until it answers."""
         process = self.spawn()
-        _wait(process, self.answers, "Valkey", self.log)
+        _wait(process, self.answers, self.name, self.log)
         return process
 
     def answers(self) -> bool:
@@ -264,9 +266,22 @@ def stop(process: subprocess.Popen[bytes], how: signal.Signals, seconds: float =
             process.wait()
 
 
+def missing_stores(
+    folder: Path, environment: dict[str, str], *, durable: bool = True
+) -> list[Postgres | Valkey]:
+    """Embedded stores under a folder for those addresses that are not configured; their addresses join the environment."""
+    own: dict[str, Postgres | Valkey] = {
+        "SCRM_DATABASE_URL": Postgres(folder / "postgres", durable),
+        "SCRM_REDIS_URL": Valkey(folder / "valkey", durable),
+    }
+    missing = {variable: store for variable, store in own.items() if not environment.get(variable)}
+    environment.update({variable: store.url for variable, store in missing.items()})
+    return list(missing.values())
+
+
 @contextmanager
 def running(*stores: Postgres | Valkey) -> Iterator[None]:
-    """Run stores for the length of a block (tests, demo, benchmarks)."""
+    """Run stores for the length of a block."""
     started: list[tuple[subprocess.Popen[bytes], signal.Signals]] = []
     try:
         for store in stores:

@@ -34,18 +34,20 @@ def generate(seed: int, until: datetime | None, timeline: bool | None, quiet: bo
     """Fill an empty database with customers, follows, tags, people, events, products and orders.
 
     For trying things out and for measuring. Some customers do much and most do little, few products sell well, weekends
-    and sales days stand out. Nothing is written unless everything is; a database that has customers is refused.
+    and sales days stand out. Nothing is written unless everything is; a database that has customers is refused. Where no
+    stores are configured and no `scrm up` runs, those under var/ (SCRM_VAR_DIR) are started for it and brought up to date.
 
     \b
-    Example: scrm generate --customers 1000000 --events 20000000 --orders 3000000
+    Example: SCRM_VAR_DIR=/tmp/company scrm generate --customers 50000
     """
-    from scrm.cli.application import application, attached_settings
+    from scrm.cli.application import attached_settings
     from scrm.cli.company_data.loading import load
+    from scrm.cli.company_data.own_stores import application_on_stores
     from scrm.cli.company_data.size import Size
     from scrm.kernel.clock import utcnow
 
     last = (until or utcnow() - timedelta(days=1)).date()
     shown = amounts["events"] <= TIMELINE_UP_TO if timeline is None else timeline
     size = Size(**amounts, seed=seed, until=last, timeline=shown)
-    with application("generate", settings=attached_settings()).app_context():
+    with application_on_stores("generate", attached_settings()) as app, app.app_context():
         load(size, show=not quiet)

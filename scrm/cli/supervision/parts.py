@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from config.queues import Queue
 from scrm.cli.serving.worker import worker_name
-from scrm.cli.stores import Postgres, Valkey
+from scrm.cli.stores import Postgres, Valkey, missing_stores
 from scrm.cli.supervision.child import Child, spawn_scrm
 from scrm.cli.supervision.folder import MARKER, Folder
 from scrm.kernel.beats import PREFIX
@@ -41,16 +41,8 @@ class Parts:
 
     def stores(self) -> list[Child]:
         """Embedded stores for those addresses that are not configured; their addresses join the environment."""
-        found = []
-        if not self.environment.get("SCRM_DATABASE_URL"):
-            postgres = Postgres(self.folder.path / "postgres", self.durable)
-            self.environment["SCRM_DATABASE_URL"] = postgres.url
-            found.append(_store("PostgreSQL", postgres))
-        if not self.environment.get("SCRM_REDIS_URL"):
-            valkey = Valkey(self.folder.path / "valkey", self.durable)
-            self.environment["SCRM_REDIS_URL"] = valkey.url
-            found.append(_store("Valkey", valkey))
-        return found
+        missing = missing_stores(self.folder.path, self.environment, durable=self.durable)
+        return [_store(store) for store in missing]
 
     def sandbox(self, port: int) -> Child:
         """The simulated WeCom."""
@@ -113,9 +105,9 @@ class Parts:
             return False
 
 
-def _store(name: str, store: Postgres | Valkey) -> Child:
+def _store(store: Postgres | Valkey) -> Child:
     return Child(
-        name,
+        store.name,
         store.spawn,
         lambda _: store.answers(),
         Path(store.log),

@@ -10,6 +10,7 @@ from scrm.cli.company_data.draws import persons, shares, zipf
 from scrm.cli.company_data.loading import PARTS, load
 from scrm.cli.company_data.size import Size
 from scrm.cli.exits import Problem
+from scrm.cli.supervision.folder import Folder
 from scrm.customers.events import ContactFact, ContactRecorded
 from scrm.kernel.db import Base, transaction
 from scrm.kernel.events import publish
@@ -187,3 +188,18 @@ def test_sales_days_stand_out_and_every_row_gets_a_day():
 
 def test_no_phone_is_two_peoples():
     assert len({people.phone(n) for n in range(1, 20_001)}) == 20_000
+
+
+@pytest.mark.fault
+def test_where_no_stores_are_configured_it_brings_those_of_the_folder(run, tmp_path):
+    little = ("generate", "--customers", "20", "--events", "100", "--orders", "10", "--quiet")
+    made = run(*little)
+    assert (made.returncode, made.stderr) == (0, "")
+    assert f"the data lies in {tmp_path / 'var'}" in made.stdout
+    again = run(*little)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "generate into an empty one" in again.stderr
+    with Folder(tmp_path / "var").held():
+        held = run(*little)
+    assert held.returncode == 2
+    assert "holds the folder" in held.stderr
