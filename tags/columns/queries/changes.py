@@ -58,10 +58,12 @@ FROM column_base b LEFT JOIN
 """)
 
 
-def look(since: Snapshot, sources: Collection[Source]) -> Look:
-    """The present moment and what changed in some sources since a snapshot, in one statement."""
+def look(since: Snapshot, sources: Collection[Source]) -> Look | None:
+    """The present moment and what changed in some sources since a snapshot, in one statement; None: nothing is noted."""
     values = {"events": Source.EVENTS, "persons": MOST_PERSONS, "since": since.xmin, "most": MOST_CHANGES + 1}
     rows = session().execute(_LOOK, {**values, "sources": sorted(sources)}).all()
+    if not rows:
+        return None
     first = rows[0]
     changes = [
         Change(row.xid, Source(row.source), row.months, row.person_ids) for row in rows if row.xid is not None

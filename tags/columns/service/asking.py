@@ -108,7 +108,7 @@ def _changed(copied: CopiedRows, copy: Copy) -> BitMap64 | None:
     moments = _Moments(copy)
     known = moments.of({source for source, _ in uses})
     seen = look(min(known, key=lambda each: each.xmin), {source for source, _ in uses})
-    if not _fits(copy, seen) or not all(map(seen.knows_since, known)):
+    if seen is None or not _fits(copy, seen) or not all(map(seen.knows_since, known)):
         return None
     changed = BitMap64()
     for change in seen.changes:

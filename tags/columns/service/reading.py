@@ -11,7 +11,7 @@ from pyroaring import BitMap64
 
 from scrm.kernel.kept import kept
 from scrm.kernel.settings import settings
-from tags.columns.service.shelf import Copy, folder, list_changed_at, read_copy
+from tags.columns.service.shelf import Copy, folder, list_mark, read_copy
 
 if TYPE_CHECKING:
     import duckdb
@@ -42,19 +42,19 @@ class Reader:
     def __init__(self) -> None:
         self._connection = connect(ordered=False)
         self._lock = threading.Lock()
-        self._read_at: int | None = None
+        self._mark: tuple[int, int] | None = None
         self._copy: Copy | None = None
         self._attached: set[str] = set()
 
     def copy(self) -> Copy | None:
         """What is on the list now, with every file of it attached; None: there is no copy."""
-        changed_at = list_changed_at()
-        if changed_at == self._read_at:
+        mark = list_mark()
+        if mark == self._mark:
             return self._copy
         with self._lock:
             copy = read_copy()
             self._attach({each.file for each in copy.chunks} if copy else set())
-            self._copy, self._read_at = copy, changed_at
+            self._copy, self._mark = copy, mark
         return copy
 
     def _attach(self, files: set[str]) -> None:

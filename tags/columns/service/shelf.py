@@ -102,12 +102,13 @@ def read_copy() -> Copy | None:
     return _copy(said) if said.get("format") == FORMAT else None
 
 
-def list_changed_at() -> int | None:
-    """When the list was replaced, in nanoseconds; None: there is none."""
+def list_mark() -> tuple[int, int] | None:
+    """What another list has otherwise: the file and when it was written; None: there is none."""
     try:
-        return (folder() / LIST).stat().st_mtime_ns
+        told = (folder() / LIST).stat()
     except FileNotFoundError:
         return None
+    return told.st_ino, told.st_mtime_ns
 
 
 def write_copy(copy: Copy) -> None:

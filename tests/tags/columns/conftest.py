@@ -17,7 +17,8 @@ def columns(app, monkeypatch, tmp_path):
         monkeypatch.setitem(app.extensions, EXTENSION, told.model_copy(update={"columns": columns}))
 
     give(folder=str(tmp_path / "columns"), least_rows=0, enabled=True)
-    return give
+    yield give
+    app.extensions.pop("scrm_columns", None)  # what this process has attached
 
 
 @pytest.fixture
