@@ -21,7 +21,7 @@ def copy_all():
         first = func.date_trunc("month", func.timezone("UTC", moment))
         months += [(source, month.date()) for month in session().scalars(select(first).distinct())]
     with drafting() as place:
-        chunks = tuple(build(take(source, month, place), place, 0.0) for source, month in months)
+        chunks = tuple(build(take(source, month, place), place) for source, month in months)
     told = session().scalar(text("SELECT CAST(pg_current_snapshot() AS text)"))
     since = dict.fromkeys(Source, Snapshot.parse(told))
     base = session().scalar(text("SELECT CAST(key AS text) FROM column_base"))

@@ -22,6 +22,16 @@ from tests.tags.test_condition_truth import examples
 
 COPIED = st.one_of(LEAVES["event"], LEAVES["order"], LEAVES["sequence"])
 
+LEFT_TO_POSTGRESQL = {
+    # values that are not of their property's type have no column
+    *("event: a number is no text", "event: text is no price", "event: nor one of several"),
+    *("event: in the list", "event: none of the list", "event: not all"),  # nor have lists
+    "event: no sum of nothing",  # nor have properties of what never happened
+    "event: contains",  # upper and lower case
+    *("event: average", "order: on average"),  # DuckDB rounds averages
+    "order: on two days",  # days are copied of events alone
+}
+
 
 @pytest.fixture
 def world_of(session, columns):
@@ -62,7 +72,7 @@ def test_the_copy_agrees_with_the_reference(session, world_of):
 
 
 def test_the_copy_says_of_every_case_what_the_case_says(session, world, columns):
-    """Cases of :mod:`tests.tags.cases`; of those that the copy leaves to PostgreSQL the reason is told here."""
+    """Cases of :mod:`tests.tags.cases`; it answers all but a few."""
     made = []
     for kind in ("event", "order", "sequence"):
         for name, args, make, told in CASES[kind]:
@@ -80,7 +90,7 @@ def test_the_copy_says_of_every_case_what_the_case_says(session, world, columns)
         else:
             ids = everybody - set(answer.ids) if answer.but else set(answer.ids)
             assert (customer_id in ids) is told, name
-    assert sorted(left) == LEFT, sorted(left)
+    assert left == LEFT_TO_POSTGRESQL
 
 
 def test_whoever_changed_since_the_copy_is_asked_again(session, world_of):
@@ -91,7 +101,9 @@ def test_whoever_changed_since_the_copy_is_asked_again(session, world_of):
     def agrees(world, asked):
         world_of(world)
         session.execute(
-            update(BehaviourEvent).where(BehaviourEvent.person_id == 1).values(type_id=3 - BehaviourEvent.type_id)
+            update(BehaviourEvent)
+            .where(BehaviourEvent.person_id == 1)
+            .values(type_id=3 - BehaviourEvent.type_id)
         )
         for event in world["people"][0]["events"]:
             event["type_id"] = 3 - event["type_id"]
