@@ -104,6 +104,8 @@ def _plain(value: Any) -> Any:
 
 def _changed(copied: CopiedRows, copy: Copy) -> BitMap64 | None:
     """Persons whose rows the copy has not as they are now; None: too many, or nobody knows."""
+    if any(source not in copy.since for source, _ in copied.used):
+        return None  # it is still being made: months without a chunk may have rows
     uses = [*copied.used, (Source.PEOPLE, (None, None))]
     moments = _Moments(copy)
     known = moments.of({source for source, _ in uses})
