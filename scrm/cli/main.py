@@ -31,6 +31,10 @@ COMMANDS = {
     "effects": ("scrm.cli.effects:effects_group", "Look at, retry and resolve changes asked for at WeCom."),
     "limits": ("scrm.cli.limits:limits", "What WeCom's limits leave of each API."),
     "sets": ("scrm.cli.sets:sets", "Sets of customers that conditions are counted by: room, age, use."),
+    "columns": (
+        "scrm.cli.columns:columns",
+        "The copy of events and orders in columns: parts, age, making it, checking it.",
+    ),
     "codes": ("scrm.cli.codes:codes_group", "Channel codes: list, figures, export and import."),
     "import": (
         "scrm.cli.imports.command:import_group",

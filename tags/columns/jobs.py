@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from config.queues import Queue
+from scrm.kernel import metrics
 from scrm.kernel.db import session, transaction
 from scrm.kernel.jobs import job
 from scrm.kernel.locks import leader
 from tags.columns.service import noting, refreshing
 from tags.columns.service.building import drafting
-from tags.columns.service.shelf import Copy, write_copy
+from tags.columns.service.checking import differences
+from tags.columns.service.shelf import Chunk, Copy, write_copy
 from tags.columns.service.surveying import Part, Survey, survey
 from tags.columns.service.taking import take
 
@@ -66,6 +68,35 @@ def refresh(seconds: float) -> bool:
         ):  # else once more: with nothing lacking, the months without a file are known to be empty
             refreshing.remove_strays()
             return True
+
+
+def write_everything(tell: Callable[[int, int], None]) -> int:
+    """Write all that is missing or has changed, whether it has rested or not; returns how many parts were written.
+
+    :param tell: is told how many are done, and of how many
+    """
+    with transaction():
+        noting.ensure_base()
+    found, done = look_over(), 0
+    while parts := [*found.absent, *((each.chunk.source, each.chunk.month) for each in found.stale)]:
+        copy: Copy | None = found.copy
+        for number, part in enumerate(parts):
+            tell(number, len(parts))
+            copy = write(copy, part) if copy else None
+            done += copy is not None
+        tell(len(parts), len(parts))
+        if copy and not found.absent:
+            break
+        found = look_over()
+    return done
+
+
+def check(chunk: Chunk) -> list[str] | None:
+    """The columns of a part that say something else than PostgreSQL; None: too much changed to compare."""
+    with one_snapshot():
+        wrong = differences(chunk)
+    metrics.COLUMNS_DRIFT.inc(bool(wrong))
+    return wrong
 
 
 def look_over() -> Survey:

@@ -62,3 +62,17 @@ _MONTHS = text("""
 SELECT DISTINCT month FROM column_changes c, unnest(c.months) AS month WHERE c.source = :source AND c.xid >= :xmin
   AND NOT pg_visible_in_snapshot(CAST(CAST(c.xid AS text) AS xid8), CAST(:snapshot AS pg_snapshot))
 """)
+
+
+def persons_missed(chunk: Chunk) -> list[int] | None:
+    """Whose rows changed since a chunk's snapshot; None: of too many to list."""
+    values = {"source": str(chunk.source), "month": chunk.month, "snapshot": str(chunk.snapshot)}
+    rows = session().execute(_PERSONS, {**values, "xmin": chunk.snapshot.xmin}).scalars().all()
+    return None if None in rows else [person for person in rows if person is not None]
+
+
+_PERSONS = text("""
+SELECT DISTINCT person FROM column_changes c LEFT JOIN LATERAL unnest(c.person_ids) AS person ON true
+WHERE c.source = :source AND (CAST(:month AS date) IS NULL OR :month = ANY(c.months)) AND c.xid >= :xmin
+  AND NOT pg_visible_in_snapshot(CAST(CAST(c.xid AS text) AS xid8), CAST(:snapshot AS pg_snapshot))
+""")

@@ -63,7 +63,7 @@ class _Laid:
 
 def _lay(taken: Taken, draft: Path, place: Path) -> _Laid:
     with opened(place) as duck:
-        duck.execute(f"ATTACH {_quoted(draft)} AS made")
+        duck.execute(f"ATTACH {quoted(draft)} AS made")
         if taken.source is Source.EVENTS:
             laid = _lay_events(duck, taken)
         elif taken.source is Source.ORDERS:
@@ -95,15 +95,16 @@ def opened(place: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-def _quoted(path: Path | str) -> str:
+def quoted(path: Path | str) -> str:
+    """As a text in DuckDB's SQL."""
     return "'" + str(path).replace("'", "''") + "'"
 
 
 def _rows(path: Path, columns: Mapping[str, str]) -> str:
     """The rows of a CSV file as PostgreSQL writes them: an empty field is NULL, ``""`` an empty text."""
-    shape = ", ".join(f"{_quoted(name)}: {_quoted(kind)}" for name, kind in columns.items())
+    shape = ", ".join(f"{quoted(name)}: {quoted(kind)}" for name, kind in columns.items())
     return (
-        f"read_csv({_quoted(path)}, columns={{{shape}}}, header=false, auto_detect=false, delim=',', quote='\"',"
+        f"read_csv({quoted(path)}, columns={{{shape}}}, header=false, auto_detect=false, delim=',', quote='\"',"
         f" escape='\"', nullstr='', allow_quoted_nulls=false, max_line_size={LONGEST_LINE}, parallel=false)"
     )
 

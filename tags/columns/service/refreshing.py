@@ -9,8 +9,6 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-import structlog
-
 from scrm.kernel import metrics
 from scrm.kernel.clock import utcnow
 from scrm.kernel.crashpoints import reached
@@ -24,7 +22,6 @@ from tags.columns.service.taking import Taken
 
 FEW = 100  # that nobody notices: they wait until changes would be forgotten
 STRAY = timedelta(hours=1)
-log = structlog.get_logger(__name__)
 
 
 def is_wanted() -> bool:
@@ -92,7 +89,6 @@ def put(copy: Copy, taken: Taken, place: Path) -> Copy | None:
     for each in before:
         (folder() / each.file).unlink(missing_ok=True)
     metrics.COLUMNS_BUILD_SECONDS.inc(chunk.seconds)
-    log.debug("a part of the copy was written", source=chunk.source, month=str(chunk.month), rows=chunk.rows)
     return copy
 
 

@@ -116,7 +116,7 @@ def _events(month: date | None, types: TYPES) -> sql.Composable:
     columns.append(sql.SQL("CAST(timezone({}, at) AS date)").format(zone))
     columns += [_slot(types, number) for number in range(slots(types))]
     listed = sql.SQL(", ").join(columns)
-    return sql.SQL("SELECT {} FROM behaviour_events WHERE {}").format(listed, _within("at", month))
+    return sql.SQL("SELECT {} FROM behaviour_events WHERE {}").format(listed, within("at", month))
 
 
 def _slot(types: TYPES, number: int) -> sql.Composed:
@@ -143,7 +143,7 @@ def _orders(month: date | None) -> sql.Composable:
     ]
     listed = sql.SQL(", ").join(columns)
     return sql.SQL("SELECT {} FROM orders WHERE person_id IS NOT NULL AND {}").format(
-        listed, _within("placed_at", month)
+        listed, within("placed_at", month)
     )
 
 
@@ -151,10 +151,11 @@ def _lines(month: date | None) -> sql.Composable:
     return sql.SQL(
         "SELECT l.order_id, l.product_id FROM order_lines l JOIN orders o ON o.id = l.order_id"
         " WHERE l.product_id IS NOT NULL AND o.person_id IS NOT NULL AND {}"
-    ).format(_within("placed_at", month))
+    ).format(within("placed_at", month))
 
 
-def _within(column: str, month: date | None) -> sql.Composed:
+def within(column: str, month: date | None) -> sql.Composed:
+    """The rows whose moment lies in a month."""
     if month is None:
         raise ValueError("events and orders are taken month by month")
     begins, ends = month_edges(month)
