@@ -1,12 +1,13 @@
 """Making a copy in the transaction of a test."""
 
-from sqlalchemy import func, select, text
+from sqlalchemy import delete, func, select, text
 
 from scrm.behaviour.models import BehaviourEvent
 from scrm.commerce.models import Order
 from scrm.kernel.db import session
 from scrm.kernel.settings import settings
 from scrm.kernel.snapshots import Snapshot
+from tags.columns.models import ColumnChange
 from tags.columns.service.building import build, drafting
 from tags.columns.service.shelf import Copy, Source, write_copy
 from tags.columns.service.taking import take
@@ -25,4 +26,7 @@ def copy_all():
     told = session().scalar(text("SELECT CAST(pg_current_snapshot() AS text)"))
     since = dict.fromkeys(Source, Snapshot.parse(told))
     base = session().scalar(text("SELECT CAST(key AS text) FROM column_base"))
-    write_copy(Copy(base, settings().corp.timezone, since, frozenset(), chunks))
+    session().execute(delete(ColumnChange))  # our own transaction is never in a snapshot of its own
+    copy = Copy(base, settings().corp.timezone, since, frozenset(), chunks)
+    write_copy(copy)
+    return copy
