@@ -21,6 +21,7 @@ from scrm.kernel.settings import settings
 from scrm.webhooks.service import claiming, recording, redelivery
 from scrm.webhooks.service.addresses import Rules
 from scrm.webhooks.service.claiming import Work
+from scrm.webhooks.service.lines import Lines
 from scrm.webhooks.service.posting import USER_AGENT, Answer, Post
 from scrm.webhooks.service.recording import Outcome
 
@@ -44,6 +45,7 @@ class Courier:
     """The deliveries that this process is sending; a slow one outlives the run that began it."""
 
     flying: dict[Future[Answer], tuple[Work, Post | None]] = field(default_factory=dict)
+    lines: Lines = field(default_factory=Lines)
     take_at: float = 0.0  # time.monotonic()
 
     def run(self) -> bool:
@@ -55,6 +57,7 @@ class Courier:
             if self.take_at <= now < began + RUN_SECONDS and self._take():
                 moved = now
             if not self.flying:
+                self.lines.close_old()
                 return False
             if self._settle():
                 moved = now
@@ -88,7 +91,7 @@ class Courier:
             self.flying[unsigned] = work, None
             return
         post = Post(
-            work.url, Rules.of(conf), connect_seconds=conf.connect_timeout_seconds, seconds=conf.timeout_seconds,
+            work.url, self.lines, Rules.of(conf), connect_seconds=conf.connect_timeout_seconds, seconds=conf.timeout_seconds,
             ca_file=conf.ca_file,
         )  # fmt: skip
         run = contextvars.copy_context().run

@@ -12,20 +12,23 @@ import time
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import certifi
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, SSLError
+from urllib3.util.response import is_fp_closed
 
 from scrm.kernel.clock import utcnow
 from scrm.webhooks.service.addresses import AddressRefused, Rules, Target, parse_target, resolve
+from scrm.webhooks.service.lines import Line, Lines, Where
 
 DRAINED_BYTES = (
     16 * 1024
 )  # of an answer's body, read so that the receiver can end in peace; nobody looks at it
 MOST_RETRY_AFTER = 24 * 3600  # seconds; who asks for more is asked again after a day
+ENDED_WHILE_IDLE = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 USER_AGENT = "wecom-scrm-webhooks/1"
 
 
@@ -53,13 +56,15 @@ class Post:
     """A post that another thread may abort."""
 
     def __init__(
-        self, url: str, rules: Rules, *, connect_seconds: float, seconds: float, ca_file: str
+        self, url: str, lines: Lines, rules: Rules, *, connect_seconds: float, seconds: float, ca_file: str
     ) -> None:
-        self._url, self._rules, self._ca = url, rules, ca_file or certifi.where()
+        self._url, self._lines, self._rules, self._ca = url, lines, rules, ca_file or certifi.where()
         self._connect_seconds, self._seconds = connect_seconds, seconds
         self._started = time.monotonic()
         self._lock = threading.Lock()
-        self._socket: socket.socket | None = None
+        self._socket: socket.socket | None = (
+            None  # what abort shuts down; a line's own, or one that becomes a line
+        )
         self._aborted = False
 
     def run(self, body: bytes, headers: dict[str, str]) -> Answer:
@@ -72,8 +77,6 @@ class Post:
             error = str(refused)
         except (OSError, HTTPError, http.client.HTTPException, ValueError) as failed:
             error = "no answer in time" if self._late() else _reason(failed)
-        finally:
-            self._let_go()
         return Answer(status, error, round((time.monotonic() - self._started) * 1000), retry_after)
 
     def abort_if_late(self) -> None:
@@ -97,38 +100,65 @@ class Post:
     def _exchange(self, body: bytes, headers: dict[str, str]) -> tuple[int, float | None]:
         target = parse_target(self._url, self._rules)
         addresses = resolve(target, self._rules, self._left())
-        connection = self._connection(target, addresses)
+        where = Where(target.scheme, target.host, target.port, self._ca)
+        kept = self._lines.take(where, addresses)
+        if kept is not None:
+            try:
+                return self._ask(kept, target.path, body, headers)
+            except (
+                ENDED_WHILE_IDLE
+            ):  # at this moment; the receiver knows what it saw before by its webhook-id
+                self._left()
+        return self._ask(self._opened(where, target, addresses), target.path, body, headers)
+
+    def _opened(self, where: Where, target: Target, addresses: list[str]) -> Line:
+        opened, address = self._dial(addresses, target.port)
+        connection = self._connection(target)
+        connection._new_conn = lambda: opened
+        line = Line(where, address, connection, opened.dup())  # outlives the wrapping by TLS
+        self._hold(line.raw)
         try:
-            connection.connect()
-            connection.sock.settimeout(self._left())
+            connection.connect()  # the handshake, where there is one
+        except BaseException:
+            self._hold(None)
+            line.close()
+            raise
+        connection.auto_open = 0  # it goes to the address that was checked, or nowhere
+        return line
+
+    def _ask(self, line: Line, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, float | None]:
+        """One request; the line is kept when its answer was read to the end, and closed otherwise."""
+        self._hold(line.raw)
+        whole = False
+        try:
+            line.connection.sock.settimeout(self._left())
             raw = {"preload_content": False, "decode_content": False}  # neither floods nor compressed bombs
-            connection.request("POST", target.path, body=body, headers=headers, **raw)
-            answer = connection.getresponse()
+            line.connection.request("POST", path, body=body, headers=headers, **raw)
+            answer = line.connection.getresponse()
             self._left()  # headers that were cut off read like headers that ended
             with contextlib.suppress(OSError, HTTPError, http.client.HTTPException):  # the status says it all
                 answer.read(DRAINED_BYTES)
+                whole = is_fp_closed(answer) and line.connection.sock is not None and not self._aborted
             return answer.status, retry_after(answer.headers.get("Retry-After"))
         finally:
-            connection.close()
+            self._hold(None)
+            self._lines.keep(line) if whole else line.close()
 
-    def _connection(self, target: Target, addresses: list[str]) -> Any:
-        """A connection whose name is the receiver's, for certificate and Host header, and whose socket is ours."""
+    def _connection(self, target: Target) -> Any:
+        """A connection whose name is the receiver's, for certificate and Host header; its socket will be ours."""
         timeout = min(self._connect_seconds, self._left())
         if target.scheme == "https":
-            made: Any = HTTPSConnection(
+            return HTTPSConnection(
                 target.host,
                 target.port,
                 timeout=timeout,
                 cert_reqs="CERT_REQUIRED",
                 ssl_context=_context(self._ca),
             )
-        else:
-            made = HTTPConnection(target.host, target.port, timeout=timeout)
-        made._new_conn = partial(self._open, addresses, target.port)
-        return made
+        return HTTPConnection(target.host, target.port, timeout=timeout)
 
-    def _open(self, addresses: list[str], port: int) -> socket.socket:
-        """Connect to the first of the checked addresses that answers."""
+    def _dial(self, addresses: list[str], port: int) -> tuple[socket.socket, str]:
+        """Connect to the first of the checked addresses that answers; which one that was."""
         problem: OSError = OSError("no address")
         for address in addresses:
             try:
@@ -137,18 +167,13 @@ class Post:
                 problem = error
                 continue
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with self._lock:
-                self._socket = (
-                    opened.dup()
-                )  # outlives the wrapping by TLS, so that abort works in a handshake too
-            return opened
+            return opened, address
         raise problem
 
-    def _let_go(self) -> None:
+    def _hold(self, raw: socket.socket | None) -> None:
+        """What :meth:`abort_if_late` shuts down from now on."""
         with self._lock:
-            if self._socket is not None:
-                self._socket.close()
-                self._socket = None
+            self._socket = raw
 
 
 @lru_cache(maxsize=4)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -46,6 +49,7 @@ class Receiver:
 
     server: ThreadingHTTPServer
     answer: Callable[[Received], object] = lambda _: 204
+    connections: list[object] = field(default_factory=list)  # accepted, oldest first
     requests: list[Received] = field(default_factory=list)
 
     @property
@@ -63,6 +67,13 @@ def started_receiver():
     """A receiver that listens; stop it with ``receiver.server.shutdown()``."""
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # connections stay, unless the sender or an answer says otherwise
+        timeout = 5
+
+        def setup(self):
+            receiver.connections.append(self.request)
+            super().setup()
+
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
             headers = {name.lower(): value for name, value in self.headers.items()}
@@ -131,6 +142,9 @@ def allowed(configure, app):
     """Receivers on this machine are allowed, and nothing is under way."""
     configure()
     app.extensions.pop(COURIER, None)
+    yield
+    if courier := app.extensions.pop(COURIER, None):
+        courier.lines.close_old(0)
 
 
 def subscribe_to(url, *types, **fields):
@@ -159,3 +173,40 @@ def deliver_all(app, seconds=10):
     while app.extensions[COURIER].flying:
         assert time.monotonic() < until
         deliver()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """(certificate, key) of hooks.example, signed by itself."""
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    subprocess.run(
+        [
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+            "-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=hooks.example",
+            "-addext", "subjectAltName=DNS:hooks.example",
+        ],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return cert, key
+
+
+@pytest.fixture
+def over_tls(receiver, certificate, monkeypatch):
+    """The receiver behind TLS; every .example name means this machine."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    real = socket.getaddrinfo
+
+    def lookup(host, port, *args, **kwargs):
+        return real("127.0.0.1" if str(host).endswith(".example") else host, port, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    receiver.server.get_request = lambda: _wrapped(context, receiver.server.socket)
+    return receiver
+
+
+def _wrapped(context, server):
+    connection, address = server.accept()
+    connection.settimeout(5)
+    return context.wrap_socket(connection, server_side=True), address

@@ -1,8 +1,6 @@
 """One post: over in time whatever the receiver does, to the checked address only, with the name verified."""
 
 import socket
-import ssl
-import subprocess
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -10,6 +8,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from scrm.webhooks.service.addresses import Rules
+from scrm.webhooks.service.lines import Lines
 from scrm.webhooks.service.posting import Post, retry_after
 from tests.scrm.webhooks.conftest import LOOPBACK
 
@@ -17,9 +16,17 @@ RULES = Rules(networks=LOOPBACK)
 HEADERS = {"Content-Type": "application/json", "webhook-id": "evt_1"}
 
 
-def post(url, *, seconds=5.0, ca_file="", rules=RULES):
+def post(url, *, seconds=5.0, ca_file="", rules=RULES, lines=None):
     """Post with somebody watching the time, as the job does."""
-    made = Post(url, rules, connect_seconds=min(2.0, seconds), seconds=seconds, ca_file=ca_file)
+    own = Lines()
+    made = Post(
+        url,
+        own if lines is None else lines,
+        rules,
+        connect_seconds=min(2.0, seconds),
+        seconds=seconds,
+        ca_file=ca_file,
+    )
     over = threading.Event()
 
     def watch():
@@ -33,6 +40,7 @@ def post(url, *, seconds=5.0, ca_file="", rules=RULES):
     finally:
         over.set()
         watcher.join()
+        own.close_old(0)
 
 
 @contextmanager
@@ -185,43 +193,6 @@ def test_name_servers_that_do_not_answer_hold_nobody_longer_than_a_post_may_take
     assert (answer.status, answer.error) == (
         None, "the name silent.example was not resolved in time; the name servers do not answer",
     )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """(certificate, key) of hooks.example, signed by itself."""
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    subprocess.run(
-        [
-            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-            "-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=hooks.example",
-            "-addext", "subjectAltName=DNS:hooks.example",
-        ],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return cert, key
-
-
-@pytest.fixture
-def over_tls(receiver, certificate, monkeypatch):
-    """The receiver behind TLS; every .example name means this machine."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    real = socket.getaddrinfo
-
-    def lookup(host, port, *args, **kwargs):
-        return real("127.0.0.1" if str(host).endswith(".example") else host, port, *args, **kwargs)
-
-    monkeypatch.setattr(socket, "getaddrinfo", lookup)
-    receiver.server.get_request = lambda: _wrapped(context, receiver.server.socket)
-    return receiver
-
-
-def _wrapped(context, server):
-    connection, address = server.accept()
-    connection.settimeout(5)
-    return context.wrap_socket(connection, server_side=True), address
 
 
 def test_the_certificate_must_name_the_receiver(over_tls, certificate):
