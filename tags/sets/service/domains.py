@@ -12,6 +12,7 @@ from pyroaring import BitMap64
 from sqlalchemy import Select, func, select
 
 from scrm.customers.models import Customer, Follow
+from scrm.kernel.clock import utcnow
 from scrm.kernel.db import IN_BINARY, session
 from scrm.people.models import CustomerPerson, PersonField
 from scrm.people.queries.fields import FieldSpec, FieldType
@@ -26,6 +27,7 @@ from tags.sets.service.normal_form import set_leaf, year_bounds
 MOST_VALUES = 1_000  # with more, only the set that was asked for is worth asking for
 COARSE = ("country", "province", "city", "district")  # parts of addresses that many share
 OWN = {"customer.gender": Customer.gender, "customer.type": Customer.type}
+NEXT_YEARS = 10
 Value = int | str
 
 
@@ -56,6 +58,11 @@ class Domain:
         if self.yearly:
             return self.key(FIRST_DAY.year)
         return self.key(0 if self.name in OWN or self.name == "add_ways" else "-")
+
+    def expected(self) -> list[str]:
+        """Keys of values that are asked for whether somebody has them or not: years, of which a question names many."""
+        until = utcnow().year + NEXT_YEARS
+        return [self.key(year) for year in range(FIRST_DAY.year, until)] if self.yearly else []
 
     def sets(self, customer_ids: Iterable[int] | None = None) -> dict[str, BitMap64] | None:
         """The sets of all values that there are, by key, whole or of some customers only; None: there are too many."""
@@ -146,4 +153,5 @@ def domain_sets(
 ) -> dict[str, BitMap64] | None:
     """The sets of these leaves of a domain, and of all its others; None: it has too many values."""
     found = domain.sets(customer_ids)
-    return None if found is None else {**dict.fromkeys(keys, BitMap64()), **found}
+    wanted = [*keys, *(domain.expected() if customer_ids is None else ())]
+    return None if found is None else {**dict.fromkeys(wanted, BitMap64()), **found}
