@@ -41,8 +41,8 @@ check: $(STAMP)  ## format, lint, types, layers, size of files
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 
-bench: $(STAMP) $(if $(filter-out conditions,$(ONLY)),,$(RIVALS))  ## measurements with a baseline in the same run; ONLY=<name> runs one
-	@$(PY) -m tests.bench $(if $(ONLY),--only $(ONLY))
+bench: $(STAMP) $(if $(filter-out conditions,$(ONLY)),,$(RIVALS))  ## measurements with a baseline in the same run; ONLY=<name> runs one, ROWS=<n> with more
+	@$(PY) -m tests.bench $(if $(ONLY),--only $(ONLY)) $(if $(ROWS),--rows $(ROWS))
 
 fmt: $(STAMP)  ## format and mend what a tool can mend
 	@.venv/bin/ruff check --fix . ; .venv/bin/ruff format .

@@ -36,11 +36,15 @@ def main() -> int:
     parser.add_argument(
         "--quick", action="store_true", help="small amounts: tries the benchmark, measures nothing"
     )
+    parser.add_argument(
+        "--rows", type=int, help="how many rows, for those that can take more than they do alone"
+    )
     parser.add_argument("--out", type=Path, default=Path("var/bench.json"), help="file that gets all results")
     options = parser.parse_args()
     results = []
+    asked = {"quick": options.quick, "rows": options.rows}
     for name in [options.only] if options.only else NAMES:
-        for result in importlib.import_module(f"tests.bench.{name}").run({"quick": options.quick}):
+        for result in importlib.import_module(f"tests.bench.{name}").run(asked):
             if missing := [key for key in KEYS if key not in result]:
                 raise SystemExit(f"bench {name}: the result lacks {', '.join(missing)}")
             print(json.dumps(result, ensure_ascii=False), flush=True)
