@@ -25,6 +25,7 @@ NAMES = (
     "conditions",
     "sets",
     "webhooks",
+    "imports",
 )
 KEYS = ("name", "value", "unit", "baseline", "ratio", "target", "pass")
 

@@ -7,6 +7,7 @@ welcome's delay is measured before (idle) and while the second sync runs.
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import threading
 import time
@@ -138,12 +139,12 @@ def _sync(stack: Stack, *, welcomes: bool = False) -> Measured:
     stack.run("sync", "--no-wait")
     stack.start(WORKER)
     wait_until(lambda: stack.sql(STARTED)[0][0] is not None, 60)
-    started, before, done = stack.sql(STARTED)[0][0], _cpu(stack), Measured()
+    started, before, done = stack.sql(STARTED)[0][0], cpu_seconds(stack), Measured()
     with Peak(stack.pid(WORKER)) as peak:
         if welcomes:
             done.waits = _welcomes(stack, None)
         _wait_over(stack)
-    done.cpu = sum(_cpu(stack).values()) - sum(before.values())
+    done.cpu = cpu_seconds(stack) - before
     done.peak_mb = peak.megabytes
     stack.terminate(WORKER, 60)
     state, error, finished = stack.sql(
@@ -180,6 +181,7 @@ class Peak:
         self.megabytes = 0.0
 
     def __enter__(self) -> Self:
+        self._look()
         self._thread.start()
         return self
 
@@ -189,16 +191,20 @@ class Peak:
 
     def _watch(self) -> None:
         while not self._stop.wait(0.2):
-            self.megabytes = max(self.megabytes, self._process.memory_info().rss / 1e6)
+            self._look()
+
+    def _look(self) -> None:
+        self.megabytes = max(self.megabytes, self._process.memory_info().rss / 1e6)
 
 
-def _cpu(stack: Stack) -> dict[int, float]:
-    """CPU seconds so far of every process of the deployment, children and stores too, the sandbox excepted."""
-    seconds = {}
+def cpu_seconds(stack: Stack) -> float:
+    """CPU seconds so far of every process of the deployment and its stores, the sandbox excepted; of ended children too."""
+    seconds = 0.0
     for pid in [stack.pid(name) for name in stack.names()]:
         for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
-            times = process.cpu_times()
-            seconds[process.pid] = times.user + times.system
+            with contextlib.suppress(psutil.NoSuchProcess):  # its parent counts it from now on
+                times = process.cpu_times()
+                seconds += times.user + times.system + times.children_user + times.children_system
     return seconds
 
 
