@@ -15,6 +15,7 @@ depends_on = None
 
 def upgrade():
     _index_begun_relations()
+    _index_kinds_of_entries(postgresql_include=['kind', 'staff_id'])
     _make_audience_fills()
     op.add_column('webhook_deliveries', sa.Column('tries', postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'[]'"), nullable=False))
 
@@ -22,6 +23,7 @@ def upgrade():
 def downgrade():
     op.drop_column('webhook_deliveries', 'tries')
     op.drop_table('audience_fills')
+    _index_kinds_of_entries()
     _drop_begun_relations()
 
 
@@ -57,3 +59,8 @@ def _make_audience_fills():
     )
     op.create_index('ix_audience_fills_audience_id_id', 'audience_fills', ['audience_id', 'id'], unique=False)
     op.create_index('ix_audience_fills_open', 'audience_fills', ['id'], unique=False, postgresql_where=sa.text("state IN ('queued', 'filling')"))
+
+
+def _index_kinds_of_entries(**include):
+    op.drop_index('ix_timeline_customer_id_at', table_name='timeline')
+    op.create_index('ix_timeline_customer_id_at', 'timeline', ['customer_id', 'at', 'id'], **include)
