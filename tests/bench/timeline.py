@@ -222,7 +222,7 @@ def _start(month: date) -> datetime:
 
 
 PAGE = f"""SELECT id, at, kind, staff_id, details FROM timeline WHERE customer_id = %s {{where}}
-ORDER BY at DESC, id DESC LIMIT {LIMIT}"""
+ORDER BY at DESC, id DESC LIMIT (SELECT {LIMIT})"""
 CUSTOMERS = (
     "INSERT INTO customers (external_userid) SELECT 'wm' || md5(n::text) FROM generate_series(1, %s) n"
 )

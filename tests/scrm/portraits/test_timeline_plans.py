@@ -63,10 +63,10 @@ def test_a_page_reads_few_rows_by_the_index(session, long, months, filters):
     assert not {name for name in names if name[-7:].replace("_", "-") > f"{after:%Y-%m}"} - {
         "timeline_default"
     }
-    assert {kind for _, kind, rows in read if rows} == {"Index Only Scan", "Index Scan"}, read
+    assert {kind for _, kind, rows in read if rows} <= {"Index Only Scan", "Index Scan"}, read
     per_row = 12 if filters else 1  # one in ten is an order
     assert sum(rows for _, _, rows in read) <= (LIMIT + len(names)) * per_row * 2
-    assert sum(rows for _, kind, rows in read if kind == "Index Scan") <= LIMIT
+    assert sum(rows for _, kind, rows in read if kind == "Index Scan") <= LIMIT + len(names)
 
 
 @pytest.mark.parametrize("filters", [{"kind": "follow.lost"}, {"kinds": ["follow."], "staff_id": 3}], ids=str)
