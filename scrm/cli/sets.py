@@ -24,7 +24,7 @@ SLICE = 20  # sets of one transaction
 @click.option("--forget", is_flag=True, help="Drop all: after the database was set back to a backup.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def sets(limit: int, warm: bool, rebuild: bool, forget: bool, as_json: bool) -> None:
-    """Sets of customers by which conditions are counted, most recently used first.
+    """Sets of customers by which conditions are counted, most recently used first, those that nobody asked for yet last.
 
     They are a cache: whatever is dropped is asked again when it is needed.
 
@@ -84,7 +84,7 @@ def _in_slices(keys: Sequence[str], work: Callable[[Sequence[str]], None]) -> in
 def _found() -> list[dict[str, Any]]:
     from tags.sets.service import store
 
-    return [_row(each) for each in store.shelved()]
+    return [_row(each) for each in sorted(store.shelved(), key=lambda each: each.hits == 0)]
 
 
 def _row(each: Shelved) -> dict[str, Any]:

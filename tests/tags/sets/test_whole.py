@@ -65,5 +65,5 @@ def test_counts_stay_right_whatever_dies():
         stack.start(WORKER)
         stack.start("clock")
         wait_until(lambda: min(moments(), default=0) > before, 40)
-        listed = json.loads(stack.run("sets", "--json").stdout)["sets"]
+        listed = json.loads(stack.run("sets", "--limit", "9999", "--json").stdout)["sets"]
         assert {each["leaf"]: each["customers"] for each in listed}['{"kind":"has_tag","tag_ids":[1]}'] == 3
