@@ -10,11 +10,11 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from scrm.web.queries import errcode_counts, queue_depths, state_counts, welcome_figures
+from scrm.web.queries import copied_parts, errcode_counts, queue_depths, state_counts, welcome_figures
 
 
 class DatabaseCollector(Collector):
-    """Inbox by state and age, effects by state and errcode, queues, welcomes of the last hour."""
+    """Inbox by state and age, effects by state and errcode, queues, welcomes of the last hour, the copy in columns."""
 
     def collect(self) -> Iterator[Metric]:
         """Ask the database and the queues once per scrape."""
@@ -26,6 +26,7 @@ class DatabaseCollector(Collector):
         yield from _alerts()
         yield from _queues()
         yield from _welcomes()
+        yield from _columns()
 
 
 def _inbox() -> Iterator[Metric]:
@@ -80,6 +81,18 @@ def _welcomes() -> Iterator[Metric]:
         if row[name] is not None:
             latency.add_metric([quantile], row[name])
     yield from (outcome, latency)
+
+
+def _columns() -> Iterator[Metric]:
+    """Nothing where this machine has no copy."""
+    parts = GaugeMetricFamily("scrm_columns_parts", "Parts of the copy in columns", labels=["source"])
+    size = GaugeMetricFamily("scrm_columns_bytes", "Bytes of the copy in columns", labels=["source"])
+    age = GaugeMetricFamily("scrm_columns_age_seconds", "Age of the oldest part", labels=["source"])
+    for row in copied_parts():
+        parts.add_metric([row["source"]], row["parts"])
+        size.add_metric([row["source"]], row["bytes"])
+        age.add_metric([row["source"]], row["age"])
+    yield from (parts, size, age)
 
 
 def exposition() -> bytes:

@@ -14,6 +14,7 @@ from config.queues import Queue
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.redis import redis
+from tags.columns.service.shelf import Source, folder, read_copy
 
 TOTALS = {
     "customers": "SELECT count(*) FROM customers",
@@ -112,6 +113,18 @@ def queue_depths() -> list[dict[str, Any]]:
         }
         for name in Queue
     ]
+
+
+def copied_parts() -> list[dict[str, Any]]:
+    """Parts of the copy in columns on this machine: how many, bytes and the age of the oldest in seconds, by source."""
+    copy, found = read_copy(), []
+    for source in Source if copy else ():
+        chunks = copy.of(source) if copy else []
+        paths = [folder() / each.file for each in chunks]
+        size = sum(path.stat().st_size for path in paths if path.exists())
+        age = max(((utcnow() - each.as_of).total_seconds() for each in chunks), default=0.0)
+        found.append({"source": str(source), "parts": len(chunks), "bytes": size, "age": age})
+    return found
 
 
 def _oldest_seconds(queue: RqQueue) -> float:

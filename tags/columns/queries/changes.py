@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from scrm.kernel.db import session
 from scrm.kernel.snapshots import Snapshot
+from tags.columns.queries.base import BASE
 from tags.columns.service.shelf import Source
 
 MOST_CHANGES = 5_000
@@ -48,14 +49,14 @@ class Look:
         return not self.cut and old.xmin >= self.below and old.xmax <= self.snapshot.xmax
 
 
-_LOOK = text("""
-SELECT CAST(pg_current_snapshot() AS text) AS snapshot, CAST(b.key AS text) AS base, b.below,
+_LOOK = text(f"""
+SELECT CAST(pg_current_snapshot() AS text) AS snapshot, {BASE} AS base, b.below,
   ARRAY(SELECT begins_at FROM detached_months WHERE table_name = :events) AS detached,
   c.xid, c.source, c.months, CASE WHEN c.until <= :persons THEN c.person_ids END AS person_ids
 FROM column_base b LEFT JOIN
   (SELECT xid, source, months, person_ids, sum(cardinality(person_ids)) OVER (ORDER BY xid, id) AS until
    FROM column_changes WHERE xid >= :since AND source = ANY(:sources) ORDER BY xid, id LIMIT :most) AS c ON true
-""")
+""")  # noqa: S608  # a constant
 
 
 def look(since: Snapshot, sources: Collection[Source]) -> Look | None:

@@ -14,6 +14,7 @@ from scrm.kernel.db import session
 from scrm.kernel.detaching import closed_months
 from scrm.kernel.settings import settings
 from scrm.kernel.snapshots import Snapshot
+from tags.columns.queries.base import BASE
 from tags.columns.queries.missed import Missed, missed, months_changed
 from tags.columns.queries.months import months_with_rows
 from tags.columns.service.shelf import Chunk, Copy, Source, folder, read_copy
@@ -98,9 +99,9 @@ def _moment() -> _Moment:
     return _Moment(as_of, Snapshot.parse(row.snapshot), row.base, row.below, detached)
 
 
-_NOW = text("""
-SELECT CAST(pg_current_snapshot() AS text) AS snapshot, CAST(key AS text) AS base, below FROM column_base
-""")
+_NOW = text(f"""
+SELECT CAST(pg_current_snapshot() AS text) AS snapshot, {BASE} AS base, below FROM column_base
+""")  # noqa: S608  # a constant
 
 
 def _copy_of(now: _Moment) -> Copy:

@@ -20,6 +20,7 @@ from scrm.kernel.db import session
 from scrm.kernel.detaching import closed_months, month_edges
 from scrm.kernel.settings import settings
 from scrm.kernel.snapshots import Snapshot
+from tags.columns.queries.base import BASE
 from tags.columns.service.shelf import Source
 
 ORDER_COLUMNS = {
@@ -75,9 +76,9 @@ def take(source: Source, month: date | None, place: Path) -> Taken:
     return Taken(source, month, snapshot, as_of, told.base, started, files, types, frozenset(detached))
 
 
-_MOMENT = text("""
-SELECT CAST(pg_current_snapshot() AS text) AS snapshot, (SELECT CAST(key AS text) FROM column_base) AS base
-""")
+_MOMENT = text(f"""
+SELECT CAST(pg_current_snapshot() AS text) AS snapshot, (SELECT {BASE} FROM column_base) AS base
+""")  # noqa: S608  # a constant
 
 
 def registered_types() -> dict[int, dict[str, PropertyType]]:

@@ -8,6 +8,7 @@ from scrm.kernel.db import session
 from scrm.kernel.settings import settings
 from scrm.kernel.snapshots import Snapshot
 from tags.columns.models import ColumnChange
+from tags.columns.queries.base import BASE
 from tags.columns.service.building import build, drafting
 from tags.columns.service.shelf import Copy, Source, write_copy
 from tags.columns.service.taking import take
@@ -25,7 +26,7 @@ def copy_all():
         chunks = tuple(build(take(source, month, place), place) for source, month in months)
     told = session().scalar(text("SELECT CAST(pg_current_snapshot() AS text)"))
     since = dict.fromkeys(Source, Snapshot.parse(told))
-    base = session().scalar(text("SELECT CAST(key AS text) FROM column_base"))
+    base = session().scalar(text(f"SELECT {BASE} FROM column_base"))  # noqa: S608  # a constant
     session().execute(delete(ColumnChange))  # our own transaction is never in a snapshot of its own
     copy = Copy(base, settings().corp.timezone, since, frozenset(), chunks)
     write_copy(copy)

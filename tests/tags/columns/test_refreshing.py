@@ -11,7 +11,9 @@ from scrm.kernel.db import db, transaction
 from scrm.kernel.detaching import attach_month, detach_month, newest_detachable, partition_name
 from scrm.kernel.partitions import make_months, month_after
 from scrm.people.service.merging import merge
+from scrm.web.collector import exposition
 from tags.columns import jobs
+from tags.columns.queries.base import BASE
 from tags.columns.service import refreshing
 from tags.columns.service.shelf import Source, folder, read_copy
 from tests.tags.columns.facts import event, event_type, order, written
@@ -283,3 +285,24 @@ def test_one_writer_at_a_time(build, committed, monkeypatch):
     jobs.refresh_columns()
     assert months(read_copy()) == [date(2026, 5, 1)]
     assert utcnow() - read_copy().chunks[0].as_of < timedelta(minutes=1)
+
+
+def test_a_database_that_was_restored_is_another_one(build, committed):
+    event(1, MAY)
+    first = build()
+    committed.execute(text("CREATE TEMP TABLE column_base AS SELECT * FROM column_base"))
+    assert committed.scalar(text("SELECT key FROM column_base")) == committed.scalar(
+        text("SELECT key FROM public.column_base")
+    )
+    base = text(f"SELECT {BASE} FROM column_base")  # noqa: S608  # a constant
+    assert committed.scalar(base) != first.base
+    committed.rollback()
+    assert committed.scalar(base) == first.base
+
+
+def test_the_metrics_tell_of_the_parts(build):
+    event(1, MAY)
+    build()
+    told = exposition().decode()
+    assert 'scrm_columns_parts{source="behaviour_events"} 1.0' in told
+    assert 'scrm_columns_parts{source="orders"} 0.0' in told
