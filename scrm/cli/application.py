@@ -13,27 +13,28 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 
-def application(process: str, *, settings: Settings | None = None) -> Flask:
+def application(process: str, *, settings: Settings | None = None, serves: bool = False) -> Flask:
     """Settings checked, logs configured, the app made, both stores reached.
 
     :param process: name of this process in logs, such as ``worker:urgent``
+    :param serves: whether this process answers HTTP; workers, the clock and commands do not
     :raises SettingsError: when something is misconfigured or a store does not answer
     """
     from config.settings import current_settings
 
     settings = settings or current_settings()  # first: what is wrong there is said without loading everything
-    app = _loaded(settings)
+    app = _loaded(settings, serves)
     # After create_app: Flask-Migrate and granian set up logging of their own when imported.
     importlib.import_module("config.logging").configure_logging(settings.log, process)
     reach_stores(app)
     return app
 
 
-def _loaded(settings: Settings) -> Flask:
+def _loaded(settings: Settings, serves: bool) -> Flask:
     """The app, made without garbage collection: nothing loaded here is garbage, and it saves an eighth of the time."""
     gc.disable()
     try:
-        app: Flask = importlib.import_module("scrm.bootstrap").create_app(settings)
+        app: Flask = importlib.import_module("scrm.bootstrap").create_app(settings, serves=serves)
     finally:
         gc.freeze()  # server processes forked from here share these pages
         gc.enable()

@@ -39,7 +39,7 @@ def web(host: str | None, port: int | None) -> None:
     settings = current_settings()
     host, port = host or settings.web.host, port or settings.web.port
     share_counters(settings.var_dir / f"metrics-{port}")
-    let_go(application("web"))  # before anything starts: settings and stores are right
+    let_go(application("web", serves=True))  # before anything starts: settings and stores are right
     check_free(host, port, "give another with --port or SCRM_WEB__PORT")
     _serve(host, port)
 
@@ -94,4 +94,4 @@ def load_app() -> Flask:
     from scrm.cli.parent_death import end_with_parent
 
     end_with_parent()
-    return application("web")
+    return application("web", serves=True)

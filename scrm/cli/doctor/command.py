@@ -33,7 +33,7 @@ def doctor(as_json: bool) -> int:
     from scrm.cli.console import print_json
 
     settings = attached_settings()
-    app = create_app(settings)
+    app = create_app(settings, serves=False)
     configure_logging(settings.log.model_copy(update={"level": "ERROR"}), "doctor")
     with app.app_context():
         found = list(_examine(settings))
