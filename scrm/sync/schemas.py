@@ -19,7 +19,10 @@ class SyncRunIn(Schema):
         metadata={"description": "what to sync; empty: everything"},
     )
     dry_run = fields.Boolean(
-        load_default=False, metadata={"description": "read and compare, and write nothing"}
+        load_default=False,
+        metadata={
+            "description": "read and compare, and write nothing; 409 while another run waits for a person"
+        },
     )
     repair_tags = fields.Enum(
         RepairTags,

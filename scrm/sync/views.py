@@ -32,7 +32,7 @@ def list_runs(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.arguments(SyncRunIn)
 @blueprint.response(201, SyncRunOut)
 def create_run(data: dict[str, Any]) -> SyncRun:
-    """Begin a sync; 409 while another is at work."""
+    """Begin a sync; 409 while another is at work, or, for a dry run, waits for a person."""
     return runs.start_run(Wish(by=_unlimited().name, **data))
 
 

@@ -57,12 +57,19 @@ class Wish:
 def start_run(wish: Wish) -> SyncRun:
     """Begin a run; one that waits for a person makes room, because what it read is old by now.
 
-    :raises Conflict: while another run is at work
+    A dry run, which is to change nothing, takes nobody's place.
+
+    :raises Conflict: while another run is at work; a dry run while another waits for a person
     """
     hold_in_transaction(LOCK)
     before = open_run()
     if before is not None and before.state in AT_WORK:
         raise Conflict(f"sync run {before.id} is at work ({before.state}); wait for it, or cancel it")
+    if before is not None and wish.dry_run:
+        raise Conflict(
+            f"sync run {before.id} waits for a person, and a dry run would take its place; "
+            f"`scrm sync confirm {before.id}` or `scrm sync cancel {before.id}` first"
+        )
     if before is not None:
         _end(before, RunState.CANCELLED, f"a newer run was started by {wish.by}")
     staging.empty()

@@ -269,6 +269,17 @@ class TestShrinkGuard:
         assert run_of(run.id).state == "cancelled"
         assert newer.state == "waiting_for_person"
 
+    def test_a_dry_run_does_not_take_its_place_and_says_what_to_do(self, stopped, committed):
+        run, gone, _ = stopped
+        with pytest.raises(Conflict, match=f"scrm sync confirm {run.id}"):
+            later_sync(**PEOPLE, dry_run=True)
+        assert run_of(run.id).state == "waiting_for_person"
+        with transaction():
+            confirm_run(run.id, "op")
+        assert finish(run.id).state == "done", "what it read is still there"
+        assert {key for key, (_, f) in relations(committed).items() if f.status != "active"} == set(gone)
+        assert later_sync(**PEOPLE, dry_run=True).state == "done"
+
     def test_who_came_back_before_the_confirmation_stays(self, stopped, committed, corp):
         run, gone, _ = stopped
         back = gone[0]
