@@ -18,7 +18,7 @@ class AlertState(StrEnum):
     SENT = "sent"
     FAILED = "failed"  # WeCom refused the message; ``reason`` says why
     EXPIRED = "expired"  # too old to be told any more
-    SILENCED = "silenced"  # not sent on purpose: ``reason`` is muted, left, no receiver or cancelled
+    SILENCED = "silenced"  # not sent on purpose: ``reason``: muted, left, no receiver, in an alarm, cancelled
 
 
 class AlertEntry(Model):

@@ -106,6 +106,34 @@ ORDER BY key, receiver_id ON CONFLICT (key, receiver_id) DO NOTHING RETURNING ur
 """)
 
 
+def hold_back(keys: Sequence[str], reason: str) -> None:
+    """Do not send these, unless they are on their way: something else tells of them."""
+    if keys:
+        session().execute(_HOLD, {"keys": list(keys), "reason": reason})
+
+
+_HOLD = text("""
+UPDATE alerts SET state = 'silenced', reason = :reason WHERE id IN (
+  SELECT id FROM alerts WHERE key = ANY(CAST(:keys AS text[])) AND state = 'pending' AND effect_id IS NULL
+  ORDER BY id FOR UPDATE SKIP LOCKED)
+""")
+
+
+def tell_after_all(keys: Sequence[str], reason: str) -> None:
+    """Send what was held back for this reason, if it is news still."""
+    if keys:
+        now = utcnow()
+        values = {"keys": list(keys), "reason": reason, "due": after_quiet(now), "old": now - LIFE}
+        session().execute(_TELL, values)
+
+
+_TELL = text("""
+UPDATE alerts SET state = 'pending', reason = NULL, due_at = :due WHERE id IN (
+  SELECT id FROM alerts WHERE key = ANY(CAST(:keys AS text[])) AND state = 'silenced' AND reason = :reason
+    AND created_at > :old ORDER BY id FOR UPDATE SKIP LOCKED)
+""")
+
+
 def quiet() -> DaySpan:
     """The quiet hours; nothing when none are configured."""
     return DaySpan.between(settings().alerts.quiet_from, settings().alerts.quiet_until)

@@ -22,6 +22,7 @@ from scrm.kernel.errors import Conflict, NotFound
 from scrm.kernel.permissions import Scope
 from scrm.kernel.settings import settings
 from scrm.losses.models import LossAlarm
+from scrm.losses.service.summing import sum_up
 
 KIND = "mass_delete"
 
@@ -58,6 +59,8 @@ def watch(deletions: Sequence[tuple[int, datetime]], news: timedelta) -> None:
             new.append(_values(run))
         withdrawn |= {alarm.id for alarm in mine}
     _write(new, changed, withdrawn, news)
+    if known or new:
+        sum_up(spans, KIND)
 
 
 def _spans(moments: Sequence[tuple[int, datetime]]) -> dict[int, tuple[datetime, datetime]]:

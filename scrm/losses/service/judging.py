@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import text
@@ -15,6 +16,7 @@ from scrm.kernel.db import session
 from scrm.kernel.locks import hold_in_transaction
 from scrm.kernel.settings import settings
 from scrm.losses.service import alarms
+from scrm.losses.service.summing import line_key
 from scrm.staff.queries import leaders_of
 
 BATCH = 1000
@@ -68,14 +70,14 @@ def _for_circles(row: Any, circles: set[str], is_led: bool) -> Iterable[Alert]:
 
     Who left the corp is told nothing: what was theirs to know goes to who leads them.
     """
-    key = f"loss:{row.id}:{row.lost_by}"
+    key = partial(line_key, row.id, row.lost_by)
     to_manager = "manager" in circles or ("staff" in circles and row.member_left)
     if "staff" in circles and not row.member_left:
-        yield Alert(KIND, f"{key}:staff", *_words(row, row.remark or row.customer), staff_ids=(row.staff_id,))
+        yield Alert(KIND, key("staff"), *_words(row, row.remark or row.customer), staff_ids=(row.staff_id,))
     if to_manager and is_led:
-        yield Alert(KIND, f"{key}:manager", *_words(row, row.customer), managers_of=(row.staff_id,))
+        yield Alert(KIND, key("manager"), *_words(row, row.customer), managers_of=(row.staff_id,))
     if "operators" in circles or (to_manager and not is_led):
-        yield Alert(KIND, f"{key}:operators", *_words(row, None), operators=True)
+        yield Alert(KIND, key("operators"), *_words(row, None), operators=True)
 
 
 def _words(row: Any, name: str | None) -> tuple[str, str]:
