@@ -20,7 +20,7 @@ from scrm.value.models import Lifecycle
 from tags.arrays import is_one_of
 from tags.rules.fields import PERSON, person_key
 from tags.rules.relations import LIVE
-from tags.rules.windows import FIRST_DAY, LAST_DAY
+from tags.rules.windows import FIRST_DAY
 from tags.sets.service.asking import packed, unpacked
 from tags.sets.service.normal_form import set_leaf, year_bounds
 
@@ -53,20 +53,26 @@ class Domain:
             return set_leaf({"kind": "field", "field": self.name, **within}).key
         return set_leaf({"kind": "field", "field": self.name, "op": "equals", "value": value}).key
 
-    def one_key(self) -> str:
-        """The key of a leaf with some value, which nobody need have."""
+    def base(self) -> list[str]:
+        """Keys of leaves to ask for before anybody does: of each year, else of some value, which nobody need have.
+
+        A question about days names many years, whether somebody has such a day or not.
+        """
         if self.yearly:
-            return self.key(FIRST_DAY.year)
-        return self.key(0 if self.name in OWN or self.name == "add_ways" else "-")
+            return [self.key(year) for year in range(FIRST_DAY.year, utcnow().year + NEXT_YEARS)]
+        return [self.key(0 if self.name in OWN or self.name == "add_ways" else "-")]
 
-    def expected(self) -> list[str]:
-        """Keys of values that are asked for whether somebody has them or not: years, of which a question names many."""
-        until = utcnow().year + NEXT_YEARS
-        return [self.key(year) for year in range(FIRST_DAY.year, until)] if self.yearly else []
+    def sets(
+        self, keys: Collection[str], customer_ids: Iterable[int] | None = None
+    ) -> dict[str, BitMap64] | None:
+        """The sets of all values that there are, by key, of years those from the first asked to the last.
 
-    def sets(self, customer_ids: Iterable[int] | None = None) -> dict[str, BitMap64] | None:
-        """The sets of all values that there are, by key, whole or of some customers only; None: there are too many."""
+        :param customer_ids: of these customers only
+        :returns: None: there are too many values
+        """
         value, customer, statement = self._rows()
+        if self.yearly:
+            statement = statement.where(PersonField.value_text.between(*_days(keys)))
         if customer_ids is not None:
             statement = statement.where(is_one_of(customer, customer_ids))
         grouped = statement.with_only_columns(value, packed(customer)).where(value.is_not(None))
@@ -93,8 +99,13 @@ class Domain:
         rows = person.join(PersonField, same).where(PersonField.field == key)
         if self.yearly:
             value = func.substr(PersonField.value_text, 1, 4)
-            rows = rows.where(PersonField.value_text.between(FIRST_DAY.isoformat(), LAST_DAY.isoformat()))
         return value, CustomerPerson.customer_id, rows
+
+
+def _days(keys: Iterable[str]) -> tuple[str, str]:
+    """The first and the last day of leaves of years."""
+    named = [day for key in keys for day in orjson.loads(key)["values"]]
+    return min(named), max(named)
 
 
 @lru_cache(maxsize=10_000)
@@ -151,7 +162,6 @@ ALWAYS = tuple(map(Domain, (*OWN, "add_ways", "stages")))
 def domain_sets(
     domain: Domain, keys: Collection[str], customer_ids: Iterable[int] | None = None
 ) -> dict[str, BitMap64] | None:
-    """The sets of these leaves of a domain, and of all its others; None: it has too many values."""
-    found = domain.sets(customer_ids)
-    wanted = [*keys, *(domain.expected() if customer_ids is None else ())]
-    return None if found is None else {**dict.fromkeys(wanted, BitMap64()), **found}
+    """The sets of these leaves of a domain, and of its others; None: it has too many values."""
+    found = domain.sets(keys, customer_ids)
+    return None if found is None else {**dict.fromkeys(keys, BitMap64()), **found}

@@ -78,20 +78,20 @@ def warm(keys: Collection[str]) -> None:
 def base_keys() -> list[str]:
     """Sets that most questions need, those that Redis lacks or that nobody brought up to date for long.
 
-    They are: everybody, each tag, each member's customers, and of every field of few values one, with which those of its
-    other values come. None when they take half the room there is.
+    They are: everybody, each tag, each member's customers, each year of fields of days, and of every field of few values one,
+    with which those of its other values come. None when they take half the room there is.
     """
     if store.room_taken() >= WARM_SHARE:
         return []
     shelf = {each.key: each.as_of for each in store.shelved()}
     specs = field_specs()
     domain = {key: domain_of(key, specs) for key in shelf}
-    there = set(domain.values())
+    there = {each for each in domain.values() if each and not each.yearly}
     base = {EVERYBODY, *(family.key(id_) for family in FAMILIES for id_ in family.ids())}
-    lacking = [*(base - shelf.keys()), *(each.one_key() for each in domains(specs) if each not in there)]
+    base.update(key for each in domains(specs) if each not in there for key in each.base())
     old = utcnow() - timedelta(minutes=settings().sets.kept_minutes / 2)
     aged = [key for key, at in shelf.items() if at < old and (key in base or domain[key])]
-    return sorted(lacking) + sorted(aged)
+    return sorted(base - shelf.keys()) + sorted(aged)
 
 
 def compare(keys: Sequence[str]) -> int:
