@@ -1,6 +1,6 @@
 """Channel codes as files: CSV for spreadsheets, JSON for programs; both hold the same columns.
 
-Members stand by userid, tags as ``group/name``, folders by name: ids differ from one deployment to the other. A cell
+Members stand by userid, tags as ``group/name``, folders and welcome messages by name: ids differ from one deployment to the other. A cell
 that a spreadsheet would take for a formula gets an apostrophe in front on the way out, which goes on the way in.
 """
 
@@ -16,7 +16,7 @@ import orjson
 from marshmallow import ValidationError
 from sqlalchemy import select
 
-from scrm.acquisition.models import ChannelCode, ChannelCodeGroup, CodeState
+from scrm.acquisition.models import ChannelCode, ChannelCodeGroup, CodeState, WelcomeMessage
 from scrm.acquisition.schemas.codes import ChannelCodeIn
 from scrm.acquisition.service.channel_codes import make_channel_codes, problems_of
 from scrm.kernel.db import session
@@ -27,23 +27,36 @@ from tags.models import Tag, TagGroup
 
 Json = dict[str, Any]
 PLAIN = (
-    "name", "department_ids", "use_party", "daily_cap", "welcome_id", "welcome_slots", "remark_rule", "blocked_names",
+    "name", "department_ids", "use_party", "daily_cap", "remark_rule", "blocked_names",
     "remark", "skip_verify", "accept_slots", "is_temp", "expires_in", "chat_expires_in", "unionid", "valid_until",
     "when_over",
 )  # fmt: skip
-COLUMNS = ("group", "staff", "backup_staff", "tags", "slots", "dates", "caps", *PLAIN)
+COLUMNS = (
+    "group",
+    "staff",
+    "backup_staff",
+    "tags",
+    "slots",
+    "dates",
+    "caps",
+    "welcome",
+    "welcome_slots",
+    *PLAIN,
+)
 LISTS = {
     "staff", "backup_staff", "tags", "slots", "dates", "caps", "department_ids", "welcome_slots", "blocked_names",
     "accept_slots",
 }  # fmt: skip
 WORDS = {"staff", "backup_staff", "tags", "blocked_names"}  # lists that stand in one cell, a line each
-TEXTS = {"group", "name", "remark_rule", "remark", "unionid", "valid_until", "when_over"}
+TEXTS = {"group", "name", "welcome", "remark_rule", "remark", "unionid", "valid_until", "when_over"}
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 ROWS_MAX = 1000
 EXTRA = "more cells than columns"
 CSV_TYPE, JSON_TYPE = "text/csv; charset=utf-8", "application/json"
 BOM = "﻿"  # so that spreadsheets read the file as UTF-8
-PATHS = {"staff_ids": "staff", "backup_staff_ids": "backup_staff", "tag_ids": "tags", "group_id": "group"}
+PATHS = {
+    "staff_ids": "staff", "backup_staff_ids": "backup_staff", "tag_ids": "tags", "group_id": "group", "welcome_id": "welcome",
+}  # fmt: skip
 
 
 def export_codes(kind: str) -> tuple[str, str]:
@@ -76,8 +89,8 @@ def import_codes(kind: str, content: str, *, dry_run: bool) -> Json:
     names = _Names.of(rows)
     loaded = [_load(row, names) for row in rows]
     values = [value for value, _ in loaded]
-    problems = [own or found for (_, own), found in zip(loaded, problems_of(values), strict=True)]
-    errors = [{"row": place, "errors": _by_column(found)} for place, found in enumerate(problems, 1) if found]
+    problems = [own or _by_column(found) for (_, own), found in zip(loaded, problems_of(values), strict=True)]
+    errors = [{"row": place, "errors": found} for place, found in enumerate(problems, 1) if found]
     made = [] if errors or dry_run else [code.id for code in make_channel_codes(values)]
     return {"rows": len(rows), "made": made, "errors": errors, "dry_run": dry_run}
 
@@ -99,6 +112,7 @@ class _Names:
     staff: dict[str, int]
     tags: dict[str, int]
     groups: dict[str, int]
+    welcomes: dict[str, list[int]]
 
     @classmethod
     def of(cls, rows: Sequence[Json]) -> _Names:
@@ -109,7 +123,16 @@ class _Names:
             staff_ids(userids),
             {name: id_ for id_, name in _tag_names().items()},
             dict(session().execute(groups).all()),
+            _welcomes_by_name(),
         )
+
+
+def _welcomes_by_name() -> dict[str, list[int]]:
+    """Names of welcome messages need not be unique."""
+    found: dict[str, list[int]] = {}
+    for id_, name in session().execute(select(WelcomeMessage.id, WelcomeMessage.name)):
+        found.setdefault(name, []).append(id_)
+    return found
 
 
 def _tag_names(ids: Iterable[int] | None = None) -> dict[int, str]:
@@ -137,7 +160,19 @@ def _portable(codes: Sequence[ChannelCode]) -> list[Json]:
     userids = dict(session().execute(select(Staff.id, Staff.userid).where(Staff.id.in_(staff))).all())
     tags = _tag_names({one for code in codes for one in code.tag_ids})
     groups = dict(session().execute(select(ChannelCodeGroup.id, ChannelCodeGroup.name)).all())
-    return [_row(code, userids, tags, groups) for code in codes]
+    welcomes = dict(session().execute(select(WelcomeMessage.id, WelcomeMessage.name)).all())
+    return [_row(code, userids, tags, groups) | _welcomed(code, welcomes) for code in codes]
+
+
+def _welcomed(code: ChannelCode, names: Mapping[int, str]) -> Json:
+    """What newcomers are told, by the names of the messages."""
+    return {
+        "welcome": names.get(code.welcome_id or 0),
+        "welcome_slots": [
+            {**_without("welcome_id", one), "welcome": names.get(one["welcome_id"])}
+            for one in code.welcome_slots
+        ],
+    }
 
 
 def _ids_of(code: ChannelCode) -> list[int]:
@@ -152,10 +187,7 @@ def _row(
         return [userids[one] for one in ids if one in userids]
 
     def rosters(rows: Iterable[Json]) -> list[Json]:
-        return [
-            {**{k: v for k, v in row.items() if k != "staff_ids"}, "staff": named(row.get("staff_ids") or ())}
-            for row in rows
-        ]
+        return [{**_without("staff_ids", row), "staff": named(row.get("staff_ids") or ())} for row in rows]
 
     plain = {name: getattr(code, name) for name in PLAIN}
     return {
@@ -236,7 +268,7 @@ def _read_json(content: str) -> list[Json]:
 
 def _load(row: Json, names: _Names) -> tuple[Json, dict[str, str]]:
     """(values of a code, problems by column) out of a row with names."""
-    problems: dict[str, str] = {name: "is no column" for name in row if name not in COLUMNS}
+    problems: dict[str, str] = {name: _strange(name) for name in row if name not in COLUMNS}
     told: Json = {name: value for name, value in row.items() if name in PLAIN and value is not None}
     told["staff_ids"] = _known("staff", row.get("staff"), names.staff, problems)
     told["backup_staff_ids"] = _known("backup_staff", row.get("backup_staff"), names.staff, problems)
@@ -245,17 +277,18 @@ def _load(row: Json, names: _Names) -> tuple[Json, dict[str, str]]:
         told["group_id"] = names.groups.get(str(row["group"]))
         if told["group_id"] is None:
             problems["group"] = "there is no group of this name"
+    told |= _told_welcomes(row, names, problems)
     for name in ("slots", "dates"):
         told[name] = [
             {
-                **_without_staff(one),
+                **_without("staff", one),
                 "staff_ids": _known(f"{name}.{place}.staff", one.get("staff"), names.staff, problems),
             }
             for place, one in enumerate(_objects(name, row.get(name), problems))
         ]
     told["caps"] = [
         {
-            **_without_staff(one),
+            **_without("staff", one),
             "staff_id": next(
                 iter(_known(f"caps.{place}.staff", [one.get("staff")], names.staff, problems)), 0
             ),
@@ -267,11 +300,43 @@ def _load(row: Json, names: _Names) -> tuple[Json, dict[str, str]]:
     try:
         return ChannelCodeIn().load(told), {}
     except ValidationError as error:
-        return {}, dict(_flat(error.messages))
+        return {}, _by_column(dict(_flat(error.messages)))
 
 
-def _without_staff(one: Json) -> Json:
-    return {name: value for name, value in one.items() if name != "staff"}
+def _told_welcomes(row: Json, names: _Names, problems: dict[str, str]) -> Json:
+    """The welcome of a code and those of its hours, by id."""
+    told: Json = {}
+    if row.get("welcome"):
+        told["welcome_id"] = _welcome("welcome", row["welcome"], names, problems)
+    slots = _objects("welcome_slots", row.get("welcome_slots"), problems)
+    told["welcome_slots"] = [
+        {
+            **_without("welcome", one),
+            "welcome_id": _welcome(f"welcome_slots.{place}.welcome", one.get("welcome"), names, problems),
+        }
+        for place, one in enumerate(slots)
+    ]
+    return told
+
+
+def _welcome(path: str, name: Any, names: _Names, problems: dict[str, str]) -> int | None:
+    found = names.welcomes.get(str(name), [])
+    if len(found) == 1:
+        return found[0]
+    problems[path] = (
+        "several welcome messages are called so; give them names of their own"
+        if found
+        else "there is no welcome message of this name"
+    )
+    return None
+
+
+def _strange(name: str) -> str:
+    return f"is no column; names go into {PATHS[name]}" if name in PATHS else "is no column"
+
+
+def _without(name: str, one: Mapping[str, Any]) -> Json:
+    return {key: value for key, value in one.items() if key != name}
 
 
 def _objects(name: str, value: Any, problems: dict[str, str]) -> list[Json]:

@@ -5,9 +5,9 @@ import io
 import json
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
-from scrm.acquisition.models import ChannelCode, ChannelCodeGroup
+from scrm.acquisition.models import ChannelCode, ChannelCodeGroup, WelcomeMessage
 from scrm.acquisition.service.exchange import COLUMNS
 from scrm.kernel.db import transaction
 from scrm.staff.service import ensure_staff
@@ -38,9 +38,11 @@ def codes(api, staff, tag, message):
     """Two codes: one with everything, one with hardly anything and a name that looks like a formula."""
     a, b, c = staff
     group = api.get("/api/v1/channel-code-groups").json["items"][0]["id"]
+    night = message(name="夜间").id
     everything = {
         "name": "展会", "group_id": group, "staff_ids": [a, b], "backup_staff_ids": [c], "daily_cap": 30,
-        "caps": [{"staff_id": b, "cap": 5}], "tag_ids": [tag.id], "welcome_id": message().id,
+        "caps": [{"staff_id": b, "cap": 5}], "tag_ids": [tag.id], "welcome_id": message(name="你好").id,
+        "welcome_slots": [{"weekdays": [1], "begin": "22:00", "end": "24:00", "welcome_id": night}],
         "slots": [{"weekdays": [6, 7], "begin": "22:00", "end": "06:00", "staff_ids": [b], "department_ids": []}],
         "dates": [{"first": "2027-01-01", "last": "2027-01-03", "begin": "00:00", "end": "24:00", "staff_ids": [c], "department_ids": []}],
         "accept_slots": [{"weekdays": [1], "begin": "09:00", "end": "18:00"}],
@@ -83,6 +85,37 @@ def test_what_goes_out_comes_in_the_same(api, codes, kind):
     assert (made["errors"], len(made["made"])) == ([], 2)
     again = [api.get(f"{URL}/{id_}").json for id_ in reversed(made["made"])]
     assert [plain(code) for code in again] == [plain(code) for code in before]
+
+
+def test_welcomes_are_named_so_that_the_file_fits_where_they_have_other_ids(api, codes, message, session):
+    content = api.get(f"{URL}/export?format=json").get_data(as_text=True)
+    first = json.loads(content)[0]
+    assert (first["welcome"], first["welcome_slots"][0]["welcome"]) == ("你好", "夜间")
+    assert "welcome_id" not in content
+    session.execute(update(WelcomeMessage).values(name=WelcomeMessage.name + " (alt)"))
+    elsewhere = {name: message(name=name).id for name in ("夜间", "你好")}
+    [id_, _] = api.post(f"{URL}/import", json={"format": "json", "content": content}).json["made"]
+    code = api.get(f"{URL}/{id_}").json
+    assert code["welcome_id"] == elsewhere["你好"]
+    assert [slot["welcome_id"] for slot in code["welcome_slots"]] == [elsewhere["夜间"]]
+
+
+def test_a_welcome_that_is_not_there_or_not_clear_is_told(api, staff, message):
+    for _ in range(2):
+        message(name="twice")
+    slot = {"weekdays": [1], "begin": "09:00", "end": "12:00", "welcome": "none"}
+    rows = [
+        {"name": "n", "staff": ["amy"], "welcome": "none", "welcome_slots": [slot]},
+        {"name": "n", "staff": ["amy"], "welcome": "twice"},
+        {"name": "n", "staff": ["amy"], "welcome_id": 1},
+    ]
+    told = api.post(f"{URL}/import", json={"format": "json", "content": json.dumps(rows)}).json
+    none = "there is no welcome message of this name"
+    assert [one["errors"] for one in told["errors"]] == [
+        {"welcome": none, "welcome_slots.0.welcome": none},
+        {"welcome": "several welcome messages are called so; give them names of their own"},
+        {"welcome_id": "is no column; names go into welcome"},
+    ]
 
 
 def test_no_cell_begins_like_a_formula(api, codes):
