@@ -155,14 +155,17 @@ class Stack:
         clean = {key: value for key, value in os.environ.items() if not key.startswith("SCRM_")}
         return {**clean, **own, **self._extra}
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run one ``scrm`` command to its end; raises with its output when it fails."""
+    def run(self, *arguments: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run one ``scrm`` command to its end; raises with its output when it fails.
+
+        :param seconds: how long it may take, outside of tests
+        """
         if in_tests():
             done = nursery.run([*arguments], self.environment())
         else:
             done = subprocess.run(
                 [SCRM, *arguments],
-                env=self.environment(), capture_output=True, text=True, check=False, timeout=60,
+                env=self.environment(), capture_output=True, text=True, check=False, timeout=seconds,
             )  # fmt: skip
         if done.returncode:
             raise AssertionError(
