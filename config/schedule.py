@@ -69,7 +69,7 @@ SCHEDULE: tuple[Every | Daily, ...] = (
     Every("tags.sets.jobs.warm_sets", 60),
     Every("tags.sets.jobs.check_sets", 900),
     Every("tags.sets.jobs.forget_set_changes", 300),
-    Every("tags.columns.jobs.refresh_columns", 60),
+    Every("tags.columns.jobs.refresh_columns", 20),
     Every("tags.columns.jobs.forget_column_changes", 300),
     Every("scrm.acquisition.jobs.plan_nameless_welcomes", 1),
     Every("scrm.acquisition.jobs.keep_codes_current", 1),

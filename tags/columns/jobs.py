@@ -78,7 +78,7 @@ def write_everything(tell: Callable[[int, int], None]) -> int:
     with transaction():
         noting.ensure_base()
     found, done = look_over(), 0
-    while parts := [*found.absent, *((each.chunk.source, each.chunk.month) for each in found.stale)]:
+    while parts := [*found.absent, *(each.part for each in found.stale)]:
         copy: Copy | None = found.copy
         for number, part in enumerate(parts):
             tell(number, len(parts))
@@ -120,10 +120,13 @@ def _written(copy: Copy, parts: list[Part], stop: float) -> bool:
 
 
 def write(copy: Copy, part: Part) -> Copy | None:
-    """Write one part from one snapshot; the transaction ends before the file is made. None: look the copy over again."""
+    """Write one part from one snapshot; the transaction ends before the file is made. None: look the copy over again.
+
+    Where few persons changed since it was written, only their rows are read from PostgreSQL, the others from the file.
+    """
     with drafting() as place:
         with one_snapshot():
-            taken = take(*part, place)
+            taken = take(part.source, part.month, place, part.before)
         return refreshing.put(copy, taken, place)
 
 

@@ -12,6 +12,9 @@ from scrm.kernel.db import session
 from scrm.kernel.snapshots import Snapshot
 from tags.columns.service.shelf import Chunk, Source
 
+MOST_MENDED = 20_000  # persons; with more, reading the whole month takes no longer
+MOST_CHANGED = 1_000_000  # of them in all changes, so that counting them takes no time to speak of
+
 
 @dataclass(frozen=True)
 class Missed:
@@ -62,6 +65,15 @@ _MONTHS = text("""
 SELECT DISTINCT month FROM column_changes c, unnest(c.months) AS month WHERE c.source = :source AND c.xid >= :xmin
   AND NOT pg_visible_in_snapshot(CAST(CAST(c.xid AS text) AS xid8), CAST(:snapshot AS pg_snapshot))
 """)
+
+
+def few_missed(chunk: Chunk) -> list[int] | None:
+    """Whose rows changed since a chunk's snapshot, if they are at most MOST_MENDED; else None."""
+    told = missed([chunk]).get(chunk.file, Missed(0, 0))
+    if told.persons is None or told.persons > MOST_CHANGED:
+        return None
+    persons = persons_missed(chunk)
+    return persons if persons is not None and len(persons) <= MOST_MENDED else None
 
 
 def persons_missed(chunk: Chunk) -> list[int] | None:

@@ -11,10 +11,11 @@ from scrm.behaviour.service.checking import PropertyType
 from scrm.kernel.db import session
 from scrm.kernel.settings import settings
 from tags.columns.queries.missed import persons_missed
-from tags.columns.service.building import drafting, opened, quoted
+from tags.columns.service.building import drafting, opened
 from tags.columns.service.json_values import COLUMNS
+from tags.columns.service.laying import TABLES, quoted
 from tags.columns.service.shelf import Chunk, Source, folder
-from tags.columns.service.taking import LINE_COLUMNS, ORDER_COLUMNS, PERSON_COLUMNS, within
+from tags.columns.service.taking import ORDER_COLUMNS, within
 
 Figures = dict[str, tuple[int, int]]
 """Of each column how many values there are, and what they add up to."""
@@ -59,10 +60,8 @@ def differences(chunk: Chunk) -> list[str] | None:
 
 
 def _tables(chunk: Chunk) -> dict[str, Mapping[str, str]]:
-    if chunk.source is Source.PEOPLE:
-        return {"people": PERSON_COLUMNS}
-    if chunk.source is Source.ORDERS:
-        return {"orders": ORDER_COLUMNS, "order_lines": LINE_COLUMNS}
+    if chunk.source is not Source.EVENTS:
+        return TABLES[chunk.source]
     return {
         f"events_{type_id}": {**EVENT, **_property_columns(keys)} for type_id, keys in chunk.typed.items()
     }
@@ -111,13 +110,13 @@ def _rows(chunk: Chunk, table: str) -> sql.Composable:
         return sql.SQL("SELECT person_id, customer_id, person_id AS whose FROM customer_people")
     if table == "orders":
         columns = sql.SQL(", ").join(map(_utc, ORDER_COLUMNS))
-        return sql.SQL("SELECT {}, person_id AS whose FROM orders WHERE {}").format(
+        return sql.SQL("SELECT {}, person_id AS whose FROM orders WHERE person_id IS NOT NULL AND {}").format(
             columns, within("placed_at", chunk.month)
         )
     if table == "order_lines":
         return sql.SQL(
             "SELECT order_id, product_id, person_id AS whose FROM order_lines JOIN orders o ON o.id = order_id"
-            " WHERE product_id IS NOT NULL AND {}"
+            " WHERE product_id IS NOT NULL AND person_id IS NOT NULL AND {}"
         ).format(within("placed_at", chunk.month))
     return _events(chunk, int(table.removeprefix("events_")))
 

@@ -43,11 +43,11 @@ def due_parts(found: Survey) -> list[Part]:
     """
     late = utcnow() - timedelta(minutes=settings().columns.kept_minutes / 2)
     chosen = [
-        each.chunk
+        each.part
         for each in sorted(found.stale, key=_urgency, reverse=True)
         if each.chunk.as_of < late or (not _is_little(each.missed) and _has_rested(each.chunk))
     ]
-    return [*found.absent, *((chunk.source, chunk.month) for chunk in chosen)]
+    return [*found.absent, *chosen]
 
 
 def _has_rested(chunk: Chunk) -> bool:
@@ -81,9 +81,9 @@ def put(copy: Copy, taken: Taken, place: Path) -> Copy | None:
     if taken.base != copy.base or (taken.month in taken.detached) != (taken.month in copy.detached):
         (folder() / chunk.file).unlink()
         return None
-    part = (chunk.source, chunk.month)
-    before = [each for each in copy.chunks if (each.source, each.month) == part]
-    others = [each for each in copy.chunks if (each.source, each.month) != part]
+    written = (chunk.source, chunk.month)
+    before = [each for each in copy.chunks if (each.source, each.month) == written]
+    others = [each for each in copy.chunks if (each.source, each.month) != written]
     copy = replace(copy, chunks=(*others, chunk))
     write_copy(copy)
     for each in before:

@@ -21,18 +21,36 @@ from tags.columns.service.shelf import Chunk, Copy, Source, folder, read_copy
 from tags.columns.service.taking import TYPES, registered_types
 
 MONTHLY = (Source.EVENTS, Source.ORDERS)
-Part = tuple[Source, date | None]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A month of a source that is to be written.
+
+    :param before: how it was written last, if that is of use
+    """
+
+    source: Source
+    month: date | None
+    before: Chunk | None = None
 
 
 @dataclass(frozen=True)
 class Stale:
     """A chunk to be written again.
 
-    :param missed: None: nothing, but its event types have other properties than they had
+    :param missed: None: nothing
+    :param is_otherwise_typed: its event types have other properties than they had
     """
 
     chunk: Chunk
     missed: Missed | None
+    is_otherwise_typed: bool
+
+    @property
+    def part(self) -> Part:
+        """What is to be written; what was there is of use unless it lacks columns."""
+        return Part(self.chunk.source, self.chunk.month, None if self.is_otherwise_typed else self.chunk)
 
 
 @dataclass(frozen=True)
@@ -70,23 +88,24 @@ def survey() -> Survey:
     copy = _with_these_months(_copy_of(now), now)
     found = missed(copy.chunks)
     spoiled = {each.file for each in copy.chunks if not _is_usable(each, now)}
-    absent: set[Part] = {(each.source, each.month) for each in copy.chunks if each.file in spoiled}
+    absent = {Part(each.source, each.month) for each in copy.chunks if each.file in spoiled}
     if not copy.of(Source.PEOPLE):
-        absent.add((Source.PEOPLE, None))
+        absent.add(Part(Source.PEOPLE, None))
     since: dict[Source, Snapshot] = dict(copy.since)
     gone: set[str] = set()
     for source in MONTHLY:
         lacking, empty = _months(source, copy, found.keys() | spoiled, now)
-        absent |= {(source, month) for month in lacking}
+        absent |= {Part(source, month) for month in lacking}
         if not lacking:
             since[source] = now.snapshot
             gone |= empty
     chunks = [each for each in copy.chunks if each.file not in gone]
     types = registered_types()
-    stale = [Stale(each, found.get(each.file)) for each in chunks if each.file not in spoiled]
-    stale = [each for each in stale if each.missed or _is_otherwise_typed(each.chunk, types)]
+    usable = [each for each in chunks if each.file not in spoiled]
+    stale = [Stale(each, found.get(each.file), _is_otherwise_typed(each, types)) for each in usable]
+    stale = [each for each in stale if each.missed or each.is_otherwise_typed]
     kept = [each if each.file in spoiled | found.keys() else _moved_on(each, now) for each in chunks]
-    newest_first = sorted(absent, key=lambda part: part[1] or date.max, reverse=True)
+    newest_first = sorted(absent, key=lambda part: part.month or date.max, reverse=True)
     return Survey(replace(copy, since=since, chunks=tuple(kept)), newest_first, stale)
 
 

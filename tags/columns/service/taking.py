@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from scrm.kernel.detaching import closed_months, month_edges
 from scrm.kernel.settings import settings
 from scrm.kernel.snapshots import Snapshot
 from tags.columns.queries.base import BASE
-from tags.columns.service.shelf import Source
+from tags.columns.queries.missed import few_missed
+from tags.columns.service.shelf import Chunk, Source
 
 ORDER_COLUMNS = {
     "id": "BIGINT", "person_id": "BIGINT", "status": "VARCHAR", "placed_at": "TIMESTAMP", "paid_at": "TIMESTAMP",
@@ -42,6 +43,7 @@ class Taken:
     :param files: table → its file, without a header
     :param types: of events: type id → key and type of the properties in slot 0, 1, … of its rows
     :param detached: of events: the months that were out of the table then
+    :param before: the part as it was; the rows are only those of ``persons``, who changed since. None: all rows
     """
 
     source: Source
@@ -53,14 +55,18 @@ class Taken:
     files: Mapping[str, Path]
     types: TYPES
     detached: frozenset[date]
+    before: Chunk | None = None
+    persons: Sequence[int] = ()
 
 
-def take(source: Source, month: date | None, place: Path) -> Taken:
+def take(source: Source, month: date | None, place: Path, before: Chunk | None = None) -> Taken:
     """Copy rows into files of ``place``; needs a REPEATABLE READ transaction that has not read anything yet.
 
     The lock comes before the snapshot: a month that is being detached is either there in both or in neither.
 
     :param month: None for ``customer_people`` only
+    :param before: the part as it was written last, of the same types; with few changes since, only the rows of the persons
+        who changed are taken
     """
     as_of, started = utcnow(), time.monotonic()
     session().execute(text(f"LOCK TABLE {source} IN ACCESS SHARE MODE"))
@@ -68,12 +74,14 @@ def take(source: Source, month: date | None, place: Path) -> Taken:
     told = session().execute(_MOMENT).one()
     types = registered_types() if source is Source.EVENTS else {}
     detached = closed_months(BehaviourEvent.__tablename__) if source is Source.EVENTS else ()
+    persons = few_missed(before) if before else None
     files = {}
-    for name, question in _questions(source, month, types).items():
+    for name, question in _questions(source, month, types, persons).items():
         files[name] = place / f"{name}.csv"
         _copy(question, files[name])
     snapshot = Snapshot.parse(told.snapshot)
-    return Taken(source, month, snapshot, as_of, told.base, started, files, types, frozenset(detached))
+    taken = Taken(source, month, snapshot, as_of, told.base, started, files, types, frozenset(detached))
+    return taken if persons is None else replace(taken, before=before, persons=persons)
 
 
 _MOMENT = text(f"""
@@ -102,15 +110,22 @@ def slots(types: TYPES) -> int:
     return max((len(keys) for keys in types.values()), default=0)
 
 
-def _questions(source: Source, month: date | None, types: TYPES) -> dict[str, sql.Composable]:
+def _questions(
+    source: Source, month: date | None, types: TYPES, persons: Sequence[int] | None
+) -> dict[str, sql.Composable]:
     if source is Source.EVENTS:
-        return {"events": _events(month, types)}
-    if source is Source.ORDERS:
-        return {"orders": _orders(month), "order_lines": _lines(month)}
-    return {"people": sql.SQL("SELECT person_id, customer_id FROM customer_people")}
+        asked: dict[str, sql.Composable] = {"events": _events(month, types)}
+    elif source is Source.ORDERS:
+        asked = {"orders": _orders(month), "order_lines": _lines(month)}
+    else:
+        asked = {"people": sql.SQL("SELECT person_id, customer_id FROM customer_people WHERE true")}
+    if persons is None:
+        return asked
+    theirs = sql.SQL(" AND person_id = ANY({})").format(sql.Literal(list(persons)))
+    return {name: question + theirs for name, question in asked.items()}
 
 
-def _events(month: date | None, types: TYPES) -> sql.Composable:
+def _events(month: date | None, types: TYPES) -> sql.Composed:
     """One pass over the JSON: every property of a row's type in a slot, as JSON, so that its kind can be told."""
     zone = sql.Literal(settings().corp.timezone)
     columns: list[sql.Composable] = [sql.SQL("type_id, person_id, timezone('UTC', at)")]
@@ -135,7 +150,7 @@ def _slot(types: TYPES, number: int) -> sql.Composed:
     return sql.SQL("CASE {} END").format(sql.SQL(" ").join(cases))
 
 
-def _orders(month: date | None) -> sql.Composable:
+def _orders(month: date | None) -> sql.Composed:
     columns = [
         sql.SQL("timezone('UTC', {})").format(sql.Identifier(name))
         if kind == "TIMESTAMP"
@@ -148,7 +163,7 @@ def _orders(month: date | None) -> sql.Composable:
     )
 
 
-def _lines(month: date | None) -> sql.Composable:
+def _lines(month: date | None) -> sql.Composed:
     return sql.SQL(
         "SELECT l.order_id, l.product_id FROM order_lines l JOIN orders o ON o.id = l.order_id"
         " WHERE l.product_id IS NOT NULL AND o.person_id IS NOT NULL AND {}"
