@@ -90,7 +90,10 @@ def _everybody(company: Company) -> Iterator[Asking]:
         connection = stack.enter_context(psycopg.connect(ours.postgres.dsn("scrm"), autocommit=True))
         connection.execute(BY_HAND)
         asked["postgres"] = lambda statement: _by_hand(connection, statement)
-        for done_by_workers in (("columns", "--refresh"), ("sets", "--warm")):  # within minutes of the first start
+        for done_by_workers in (
+            ("columns", "--refresh"),
+            ("sets", "--warm"),
+        ):  # within minutes of the first start
             ours.run(*done_by_workers, seconds=900)
         token = json.loads(ours.run("apikey", "create", "bench", "--scope", "*", "--json").stdout)["token"]
         http = stack.enter_context(requests.Session())
