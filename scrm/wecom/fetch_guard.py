@@ -28,8 +28,8 @@ class FetchGuard:
     def allow(self) -> str | None:
         """Count one fetch and return its id; None when there were enough in the last minute."""
         now, fetch = utcnow().timestamp(), uuid.uuid4().hex
-        while self._own and self._own[0][0] <= now - WINDOW_SECONDS:
-            self._own.popleft()
+        while self._own and not 0 <= now - self._own[0][0] < WINDOW_SECONDS:
+            self._own.popleft()  # old, or from before the clock was set back
         if len(self._own) >= MOST or not self._allowed_by_all(fetch):
             return None
         self._own.append((now, fetch))

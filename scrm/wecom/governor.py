@@ -217,11 +217,12 @@ class Governor:
     def _states(self, redis: Any, apis: Sequence[str]) -> list[Door]:
         pipe = redis.pipeline(transaction=False)
         pipe.time()
+        pipe.hget(self.corp_key("clock"), "ahead")
         for api in apis:
             pipe.hmget(f"{self.base(api)}:state", "cool", "open", "pause", "probe")
-        (seconds, micros), *states = pipe.execute()
+        (seconds, micros), ahead, *states = pipe.execute()
         given, moved = self.clock
-        now = (given or seconds * 1000 + micros // 1000) + moved
+        now = (given or seconds * 1000 + micros // 1000) + moved + float(ahead or 0)
         return [_door(now, *(float(value) if value else None for value in state)) for state in states]
 
     def _left(self, api: str) -> Left:

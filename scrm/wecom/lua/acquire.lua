@@ -31,7 +31,7 @@ for k = 4, #KEYS do
   for _, w in ipairs(found) do
     local need = w.b > 0 and math.min(w.a, cost + keep * w.a) or math.min(w.a, cost)
     if w.left < need then
-      local ms = w.b > 0 and math.ceil((need - w.left) / w.b) or midnight - now
+      local ms = w.b > 0 and math.ceil((need - w.left) / w.b) or to_midnight
       if ms > wait then
         wait, late = ms, w.b > 0 and 'rate' or 'quota'
       end

@@ -12,7 +12,7 @@ local rate = ARGV[3] == 'rate'
 if rate and now - cool < 2 * long then
   ms = 2 * long -- closed again soon: it is the hour's or the day's rule
 end
-ms = math.min(ms, ARGV[7] == '1' and midnight - now or tonumber(ARGV[6]))
+ms = math.min(ms, ARGV[7] == '1' and to_midnight or tonumber(ARGV[6]))
 local opens = math.ceil(now + ms * jitter)
 redis.call('HSET', KEYS[1], 'cool', opens)
 if not rate then

@@ -8,10 +8,21 @@ local function present()
   end
   return given + tonumber(ARGV[2])
 end
-local now = present()
+local shown = present()
+-- Times that are kept for later are those of a clock that is never set back: where Redis' own is, it goes on from the last
+-- time that was seen (to a second), and stays ahead by so much. Else what waits would wait for those hours too.
+local clock = 'scrm:clock:' .. (string.match(KEYS[1], '{.-}') or '')
+local c = redis.call('HMGET', clock, 'last', 'ahead')
+local last, now = tonumber(c[1]) or 0, shown + (tonumber(c[2]) or 0)
+if now < last - 1000 then
+  redis.call('HSET', clock, 'ahead', last - shown)
+  now = last
+elseif now > last + 1000 then
+  redis.call('HSET', clock, 'last', now)
+end
 local DAY = 86400000
-local today = math.floor((now + 28800000) / DAY) -- WeCom's days are Beijing's
-local midnight = (today + 1) * DAY - 28800000
+local today = math.floor((shown + 28800000) / DAY) -- WeCom's days are Beijing's
+local to_midnight = (today + 1) * DAY - 28800000 - shown
 -- Windows of one bucket, from ARGV[at]: how many, then three values each: seconds, figure a, figure b.
 -- One that flows: a its burst, b what comes back per ms. One that is counted (b = 0): a what its days may hold.
 -- Answer: what is left of each; where the next bucket begins; how long the bucket must be kept, in ms.

@@ -37,7 +37,7 @@ end
 local failures, since = (tonumber(s[3]) or 0) + 1, tonumber(s[4]) or now
 redis.call('HSET', KEYS[1], 'f', failures, 'since', since)
 if failures >= most then
-  redis.call('HSET', KEYS[3], ARGV[6], ARGV[7] .. ' ' .. now)
+  redis.call('HSET', KEYS[3], ARGV[6], ARGV[7] .. ' ' .. shown) -- people read it
   return leave_alone(tonumber(ARGV[9]), 'opened')
 end
 local answered = tonumber(redis.call('GET', KEYS[4])) or 0
