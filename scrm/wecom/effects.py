@@ -120,6 +120,23 @@ def cancel(keys: Iterable[str]) -> set[str]:
     return {row.key for row in rows}
 
 
+def call_off(effect_ids: Sequence[int]) -> None:
+    """Send none of these from now on, neither by themselves nor by hand; what is under way may still succeed.
+
+    For what :func:`cancel` cannot take: failed ones, and those that a worker holds or asks about.
+    """
+    now = utcnow()
+    over = (EffectState.CONFIRMED, EffectState.CANCELLED, EffectState.EXPIRED)
+    wanted = (
+        select(Effect.id)
+        .where(Effect.id.in_(effect_ids), Effect.state.not_in(over), Effect.deadline_at > now)
+        .order_by(Effect.id)
+        .with_for_update(skip_locked=True)  # its outcome is being written at this moment
+    )
+    changed = update(Effect).where(Effect.id.in_(select(wanted.cte("wanted").c.id))).values(deadline_at=now)
+    session().execute(changed.execution_options(synchronize_session=False))
+
+
 def resolve(effect_id: int, outcome: Resolution) -> Effect:
     """Settle an unknown effect by what a person saw at WeCom, or let it be sent again.
 

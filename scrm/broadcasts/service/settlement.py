@@ -32,16 +32,22 @@ def record_submissions(settled: Sequence[EffectSettled]) -> None:
     """Write the outcome of ``broadcast`` effects into their chunks and targets, all of them by a few statements."""
     rows = _settled_chunks(settled)
     confirmed = [row for row in rows if row.state is EffectState.CONFIRMED]
-    taken_back = [row for row in rows if row.state is EffectState.CANCELLED]
+    taken_back = [row for row in rows if _was_taken_back(row)]
     _accept(confirmed)
     _take_back(taken_back)
-    _refuse([row for row in rows if row.state not in {EffectState.CONFIRMED, EffectState.CANCELLED}])
+    _refuse([row for row in rows if row.state is not EffectState.CONFIRMED and not _was_taken_back(row)])
     by_broadcast: dict[int, list[int]] = defaultdict(list)
     for row in rows:
         by_broadcast[row.broadcast_id].append(row.chunk_id)
     for broadcast_id, chunk_ids in by_broadcast.items():
         publish(ChunksSettled(broadcast_id, tuple(chunk_ids)))
     finish_broadcasts(by_broadcast)
+
+
+def _was_taken_back(row: Row[Any]) -> bool:
+    """Cancelled before WeCom was asked; a call that a worker held meanwhile ends by its deadline."""
+    unwanted = row.broadcast_state is BroadcastState.CANCELLED
+    return row.state is EffectState.CANCELLED or (unwanted and row.state is EffectState.EXPIRED)
 
 
 def _settled_chunks(settled: Sequence[EffectSettled]) -> Sequence[Row[Any]]:

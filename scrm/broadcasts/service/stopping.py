@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import select, update
@@ -17,7 +18,7 @@ from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.events import publish
 from scrm.kernel.permissions import Scope
-from scrm.wecom.effects import cancel, retry
+from scrm.wecom.effects import call_off, cancel, retry
 from scrm.wecom.models import Effect, EffectState
 
 
@@ -49,6 +50,7 @@ def cancel_broadcast(broadcast_id: int, scope: Scope) -> Broadcast:
     _mark_cancelled(broadcast_id, now)
     _close_waiting(broadcast_id, now)
     _take_back_calls(broadcast_id)
+    call_off(_calls(broadcast_id))
     finish_broadcasts([broadcast_id])
     publish(BroadcastCancelled(broadcast_id))
     return broadcast_for(broadcast_id, scope)
@@ -88,6 +90,12 @@ def _take_back_calls(broadcast_id: int) -> None:
         )
     )
     cancel(list(session().scalars(planned)))
+
+
+def _calls(broadcast_id: int) -> Sequence[int]:
+    chunk = BroadcastChunk
+    asked = select(chunk.effect_id).where(chunk.broadcast_id == broadcast_id, chunk.effect_id.is_not(None))
+    return [id_ for id_ in session().scalars(asked) if id_ is not None]
 
 
 def _stop_again(broadcast_id: int) -> None:

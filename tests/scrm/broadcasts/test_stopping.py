@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from config.queues import Queue
 from scrm.broadcasts import jobs
 from scrm.broadcasts.models import BroadcastKind, TargetState
 from scrm.broadcasts.queries import audience
 from scrm.broadcasts.service.reminding import remind_senders
-from scrm.kernel.clock import shifted
+from scrm.broadcasts.service.settlement import TAKEN_BACK
+from scrm.kernel.clock import shifted, utcnow
 from scrm.kernel.db import transaction
 from scrm.kernel.errors import Conflict
 from scrm.kernel.permissions import Scope
+from scrm.wecom.effects import retry
 from scrm.wecom.jobs import LANES
+from scrm.wecom.models import Effect, EffectState
+from scrm.wecom.retrying import Selection, look, retry_all
 from tests.scrm.broadcasts.conftest import CANCELS, REMINDERS, Corp
 
 MakeCorp = Callable[..., Corp]
@@ -155,6 +161,66 @@ def test_a_call_under_way_during_the_cancel_is_stopped_when_its_answer_comes(cor
     company.work_later(70)  # the ledger asks WeCom what became of it
     assert len(company.accepted()) == 1
     assert [body["msgid"] for body in company.accepted(CANCELS)] == [company.chunks(broadcast)[0].msgid]
+
+
+def test_a_refused_chunk_of_a_cancelled_broadcast_is_never_sent_again(corp: MakeCorp) -> None:
+    company = corp(members=2, customers=2)
+    company.control.fault("errcode", api="externalcontact/add_msg_template", errcode=41064)
+    broadcast = company.started()
+    company.work()
+    [refused] = [chunk for chunk in company.chunks(broadcast) if chunk.error]
+    sent = len(company.accepted())
+    company.change("cancel", broadcast)
+    with pytest.raises(Conflict, match="deadline"), transaction():
+        retry(refused.effect_id)
+    with transaction():
+        everything = Selection(kind="broadcast")
+        assert (retry_all(everything).ids, look(everything).too_late) == ([], 1)
+    company.work_later(301)
+    assert len(company.accepted()) == sent
+    assert company.targets(broadcast)
+
+
+def test_one_that_is_refused_after_the_cancel_is_not_sent_again_either(corp: MakeCorp) -> None:
+    company = corp(members=1, customers=1)
+    broadcast = company.started()
+    jobs.freeze_audiences()
+    jobs.submit_chunks()
+    [chunk] = company.chunks(broadcast)
+    with under_way(chunk.effect_id, EffectState.SENT, EffectState.FAILED):
+        company.change("cancel", broadcast)
+    with pytest.raises(Conflict, match="deadline"), transaction():
+        retry(chunk.effect_id)
+
+
+def test_a_call_that_failed_for_a_moment_during_the_cancel_is_not_repeated(corp: MakeCorp) -> None:
+    company = corp(members=1, customers=1)
+    broadcast = company.started()
+    jobs.freeze_audiences()
+    jobs.submit_chunks()
+    [chunk] = company.chunks(broadcast)
+    with under_way(chunk.effect_id, EffectState.SENT, EffectState.PLANNED):
+        company.change("cancel", broadcast)
+    company.work_later(301)
+    assert company.accepted() == []
+    assert {(row.state, row.reason) for row in company.targets(broadcast).values()} == {
+        (TargetState.NOT_SENT, TAKEN_BACK)
+    }
+    assert broadcast_is_final(company, broadcast)
+
+
+@contextmanager
+def under_way(effect_id: int, during: EffectState, after: EffectState) -> Iterator[None]:
+    """A worker holds the effect meanwhile."""
+    with transaction() as session:
+        session.execute(
+            update(Effect)
+            .filter_by(id=effect_id)
+            .values(lease_until=utcnow() + timedelta(minutes=1), state=during)
+        )
+    yield
+    with transaction() as session:
+        session.execute(update(Effect).filter_by(id=effect_id).values(lease_until=None, state=after))
 
 
 def test_a_task_cancelled_in_wecoms_console_ends_as_not_sent(corp: MakeCorp) -> None:
