@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import duckdb
 
 DRAFTS = ".building-"  # begins the name of a folder in which a file is made
+LEAST_MEGABYTES = (
+    256  # with which a month of 16 million events can be sorted; with a quarter not even one of 2 million
+)
 PREFIXES = {Source.EVENTS: "events", Source.ORDERS: "orders", Source.PEOPLE: "people"}
 
 
@@ -69,7 +72,7 @@ def opened(place: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     given = settings().columns
     config: dict[str, str | bool | int | float | list[str]] = {
         "threads": given.threads,
-        "memory_limit": f"{given.memory_megabytes}MB",
+        "memory_limit": f"{max(given.memory_megabytes, LEAST_MEGABYTES)}MB",
         "temp_directory": str(place / "spilled"),
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,

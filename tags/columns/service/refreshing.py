@@ -16,11 +16,12 @@ from scrm.kernel.settings import settings
 from tags.columns.queries.missed import Missed
 from tags.columns.queries.months import estimated_rows
 from tags.columns.service.building import DRAFTS, build
-from tags.columns.service.shelf import LIST, Chunk, Copy, folder, read_copy, write_copy
+from tags.columns.service.shelf import LIST, Copy, folder, read_copy, write_copy
 from tags.columns.service.surveying import Part, Stale, Survey
 from tags.columns.service.taking import Taken
 
-FEW = 100  # that nobody notices: they wait until changes would be forgotten
+FEW = 100  # changed persons that nobody notices
+PATIENCE = 10  # times as long rests a part with so few
 STRAY = timedelta(hours=1)
 
 
@@ -38,21 +39,22 @@ def is_there() -> bool:
 def due_parts(found: Survey) -> list[Part]:
     """What is to be written now: what is not there, then what has missed most.
 
-    Every part rests for as long as writing it took, divided by ``refresh_share``; those with few changes rest until their
-    changes are about to be forgotten.
+    Every part rests for as long as writing it took, divided by ``refresh_share``, and ten times as long with few changes:
+    but not so long that they are forgotten.
     """
     late = utcnow() - timedelta(minutes=settings().columns.kept_minutes / 2)
     chosen = [
         each.part
         for each in sorted(found.stale, key=_urgency, reverse=True)
-        if each.chunk.as_of < late or (not _is_little(each.missed) and _has_rested(each.chunk))
+        if each.chunk.as_of < late or _has_rested(each)
     ]
     return [*found.absent, *chosen]
 
 
-def _has_rested(chunk: Chunk) -> bool:
-    written_at = (folder() / chunk.file).stat().st_mtime
-    return written_at + chunk.seconds / settings().columns.refresh_share <= utcnow().timestamp()
+def _has_rested(stale: Stale) -> bool:
+    chunk, few = stale.chunk, stale.missed is not None and _persons(stale.missed) < FEW
+    rest = chunk.seconds / settings().columns.refresh_share * (PATIENCE if few else 1)
+    return (folder() / chunk.file).stat().st_mtime + rest <= utcnow().timestamp()
 
 
 def _urgency(stale: Stale) -> tuple[float, float]:
@@ -65,10 +67,6 @@ def _persons(missed: Missed | None) -> float:
     if missed is None:
         return 0
     return float("inf") if missed.persons is None else missed.persons
-
-
-def _is_little(missed: Missed | None) -> bool:
-    return missed is not None and _persons(missed) < FEW
 
 
 def put(copy: Copy, taken: Taken, place: Path) -> Copy | None:

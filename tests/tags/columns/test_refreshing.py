@@ -119,13 +119,16 @@ def test_what_has_missed_most_comes_first_and_what_nobody_listed_before_it(build
     assert not found.absent
 
 
-def test_few_changes_wait_until_they_would_be_forgotten(build, monkeypatch, columns):
+def test_few_changes_wait_longer_but_not_until_they_are_forgotten(build, monkeypatch, columns):
     monkeypatch.setattr(refreshing, "FEW", 2)
-    columns(kept_minutes=120)
+    columns(kept_minutes=120, refresh_share=0.0001)
     event(1, MAY)
     first = build()
+    rest = timedelta(seconds=first.of(Source.EVENTS)[0].seconds / 0.0001)
+    monkeypatch.setattr(refreshing, "PATIENCE", timedelta(minutes=500) / rest)
     event(2, MAY)
-    assert files(later(build)) == files(first)
+    with shifted(timedelta(minutes=40)):
+        assert files(build()) == files(first)
     with shifted(timedelta(minutes=61)):
         assert build().of(Source.EVENTS)[0].rows == 2
 
