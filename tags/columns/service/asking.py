@@ -82,11 +82,11 @@ def _answered(clause: ColumnElement[bool], copied: CopiedRows, copy: Copy) -> An
     if changed is None:
         return None
     chosen, values = _said(PERSON.in_(clause.right.element))
-    asked = (
-        f"SELECT customer_id FROM {alias(people.file)}.people AS people "  # noqa: S608  # our own names
-        f"WHERE {chosen} AND people.person_id NOT IN (SELECT unnest(CAST(${len(values) + 1} AS BIGINT[])))"
-    )
-    ids = reader().ids(asked, [*values, list(changed)], settings().rules.preview_seconds)
+    if changed:
+        chosen += f" AND people.person_id NOT IN (SELECT unnest(CAST(${len(values) + 1} AS BIGINT[])))"
+        values.append(list(changed))
+    asked = f"SELECT customer_id FROM {alias(people.file)}.people AS people WHERE {chosen}"  # noqa: S608  # our names
+    ids = reader().ids(asked, values, settings().rules.preview_seconds)
     return Answer(ids, clause.operator is not_in_op, changed)
 
 
