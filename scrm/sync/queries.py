@@ -23,6 +23,7 @@ from scrm.wecom.errors import explain
 UNTOLD = {
     "customers": "*", "contact_ways": "*", "join_ways": "*", "group_templates": "*", "kf_servicers": "*",
     "members": {"alias"}, "group_members": {"name", "group_nickname", "unionid"},
+    "kf_accounts": {"name", "avatar"},
 }  # fmt: skip
 """Changes of which WeCom sends no event, so that finding them is no sign of a lost one (wecom-api.md section 3)."""
 
@@ -196,19 +197,22 @@ def _advice_en(row: Any, errcode: int | None) -> str:
 def drift(run: SyncRun, counts: Tally, scope: Scope) -> dict[str, Any]:
     """What differed although events should have told it since the last complete run.
 
-    Changes that WeCom never tells (a customer's own name, who serves in customer service) are left out.
+    Changes that WeCom never tells (a customer's own name, who serves in customer service) are left out, and so is what
+    no complete run had read before.
 
     :returns: ``since`` (the end of the last run that was done; None: this is the first, so nothing is drift) and
         ``entities``: {entity: {"new", "changed", "gone", "fields", "samples"}}
     """
-    last = session().scalar(
-        select(func.max(SyncRun.finished_at)).where(
-            SyncRun.id < run.id, SyncRun.state == RunState.DONE, ~SyncRun.dry_run
-        )
-    )
+    before = SyncRun.id < run.id, SyncRun.state == RunState.DONE, ~SyncRun.dry_run
+    last = session().scalar(select(func.max(SyncRun.finished_at)).where(*before))
     if last is None:
         return {"since": None, "entities": {}}
-    found = {name: _drifted(name, row) for name, row in counts.items() if UNTOLD.get(name) != "*"}
+    every_member = func.cardinality(SyncRun.members) == 0
+    known = set(
+        session().scalars(select(func.jsonb_object_keys(SyncRun.counts)).where(*before, every_member))
+    )
+    told = {name for name in counts if UNTOLD.get(name) != "*"}
+    found = {name: _drifted(name, counts[name]) for name in sorted(told & known)}
     kept = {name: row for name, row in found.items() if row["new"] or row["changed"] or row["gone"]}
     if not scope.everyone:
         kept = {name: {**row, "samples": {}} for name, row in kept.items()}

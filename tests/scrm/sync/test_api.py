@@ -112,6 +112,41 @@ def test_drift_tells_what_events_should_have_told(client, corp, committed):
     assert drift["entities"]["follows"]["gone"] == 1
 
 
+def test_what_is_read_for_the_first_time_is_no_drift(client, corp, committed):
+    sync(entities=["staff"])
+    run = later_sync()
+    assert run.counts["kf_accounts"]["new"] == 1
+    assert client.get(f"{RUNS}/{run.id}").json["drift"]["entities"] == {}
+    committed.execute(text("DELETE FROM kf_servicers"))
+    committed.execute(text("DELETE FROM kf_accounts"))
+    committed.commit()
+    again = later_sync()
+    assert set(client.get(f"{RUNS}/{again.id}").json["drift"]["entities"]) >= {"kf_accounts"}
+
+
+def test_the_name_of_a_customer_service_account_is_no_drift_because_wecom_never_tells_it(
+    client, corp, committed
+):
+    sync()
+    committed.execute(text("UPDATE kf_accounts SET name = NULL, updated_at = now() - interval '1 hour'"))
+    committed.commit()  # as a callback of an account that nobody knew leaves it
+    run = later_sync()
+    assert run.counts["kf_accounts"]["changed"] == 1
+    assert client.get(f"{RUNS}/{run.id}").json["drift"]["entities"] == {}
+
+
+def test_an_account_that_was_given_back_unheard_is_drift(client, corp, committed):
+    sync()
+    committed.execute(
+        text(
+            "UPDATE kf_accounts SET removed_at = now(), granted_at = NULL, updated_at = now() - interval '1 hour'"
+        )
+    )
+    committed.commit()
+    run = later_sync()
+    assert client.get(f"{RUNS}/{run.id}").json["drift"]["entities"]["kf_accounts"]["changed"] == 1
+
+
 def test_a_new_name_of_a_customer_is_no_drift_because_wecom_never_tells_it(client, corp, committed):
     sync()
     with committed.begin():

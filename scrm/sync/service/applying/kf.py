@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,18 +34,24 @@ def apply(run: SyncRun, part: SyncPart) -> Done:
     found = session().scalars(select(KfAccount).where(KfAccount.open_kfid.in_(items)))
     ours = {row.open_kfid: row for row in found}
     new = [key for key in items if key not in ours]
-    changed = [key for key in items if key in ours and _differs(items[key].body, ours[key])]
+    differences = {key: _differences(items[key].body, ours[key]) for key in items if key in ours}
+    changed = [key for key, fields in differences.items() if fields]
     if part.started_at is not None:
         keep_accounts([items[key].body for key in (*new, *changed)], part.started_at)
-    counts = counted(seen=len(items), new=len(new), changed=len(changed), new_ids=new, changed_ids=changed)
+    fields = Counter(name for names in differences.values() for name in names)
+    counts = counted(
+        seen=len(items), new=len(new), changed=len(changed), fields=fields, new_ids=new, changed_ids=changed
+    )
     return Done({"kf_accounts": counts})
 
 
-def _differs(shown: Json, ours: KfAccount) -> bool:
+def _differences(shown: Json, ours: KfAccount) -> list[str]:
+    """Fields in which an account differs; ``removed_at``: it was given back to our app."""
     named = {"name": shown.get("name"), "avatar": shown.get("avatar")}
     taken = ours.removed_at is not None and (ours.granted_at is None or ours.granted_at < ours.removed_at)
     given_back = bool(shown.get("manage_privilege")) and taken
-    return given_back or any(getattr(ours, name) != value for name, value in named.items())
+    differing = [name for name, value in named.items() if getattr(ours, name) != value]
+    return [*differing, *(["removed_at"] if given_back else [])]
 
 
 def close(run: SyncRun, part: SyncPart, ids: list[int]) -> Done:
