@@ -59,7 +59,7 @@ class TokenStore:
         self._fetch = fetch
         self._early_seconds = early_seconds
         self._guard = FetchGuard(store, f"{self._key}:fetches")
-        self._unlock = store.script("release_lock")
+        self._lock, self._unlock = store.script("take_lock"), store.script("release_lock")
         self._mine = threading.Lock()
         self._held: Token | None = None
         self._early_try_at = 0.0
@@ -174,9 +174,7 @@ class TokenStore:
         """Hold the lock over all processes; True as well when Redis is away: then each process is on its own."""
         key, mark = f"{self._key}:lock", uuid.uuid4().hex
         try:
-            got = bool(
-                self._store.ask(lambda redis: redis.set(key, mark, nx=True, px=int(LOCK_SECONDS * 1000)))
-            )
+            got = bool(self._lock([key], [mark, int(LOCK_SECONDS * 1000)]))
         except StoreAway:
             yield True
             return

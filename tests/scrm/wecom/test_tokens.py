@@ -161,6 +161,19 @@ def test_a_lock_is_released_only_by_its_holder(store, redis):
     assert redis.get(key) == b"somebody else"
 
 
+def test_a_lock_from_before_the_clock_was_set_back_is_nobodys(store, redis):
+    fetch = Fetcher()
+    redis.set(
+        "scrm:token:{corp}:lock", "died", px=3 * 3_600_000
+    )  # 20 seconds, and the three hours of the clock
+    began = time.monotonic()
+    assert tokens(store, fetch).get()
+    assert time.monotonic() - began < 1
+    redis.set("scrm:token:{corp}:lock", "alive", px=20_000)
+    with tokens(store, Fetcher())._locked() as got:
+        assert not got
+
+
 def test_what_is_shared_is_unreadable_to_a_repr(store):
     one = tokens(store, Fetcher("SECRET"))
     one.get()
