@@ -1,9 +1,7 @@
 """The copy is brought to the present, whatever happens in between, and never says what is not so."""
 
 from datetime import UTC, date, datetime, timedelta
-from random import Random
 
-import orjson
 import pytest
 from sqlalchemy import text
 
@@ -290,67 +288,6 @@ def test_one_writer_at_a_time(build, committed, monkeypatch):
     jobs.refresh_columns()
     assert months(read_copy()) == [date(2026, 5, 1)]
     assert utcnow() - read_copy().chunks[0].as_of < timedelta(minutes=1)
-
-
-OPERATIONS = (
-    "INSERT INTO behaviour_events (at, person_id, type_id, properties, source, source_id) VALUES (:at, :person, :type, :properties, 's', 'r' || :n)",
-    "UPDATE behaviour_events SET at = :at, properties = :properties WHERE person_id = :person",
-    "UPDATE behaviour_events SET type_id = :type WHERE person_id = :person",
-    "DELETE FROM behaviour_events WHERE person_id = :person AND type_id = :type",
-    "UPDATE behaviour_events SET person_id = :other WHERE person_id = :person",
-    "INSERT INTO orders (source, source_id, status, status_at, placed_at, person_id, shop) VALUES ('s', 'r' || :n, 'placed', :at, :at, :person, '')",
-    "INSERT INTO order_lines (order_id, line_no, product_ref, product_id, quantity, amount) SELECT id, :n, 'p', (SELECT min(id) FROM products), 1, 1 FROM orders WHERE person_id = :person LIMIT 1",
-    "DELETE FROM order_lines WHERE order_id IN (SELECT id FROM orders WHERE person_id = :person)",
-    "UPDATE orders SET placed_at = :at, paid_at = :at, amount = :n WHERE person_id = :person",
-    "UPDATE orders SET person_id = :other WHERE person_id = :person",
-    "UPDATE orders SET person_id = NULL WHERE person_id = :person",
-    "DELETE FROM orders WHERE person_id = :person",
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-def test_parts_that_are_mended_are_as_if_they_were_written_anew(build, committed, seed):
-    random, types = Random(seed), [event_type(a="text", b="number"), event_type(c="boolean"), event_type()]
-    committed.execute(
-        text("INSERT INTO products (source, source_id, name, version_at) VALUES ('s', 'p', 'p', now())")
-    )
-    given = [None, {}, {"a": "x", "b": 1.5}, {"a": "y", "c": True}, {"a": "z", "b": 2}, {"b": "odd"}]
-    for n in range(40):
-        committed.execute(text(OPERATIONS[n % 2 * 5]), drawn(random, n, types, given[2:5]))
-    build()
-    mended = 0
-    for rounds in range(1, 5):
-        for n in range(random.randint(1, 6)):
-            chosen = given if rounds > 2 else given[:5]
-            committed.execute(text(random.choice(OPERATIONS)), drawn(random, rounds * 100 + n, types, chosen))
-        committed.commit()
-        with shifted(LATER * rounds):
-            mended += sum(part.before is not None for part in refreshing.due_parts(jobs.look_over()))
-            copy = build()
-        assert {each.file: jobs.check(each) for each in copy.chunks} == {
-            each.file: [] for each in copy.chunks
-        }
-        counted = "SELECT count(*) FROM behaviour_events UNION ALL SELECT count(person_id) FROM orders"
-        counts = committed.scalars(text(counted)).all()
-        assert [
-            sum(each.rows for each in copy.of(source)) for source in (Source.EVENTS, Source.ORDERS)
-        ] == counts
-    assert mended > 3
-
-
-def drawn(random, n, types, given):
-    """Values of an operation."""
-    at = datetime(2026, random.choice((4, 5)), random.randint(1, 28), tzinfo=UTC)
-    person, other = random.sample(range(1, 9), 2)
-    told = orjson.dumps(random.choice(given) or {}).decode()
-    return {
-        "at": at,
-        "person": person,
-        "other": other,
-        "type": random.choice(types),
-        "properties": told,
-        "n": n,
-    }
 
 
 def test_a_database_that_was_restored_is_another_one(build, committed):
