@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from config.section import Section
 
+PROXY = re.compile(r"http://([^\s/@:]+(:[^\s/@:]*)?@)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}/?")
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -25,4 +27,14 @@ class Webhooks(Section):
     allowed_networks: tuple[IPv4Network | IPv6Network, ...]
     allowed_ports: tuple[Port, ...]
     ca_file: str
+    proxy: SecretStr  # it may hold a password
     secret_key: SecretStr
+
+    @field_validator("proxy")
+    @classmethod
+    def _is_a_proxy(cls, given: SecretStr) -> SecretStr:
+        if given.get_secret_value() and not PROXY.fullmatch(given.get_secret_value()):
+            raise ValueError(
+                "must be http://host:port or http://user:password@host:port; the password %-encoded"
+            )
+        return given

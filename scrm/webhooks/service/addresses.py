@@ -18,6 +18,7 @@ from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
 from config.webhooks import Webhooks
+from scrm.webhooks.service.dialing import Proxy
 
 Ip = IPv4Address | IPv6Address
 MOST_CHARS = 2000
@@ -53,18 +54,20 @@ class Target:
 
 @dataclass(frozen=True)
 class Rules:
-    """What else than public addresses is allowed.
+    """What else than public addresses is allowed, and how public ones are reached.
 
     :param ports: empty: any
+    :param proxy: the way to public addresses; those of ``networks`` are asked directly
     """
 
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     ports: tuple[int, ...] = ()
+    proxy: Proxy | None = None
 
     @classmethod
     def of(cls, conf: Webhooks) -> Rules:
         """As configured."""
-        return cls(conf.allowed_networks, conf.allowed_ports)
+        return cls(conf.allowed_networks, conf.allowed_ports, Proxy.of(conf.proxy.get_secret_value()))
 
 
 def parse_target(url: str, rules: Rules) -> Target:
@@ -129,13 +132,19 @@ def _looked_up(target: Target, seconds: float) -> list[Any]:
 def _check(target: Target, address: str, rules: Rules) -> None:
     ip = ip_address(address)
     inner = _within(ip)
-    listed = any(inner in network for network in rules.networks if network.version == inner.version)
+    listed = is_listed(address, rules)
     if not listed and not is_public(ip):
         raise AddressRefused(
             f"{target.host} means {address}, which is no public address; [webhooks] allowed_networks names exceptions"
         )
     if target.scheme == "http" and not (listed and inner.is_loopback):
         raise AddressRefused("must begin with https:// (http only to this machine, where it is allowed)")
+
+
+def is_listed(address: str, rules: Rules) -> bool:
+    """Whether an address lies in a network that the configuration names."""
+    inner = _within(ip_address(address))
+    return any(inner in network for network in rules.networks if network.version == inner.version)
 
 
 def _within(ip: Ip) -> Ip:

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import certifi
@@ -21,7 +21,8 @@ from urllib3.exceptions import HTTPError, SSLError
 from urllib3.util.response import is_fp_closed
 
 from scrm.kernel.clock import utcnow
-from scrm.webhooks.service.addresses import AddressRefused, Rules, Target, parse_target, resolve
+from scrm.webhooks.service.addresses import AddressRefused, Rules, Target, is_listed, parse_target, resolve
+from scrm.webhooks.service.dialing import ProxyRefused, dial
 from scrm.webhooks.service.lines import Line, Lines, Where
 
 DRAINED_BYTES = (
@@ -162,13 +163,18 @@ class Post:
         problem: OSError = OSError("no address")
         for address in addresses:
             try:
-                opened = socket.create_connection((address, port), min(self._connect_seconds, self._left()))
+                proxy = None if is_listed(address, self._rules) else self._rules.proxy
+                return dial(address, port, proxy, partial(self._patience, time.monotonic())), address
             except OSError as error:
                 problem = error
-                continue
-            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return opened, address
         raise problem
+
+    def _patience(self, began: float) -> float:
+        """Seconds left to connect, begun then."""
+        left = self._connect_seconds - (time.monotonic() - began)
+        if left <= 0:
+            raise TimeoutError
+        return min(left, self._left())
 
     def _hold(self, raw: socket.socket | None) -> None:
         """What :meth:`abort_if_late` shuts down from now on."""
@@ -200,6 +206,8 @@ def _reason(error: Exception) -> str:
     """Why there was no answer; never what the receiver said."""
     if isinstance(error, SSLError | ssl.SSLError):
         return f"TLS: {getattr(error, 'verify_message', '') or 'no secure connection'}"
+    if isinstance(error, ProxyRefused):
+        return f"no connection: {error}"
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, OSError) and error.errno:
