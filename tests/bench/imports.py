@@ -30,7 +30,7 @@ APART = 1_010
 ROWS_A_SECOND = 1_000
 MEMORY_MB = 400
 PER_CELL = 110  # bytes: what the library that reads XLSX keeps of a sheet
-SECONDS = 7_200.0
+SECONDS, ASK_SECONDS = 7_200.0, 0.1
 WORKING = {"reading", "checking", "running", "undoing"}
 
 
@@ -132,11 +132,17 @@ class Importing:
         answer.raise_for_status()
         return cast("dict[str, Any]", answer.json())
 
+    def _rests(self) -> bool:
+        if self._ask("get")["state"] not in WORKING:
+            return True
+        time.sleep(ASK_SECONDS)
+        return False
+
     def _step(self, name: str, most_mb: int, begin: Callable[[], None]) -> dict[str, Any]:
         before, started = cpu_seconds(self._stack), time.perf_counter()
         with Peak(self._stack.pid(WORKER)) as peak:
             begin()
-            wait_until(lambda: self._ask("get")["state"] not in WORKING, SECONDS)
+            wait_until(self._rests, SECONDS)
         seconds, cpu = time.perf_counter() - started, cpu_seconds(self._stack) - before
         made = self._ask("get")
         return {

@@ -41,10 +41,10 @@ Tree = Mapping[str, Any]
 def run(options: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Measure; returns a line for each way of being asked.
 
-    :param options: ``quick``; ``customers``: of a smaller company with few events, when the machine is shared
+    :param options: ``quick``; ``customers`` or ``rows``: of a smaller company with few events, when the machine is shared
     """
     quick = bool(options.get("quick"))
-    customers = options.get("customers")
+    customers = options.get("customers") or options.get("rows")
     company = Company(int(customers), 200_000, 30_000) if customers else QUICK if quick else FULL
     ensure(company)
     with _program(company):
