@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
+
+import structlog
 
 from config.queues import Queue
 from scrm.kernel import metrics
@@ -14,12 +17,13 @@ from scrm.kernel.locks import leader
 from tags.columns.service import noting, refreshing
 from tags.columns.service.building import drafting
 from tags.columns.service.checking import differences
-from tags.columns.service.shelf import Chunk, Copy, write_copy
+from tags.columns.service.shelf import Chunk, Copy, Source, write_copy
 from tags.columns.service.surveying import Part, Survey, survey
 from tags.columns.service.taking import take
 
 RUN_SECONDS = 20.0  # then others of the queue have their turn
 LOCK = "columns"  # one writer in the whole deployment
+log = structlog.get_logger(__name__)
 
 
 def _refreshing_due() -> bool:
@@ -57,15 +61,14 @@ def refresh(seconds: float) -> bool:
     if not wanted:
         refreshing.forget_files()
         return True
-    stop = time.monotonic() + seconds
+    stop, failed = time.monotonic() + seconds, set[tuple[Source, date | None]]()
     while True:
         found = look_over()
-        parts = refreshing.due_parts(found)
-        if not _written(found.copy, parts, stop):
+        parts = [each for each in refreshing.due_parts(found) if (each.source, each.month) not in failed]
+        if not _written(found.copy, parts, stop, failed):
             return False
-        if (
-            not found.absent
-        ):  # else once more: with nothing lacking, the months without a file are known to be empty
+        # Once more where something was lacking: without it, months that have no file are known to be empty.
+        if not (parts and found.absent):
             refreshing.remove_strays()
             return True
 
@@ -107,12 +110,29 @@ def look_over() -> Survey:
     return found
 
 
-def _written(copy: Copy, parts: list[Part], stop: float) -> bool:
-    """Write these parts; whether there was time for all of them."""
+def _written(copy: Copy, parts: list[Part], stop: float, failed: set[tuple[Source, date | None]]) -> bool:
+    """Write these parts; whether there was time for all of them. One that cannot be written keeps no other waiting.
+
+    :param failed: gets the parts that could not be written
+    """
+    if not parts:
+        return True
+    from duckdb import Error  # takes a fifth of a second, and most of the time there is nothing to write
+
     for part in parts:
         if time.monotonic() > stop:
             return False
-        after = write(copy, part)
+        try:
+            after = write(copy, part)
+        except (Error, OSError) as error:
+            log.warning(  # without the message: it may quote rows
+                "a part of the copy could not be written",
+                source=part.source,
+                month=str(part.month),
+                error=type(error).__name__,
+            )
+            failed.add((part.source, part.month))
+            continue
         if after is None:
             return False
         copy = after

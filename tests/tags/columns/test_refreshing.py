@@ -14,7 +14,7 @@ from scrm.people.service.merging import merge
 from scrm.web.collector import exposition
 from tags.columns import jobs
 from tags.columns.queries.base import BASE
-from tags.columns.service import refreshing
+from tags.columns.service import laying, refreshing
 from tags.columns.service.shelf import Source, folder, read_copy
 from tests.tags.columns.facts import event, event_type, order, written
 
@@ -167,6 +167,21 @@ def test_a_killed_writer_loses_one_month_only_and_leaves_no_rubbish(build, commi
     with shifted(timedelta(hours=2)):
         build()
     assert len(list(folder().glob("events*"))) == 2
+
+
+def test_a_month_that_cannot_be_written_keeps_no_other_waiting(committed, columns, monkeypatch):
+    event(1, MAY)
+    event(1, JUNE, 1, long="x" * 100)
+    event(1, JUNE, event_type(long="text"), long="x" * 10_000)
+    order(1, MAY)
+    committed.commit()
+    monkeypatch.setattr(laying, "LONGEST_LINE", 1000)
+    assert jobs.refresh(60), "tried once in a run"
+    copy = read_copy()
+    assert (months(copy), set(copy.since)) == ([date(2026, 5, 1)], {Source.ORDERS})
+    monkeypatch.setattr(laying, "LONGEST_LINE", 1_000_000)
+    assert jobs.refresh(60)
+    assert set(read_copy().since) == {Source.EVENTS, Source.ORDERS}
 
 
 def test_a_long_build_gives_way_and_goes_on(committed, columns):
