@@ -104,3 +104,10 @@ def test_it_waits_for_no_worker(scrm):
         code, told = scrm("--refresh")
     assert (code, "try again" in told) == (1, True)
     assert read_copy() is None
+
+
+def test_nothing_is_made_where_it_is_switched_off(scrm, columns):
+    columns(enabled=False)
+    code, told = scrm("--refresh")
+    assert (code, "columns.enabled" in told) == (1, True)
+    assert read_copy() is None
