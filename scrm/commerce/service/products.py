@@ -69,11 +69,18 @@ def link_lines(product_ids: list[int]) -> None:
     session().execute(_LINK, {"ids": product_ids})
 
 
-_LINK = text("""
-UPDATE order_lines l SET product_id = p.id FROM products p, orders o
-WHERE p.id = ANY(CAST(:ids AS bigint[])) AND l.product_id IS NULL AND l.product_ref = p.source_id
-  AND o.id = l.order_id AND o.source = p.source
-""")
+# The orders are locked, in the order in which those that come in lock theirs: what is noted about a line names its order's
+# person (migration 0011), who must stay that person until the line is committed.
+_LINES = """
+WITH unlinked AS MATERIALIZED (
+  SELECT l.order_id, l.line_no, l.product_ref, p.id AS product_id FROM order_lines l
+  JOIN orders o ON o.id = l.order_id JOIN products p ON p.source = o.source AND p.source_id = l.product_ref
+  WHERE l.product_id IS NULL {} ORDER BY o.source, o.source_id FOR SHARE OF o)
+UPDATE order_lines l SET product_id = u.product_id FROM unlinked u
+WHERE l.order_id = u.order_id AND l.line_no = u.line_no AND l.product_id IS NULL AND l.product_ref = u.product_ref
+RETURNING l.product_id
+"""
+_LINK = text(_LINES.format("AND p.id = ANY(CAST(:ids AS bigint[]))"))
 
 
 def link_all_lines() -> None:
@@ -85,8 +92,4 @@ def link_all_lines() -> None:
         publish(ProductsChanged(tuple(found)))
 
 
-_LINK_ALL = text("""
-UPDATE order_lines l SET product_id = p.id FROM orders o, products p
-WHERE l.product_id IS NULL AND o.id = l.order_id AND p.source = o.source AND p.source_id = l.product_ref
-RETURNING p.id
-""")
+_LINK_ALL = text(_LINES.format(""))

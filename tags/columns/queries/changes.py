@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date
 
-from sqlalchemy import text
+from pyroaring import BitMap64
+from sqlalchemy import ARRAY, BigInteger, bindparam, text
 
 from scrm.kernel.db import session
 from scrm.kernel.snapshots import Snapshot
@@ -77,3 +78,23 @@ def look(since: Snapshot, sources: Collection[Source]) -> Look | None:
         changes[:MOST_CHANGES],
         len(changes) > MOST_CHANGES,
     )
+
+
+def customers_of_changed(person_ids: Iterable[int], seen: Snapshot) -> BitMap64 | None:
+    """The customers of persons, and of those who got or lost customers since ``seen``; None: of too many to list.
+
+    In one statement: whoever left a person meanwhile is among the customers of another one.
+    """
+    values = {"persons": list(person_ids), "seen": str(seen), "xmin": seen.xmin}
+    ids = session().scalars(_CUSTOMERS, values).all()
+    return None if None in ids else BitMap64(ids)
+
+
+_CUSTOMERS = text(f"""
+WITH moved AS MATERIALIZED (
+  SELECT person_ids FROM column_changes WHERE source = '{Source.PEOPLE}' AND xid >= :xmin
+    AND NOT pg_visible_in_snapshot(CAST(CAST(xid AS text) AS xid8), CAST(:seen AS pg_snapshot))),
+persons AS (SELECT unnest(:persons) AS person_id UNION SELECT unnest(person_ids) FROM moved)
+SELECT c.customer_id FROM persons p JOIN customer_people c ON c.person_id = p.person_id
+UNION ALL SELECT NULL FROM moved WHERE person_ids IS NULL
+""").bindparams(bindparam("persons", type_=ARRAY(BigInteger)))  # noqa: S608  # a constant

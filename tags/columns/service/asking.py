@@ -37,12 +37,14 @@ class Answer:
     """What the copy says.
 
     :param ids: customers for whom the leaf holds; with ``but`` those for whom it does not
-    :param changed: persons to be asked again; none of them is in ``ids``
+    :param changed: persons to be asked again; none of their customers is in ``ids``
+    :param seen: the moment of which this is true
     """
 
     ids: BitMap64
     but: bool
     changed: BitMap64
+    seen: Snapshot
 
 
 def ask(tree: Mapping[str, Any], now: datetime) -> Answer | None:
@@ -63,7 +65,7 @@ def ask(tree: Mapping[str, Any], now: datetime) -> Answer | None:
         answer = _answered(node.leaf.in_columns(node.args, now, copied), copied, copy)
     except (NotCopied, TooLong):
         answer = None
-    except Error as error:  # a file that went or cannot be read costs time, no answer
+    except (Error, OSError) as error:  # a file that went or cannot be read costs time, no answer
         log.warning("the copy in columns did not answer", error=type(error).__name__)
         answer = None
     metrics.COLUMNS_ASKED.labels("no" if answer is None else "yes").inc()
@@ -78,16 +80,17 @@ def _answered(clause: ColumnElement[bool], copied: CopiedRows, copy: Copy) -> An
         or clause.operator not in (in_op, not_in_op)
     ):
         return None
-    changed = _changed(copied, copy)
-    if changed is None:
+    found = _changed(copied, copy)
+    if found is None:
         return None
+    changed, seen = found
     chosen, values = _said(PERSON.in_(clause.right.element))
     if changed:
         chosen += f" AND people.person_id NOT IN (SELECT unnest(CAST(${len(values) + 1} AS BIGINT[])))"
         values.append(list(changed))
     asked = f"SELECT customer_id FROM {alias(people.file)}.people AS people WHERE {chosen}"  # noqa: S608  # our names
     ids = reader().ids(asked, values, settings().rules.preview_seconds)
-    return Answer(ids, clause.operator is not_in_op, changed)
+    return Answer(ids, clause.operator is not_in_op, changed, seen)
 
 
 def _said(clause: ColumnElement[bool]) -> tuple[str, list[Any]]:
@@ -102,8 +105,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _changed(copied: CopiedRows, copy: Copy) -> BitMap64 | None:
-    """Persons whose rows the copy has not as they are now; None: too many, or nobody knows."""
+def _changed(copied: CopiedRows, copy: Copy) -> tuple[BitMap64, Snapshot] | None:
+    """Persons whose rows the copy has not as they are now, and which moment that is; None: too many, or nobody knows."""
     if any(source not in copy.since for source, _ in copied.used):
         return None  # it is still being made: months without a chunk may have rows
     uses = [*copied.used, (Source.PEOPLE, (None, None))]
@@ -118,7 +121,7 @@ def _changed(copied: CopiedRows, copy: Copy) -> BitMap64 | None:
             if change.person_ids is None:
                 return None
             changed.update(change.person_ids)
-    return changed if len(changed) <= MOST_PERSONS else None
+    return (changed, seen.snapshot) if len(changed) <= MOST_PERSONS else None
 
 
 def _fits(copy: Copy, seen: Look) -> bool:

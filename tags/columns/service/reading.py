@@ -11,6 +11,7 @@ from pyroaring import BitMap64
 
 from scrm.kernel.kept import kept
 from scrm.kernel.settings import settings
+from tags.columns.service.laying import quoted
 from tags.columns.service.shelf import Copy, folder, list_mark, read_copy
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Reader:
     def _attach(self, files: set[str]) -> None:
         """Questions that are being answered keep what they read, also when it is detached."""
         for file in sorted(files - self._attached):
-            self._connection.execute(f"ATTACH '{folder() / file}' AS {alias(file)} (READ_ONLY)")
+            self._connection.execute(f"ATTACH {quoted(folder() / file)} AS {alias(file)} (READ_ONLY)")
             self._attached.add(file)
         for file in self._attached - files:
             self._connection.execute(f"DETACH {alias(file)}")

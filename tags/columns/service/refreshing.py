@@ -15,7 +15,7 @@ from scrm.kernel.crashpoints import reached
 from scrm.kernel.settings import settings
 from tags.columns.queries.missed import Missed
 from tags.columns.queries.months import estimated_rows
-from tags.columns.service.building import DRAFTS, build
+from tags.columns.service.building import DRAFTS, PREFIXES, build
 from tags.columns.service.shelf import LIST, Copy, folder, read_copy, write_copy
 from tags.columns.service.surveying import Part, Stale, Survey
 from tags.columns.service.taking import Taken
@@ -33,7 +33,7 @@ def is_wanted() -> bool:
 
 def is_there() -> bool:
     """Whether there is anything of a copy on this machine."""
-    return (folder() / LIST).exists()
+    return (folder() / LIST).exists() or bool(_ours())
 
 
 def due_parts(found: Survey) -> list[Part]:
@@ -105,7 +105,8 @@ def remove_strays() -> int:
 
 
 def _ours() -> list[Path]:
-    return [path for pattern in (f"{DRAFTS}*", "*.duckdb", f".{LIST}.*") for path in folder().glob(pattern)]
+    written = [f"{prefix}-*.duckdb" for prefix in PREFIXES.values()]
+    return [path for pattern in (f"{DRAFTS}*", *written, f".{LIST}.*") for path in folder().glob(pattern)]
 
 
 def _written_at(path: Path) -> float:

@@ -18,7 +18,7 @@ from tags.columns.queries.base import BASE
 from tags.columns.queries.missed import Missed, missed, months_changed
 from tags.columns.queries.months import months_with_rows
 from tags.columns.service.shelf import Chunk, Copy, Source, folder, read_copy
-from tags.columns.service.taking import TYPES, registered_types
+from tags.columns.service.taking import is_otherwise_typed, registered_types
 
 MONTHLY = (Source.EVENTS, Source.ORDERS)
 
@@ -102,7 +102,7 @@ def survey() -> Survey:
     chunks = [each for each in copy.chunks if each.file not in gone]
     types = registered_types()
     usable = [each for each in chunks if each.file not in spoiled]
-    stale = [Stale(each, found.get(each.file), _is_otherwise_typed(each, types)) for each in usable]
+    stale = [Stale(each, found.get(each.file), is_otherwise_typed(each, types)) for each in usable]
     stale = [each for each in stale if each.missed or each.is_otherwise_typed]
     kept = [each if each.file in spoiled | found.keys() else _moved_on(each, now) for each in chunks]
     newest_first = sorted(absent, key=lambda part: part.month or date.max, reverse=True)
@@ -155,14 +155,6 @@ def _months(source: Source, copy: Copy, doubtful: Container[str], now: _Moment) 
     filled = months_changed(source, since) if since and known else months_with_rows(source)
     empty = {each.file for each in chunks if each.rows == 0 and each.file not in doubtful}
     return filled - held, empty
-
-
-def _is_otherwise_typed(chunk: Chunk, types: TYPES) -> bool:
-    """Whether its event types have other properties now than when it was written."""
-    return any(
-        {**keys, **chunk.left_out.get(type_id, {})} != types.get(type_id, {})
-        for type_id, keys in chunk.typed.items()
-    )
 
 
 def _moved_on(chunk: Chunk, now: _Moment) -> Chunk:

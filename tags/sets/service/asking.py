@@ -18,12 +18,12 @@ from scrm.customers.models import Customer, Follow, FollowStatus
 from scrm.kernel.db import IN_BINARY, session
 from scrm.staff.models import Staff
 from tags.arrays import is_one_of
+from tags.columns.queries.changes import customers_of_changed
 from tags.columns.service.asking import Answer
 from tags.columns.service.asking import ask as ask_copy
 from tags.models import Tag, TagAssignment
 from tags.rules.compiler import customer_ids
 from tags.rules.holdings import HELD
-from tags.sets.queries.changes import customers_of_persons
 from tags.sets.service.normal_form import leaf_of, set_leaf
 from tags.sets.service.watching import EVERYBODY, leaf_clause
 
@@ -102,8 +102,9 @@ def leaf_set(key: str, now: datetime) -> BitMap64:
     """The customers for whom a leaf holds, asked with the leaf's own SQL; of the copy in columns where it can tell."""
     if key == EVERYBODY:
         return customers_where(true())
-    if (copied := ask_copy(leaf_of(key), now)) is not None:
-        return _with_changed(key, copied, now)
+    copied = ask_copy(leaf_of(key), now)
+    if copied is not None and (told := _with_changed(key, copied, now)) is not None:
+        return told
     found = customer_ids(leaf_of(key), now=now)
     ids = found.ids.subquery("ids")
     with grouping(hashed=not found.in_order):
@@ -111,10 +112,15 @@ def leaf_set(key: str, now: datetime) -> BitMap64:
     return customers_where(true()) - bits if found.but else bits
 
 
-def _with_changed(key: str, copied: Answer, now: datetime) -> BitMap64:
-    """What the copy says, and of those whom it has not as they are now what SQL says."""
+def _with_changed(key: str, copied: Answer, now: datetime) -> BitMap64 | None:
+    """What the copy says, and of those whom it has not as they are now what SQL says; None: of too many.
+
+    Who is everybody comes first: a customer who comes after that is not among them, or is asked again.
+    """
     bits = customers_where(true()) - copied.ids if copied.but else copied.ids
-    again = customers_of_persons(copied.changed)
+    again = customers_of_changed(copied.changed, copied.seen)
+    if again is None:
+        return None
     return (bits - again) | leaf_sets_among([key], again, now)[key] if again else bits
 
 

@@ -10,6 +10,7 @@ from scrm.kernel.snapshots import Snapshot
 from tags.columns.models import ColumnChange
 from tags.columns.queries.base import BASE
 from tags.columns.service.building import build, drafting
+from tags.columns.service.noting import ensure_base
 from tags.columns.service.shelf import Copy, Source, write_copy
 from tags.columns.service.taking import take
 
@@ -18,6 +19,7 @@ MOMENTS = {Source.EVENTS: BehaviourEvent.at, Source.ORDERS: Order.placed_at}
 
 def copy_all():
     """Copy every row there is, as it is for this transaction."""
+    ensure_base()
     months = [(Source.PEOPLE, None)]
     for source, moment in MOMENTS.items():
         first = func.date_trunc("month", func.timezone("UTC", moment))

@@ -176,6 +176,19 @@ def test_a_file_that_is_gone_or_spoiled_leaves_the_question_to_postgresql(viewed
     assert asked(viewed.leaf()) == viewed.ids(0, 1), "the next copy is read without a new start"
 
 
+def test_a_folder_that_cannot_be_looked_into_leaves_the_question_to_postgresql(viewed, columns, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    columns(folder=str(tmp_path / "file" / "columns"))
+    assert asked(viewed.leaf()) is None
+    assert by_leaf(viewed.leaf()) == viewed.ids(0, 1)
+
+
+def test_any_folder_will_do(viewed, columns, tmp_path):
+    columns(folder=str(tmp_path / "Hoa's columns"))
+    copy_all()
+    assert asked(viewed.leaf()) == viewed.ids(0, 1)
+
+
 def test_a_copy_that_was_written_again_is_read_again(session, viewed):
     copy_all()
     assert asked(viewed.leaf(**IN_OCTOBER)) == viewed.ids(0)

@@ -278,6 +278,19 @@ def test_what_is_not_wanted_goes_with_its_changes(build, committed, columns):
     assert not jobs.forget_column_changes.due()
 
 
+def test_what_is_not_wanted_goes_also_when_the_list_went_before(build, columns):
+    """Files hold what persons did: a killed job leaves none of them for good; others in the folder are nobody's business."""
+    event(1, MAY)
+    build()
+    (folder() / "columns.json").unlink()
+    (folder() / "mine.duckdb").touch()
+    columns(enabled=False)
+    assert jobs.refresh_columns.due()
+    jobs.refresh(60)
+    assert [path.name for path in folder().iterdir()] == ["mine.duckdb"]
+    assert not jobs.refresh_columns.due()
+
+
 def test_changes_are_forgotten_after_a_time(build, committed):
     event(1, MAY)
     build()
