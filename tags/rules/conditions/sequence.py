@@ -8,7 +8,7 @@ from typing import Any
 
 from marshmallow import fields
 from marshmallow.validate import Range
-from sqlalchemy import ColumnElement, Select, and_, exists, literal, or_, select
+from sqlalchemy import ColumnElement, Select, Text, and_, cast, exists, literal, or_, select
 from sqlalchemy.dialects.postgresql import INTERVAL
 from sqlalchemy.orm import aliased
 
@@ -62,7 +62,7 @@ def _clauses(event: Any, args: Args, now: datetime) -> list[Any]:
         .where(
             later.person_id == event.person_id,
             later.at > event.at,
-            later.at <= event.at + literal(span, INTERVAL),
+            later.at <= event.at + _hours(args),
             *reach(later.at, args["window"], span, now),
             *_step(later, args["then"], now),
         )
@@ -70,6 +70,11 @@ def _clauses(event: Any, args: Args, now: datetime) -> list[Any]:
     )
     ends = follows if args["happens"] else and_(event.at <= now - span, ~follows)
     return [*_step(event, args["first"], now), ends]
+
+
+def _hours(args: Args) -> ColumnElement[Any]:
+    """As hours: three days would be those of the connection's time zone, one of which may have 23 or 25."""
+    return cast(literal(f"{args['within_hours']} hours", Text), INTERVAL)
 
 
 def _with_window(event: Any, args: Args, now: datetime) -> list[Any]:
