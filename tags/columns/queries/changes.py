@@ -1,13 +1,13 @@
-"""What the copy in columns has missed: read from the changes that triggers note (migration 0011)."""
+"""What the copy in columns has missed of what a question is about: read from the changes that triggers note (migration 0011)."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date
 
 from pyroaring import BitMap64
-from sqlalchemy import ARRAY, BigInteger, bindparam, text
+from sqlalchemy import ARRAY, BigInteger, Date, Text, bindparam, text
 
 from scrm.kernel.db import session
 from scrm.kernel.snapshots import Snapshot
@@ -16,68 +16,98 @@ from tags.columns.service.shelf import Source
 
 MOST_CHANGES = 5_000
 MOST_PERSONS = 5_000  # asking so many again in SQL takes about as long as asking the copy for everybody
+ALWAYS = date.min  # the month of rows that have none
 
 
 @dataclass(frozen=True)
-class Change:
-    """Rows of these persons changed in these months; None: of more persons than were asked for."""
+class Stretch:
+    """Months of a source that a question is about, both within.
 
-    xid: int
+    :param since: the snapshot that is right for those of them that have no chunk
+    """
+
     source: Source
-    months: Sequence[date]
-    person_ids: Sequence[int] | None
+    first: date
+    last: date
+    since: Snapshot
+
+
+@dataclass(frozen=True)
+class Copied:
+    """A month that has a chunk, and the snapshot that is right for it."""
+
+    source: Source
+    month: date
+    snapshot: Snapshot
 
 
 @dataclass(frozen=True)
 class Look:
-    """A moment, and the changes up to it.
+    """A moment, and what had been missed by then.
 
     :param base: the database's own key
     :param below: changes of transactions with smaller numbers are forgotten
     :param detached: months of events that are out of the table
-    :param cut: there are more changes than were asked for
+    :param person_ids: whose rows of these months changed; None: too many, or nobody knows whose
     """
 
     snapshot: Snapshot
     base: str
     below: int
     detached: frozenset[date]
-    changes: Sequence[Change]
-    cut: bool
+    person_ids: Sequence[int] | None
 
     def knows_since(self, old: Snapshot) -> bool:
-        """Whether every change since ``old`` is among these; not for a snapshot of a database that was set back."""
-        return not self.cut and old.xmin >= self.below and old.xmax <= self.snapshot.xmax
+        """Whether every change since ``old`` is noted; not for a snapshot of a database that was set back."""
+        return old.xmin >= self.below and old.xmax <= self.snapshot.xmax
 
 
 _LOOK = text(f"""
+WITH missed AS MATERIALIZED (
+  SELECT c.xid, c.id, c.person_ids
+  FROM column_changes c
+  CROSS JOIN LATERAL unnest(CASE WHEN c.months = '{{}}' THEN ARRAY[CAST(:always AS date)] ELSE c.months END) AS m(month)
+  JOIN unnest(:sources, :firsts, :lasts, CAST(:since AS pg_snapshot[])) AS s(source, first, last, since)
+    ON s.source = c.source AND m.month BETWEEN s.first AND s.last
+  LEFT JOIN unnest(:copied, :months, CAST(:snapshots AS pg_snapshot[])) AS k(source, month, snapshot)
+    ON k.source = c.source AND k.month = m.month
+  WHERE c.xid >= :xmin AND NOT pg_visible_in_snapshot(CAST(CAST(c.xid AS text) AS xid8), COALESCE(k.snapshot, s.since))
+  LIMIT :most_changes)
 SELECT CAST(pg_current_snapshot() AS text) AS snapshot, {BASE} AS base, b.below,
   ARRAY(SELECT begins_at FROM detached_months WHERE table_name = :events) AS detached,
-  c.xid, c.source, c.months, CASE WHEN c.until <= :persons THEN c.person_ids END AS person_ids
-FROM column_base b LEFT JOIN
-  (SELECT xid, source, months, person_ids, sum(cardinality(person_ids)) OVER (ORDER BY xid, id) AS until
-   FROM column_changes WHERE xid >= :since AND source = ANY(:sources) ORDER BY xid, id LIMIT :most) AS c ON true
-""")  # noqa: S608  # a constant
+  (SELECT count(*) < :most_changes AND bool_and(person_ids IS NOT NULL) IS NOT FALSE FROM missed) AS listed,
+  ARRAY(SELECT DISTINCT person FROM missed, unnest(person_ids) AS person LIMIT :most_persons) AS person_ids
+FROM column_base b
+""").bindparams(  # noqa: S608  # a constant
+    *(bindparam(name, type_=ARRAY(Text)) for name in ("sources", "since", "copied", "snapshots")),
+    *(bindparam(name, type_=ARRAY(Date)) for name in ("firsts", "lasts", "months")),
+)
 
 
-def look(since: Snapshot, sources: Collection[Source]) -> Look | None:
-    """The present moment and what changed in some sources since a snapshot, in one statement; None: nothing is noted."""
-    values = {"events": Source.EVENTS, "persons": MOST_PERSONS, "since": since.xmin, "most": MOST_CHANGES + 1}
-    rows = session().execute(_LOOK, {**values, "sources": sorted(sources)}).all()
-    if not rows:
+def look(stretches: Sequence[Stretch], chunks: Sequence[Copied]) -> Look | None:
+    """The present moment and whose rows the copy has not as they are now, in one statement; None: nothing is noted."""
+    snapshots = [*(each.since for each in stretches), *(each.snapshot for each in chunks)]
+    values = {
+        "sources": [str(each.source) for each in stretches],
+        "firsts": [each.first for each in stretches],
+        "lasts": [each.last for each in stretches],
+        "since": [str(each.since) for each in stretches],
+        "copied": [str(each.source) for each in chunks],
+        "months": [each.month for each in chunks],
+        "snapshots": [str(each.snapshot) for each in chunks],
+        "xmin": min(each.xmin for each in snapshots),
+        "always": ALWAYS,
+        "events": Source.EVENTS,
+        "most_changes": MOST_CHANGES + 1,
+        "most_persons": MOST_PERSONS + 1,
+    }
+    row = session().execute(_LOOK, values).one_or_none()
+    if row is None:
         return None
-    first = rows[0]
-    changes = [
-        Change(row.xid, Source(row.source), row.months, row.person_ids) for row in rows if row.xid is not None
-    ]
-    return Look(
-        Snapshot.parse(first.snapshot),
-        first.base,
-        first.below,
-        frozenset(begins.astimezone(UTC).date() for begins in first.detached),
-        changes[:MOST_CHANGES],
-        len(changes) > MOST_CHANGES,
-    )
+    detached = frozenset(begins.astimezone(UTC).date() for begins in row.detached)
+    few = row.listed and len(row.person_ids) <= MOST_PERSONS
+    snapshot = Snapshot.parse(row.snapshot)
+    return Look(snapshot, row.base, row.below, detached, row.person_ids if few else None)
 
 
 def customers_of_changed(person_ids: Iterable[int], seen: Snapshot) -> BitMap64 | None:

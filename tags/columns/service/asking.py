@@ -6,7 +6,7 @@ again in SQL; where these are too many, or the copy has not what the leaf asks, 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,11 +20,12 @@ from sqlalchemy.sql.operators import in_op, not_in_op
 from scrm.kernel import metrics
 from scrm.kernel.settings import settings
 from scrm.kernel.snapshots import Snapshot
-from tags.columns.queries.changes import MOST_PERSONS, Change, Look, look
+from tags.columns.queries.changes import ALWAYS, Look, Stretch, look
+from tags.columns.queries.changes import Copied as Chosen
 from tags.columns.service.reading import TooLong, alias, reader
-from tags.columns.service.rows import CopiedRows, touches
-from tags.columns.service.shelf import Copy, Source
-from tags.rules.copies import PERSON, Edges, NotCopied
+from tags.columns.service.rows import CopiedRows, months
+from tags.columns.service.shelf import Chunk, Copy, Source
+from tags.rules.copies import PERSON, NotCopied
 from tags.rules.tree import parse_tree
 
 # DuckDB reads PostgreSQL's SQL, as far as leaves need it.
@@ -109,43 +110,26 @@ def _changed(copied: CopiedRows, copy: Copy) -> tuple[BitMap64, Snapshot] | None
     """Persons whose rows the copy has not as they are now, and which moment that is; None: too many, or nobody knows."""
     if any(source not in copy.since for source, _ in copied.used):
         return None  # it is still being made: months without a chunk may have rows
-    uses = [*copied.used, (Source.PEOPLE, (None, None))]
-    moments = _Moments(copy)
-    known = moments.of({source for source, _ in uses})
-    seen = look(min(known, key=lambda each: each.xmin), {source for source, _ in uses})
+    people = copy.of(Source.PEOPLE)[0]
+    stretches = [Stretch(Source.PEOPLE, ALWAYS, ALWAYS, people.snapshot)]
+    stretches += {Stretch(source, *months(edges), copy.since[source]) for source, edges in copied.used}
+    chunks = [
+        Chosen(each.source, each.month, each.snapshot)
+        for each in copy.chunks
+        if each.month and any(_holds(stretch, each) for stretch in stretches)
+    ]
+    seen = look(stretches, chunks)
+    known = [*(each.since for each in stretches), *(each.snapshot for each in chunks)]
     if seen is None or not _fits(copy, seen) or not all(map(seen.knows_since, known)):
         return None
-    changed = BitMap64()
-    for change in seen.changes:
-        if any(source is change.source and moments.missed(change, edges) for source, edges in uses):
-            if change.person_ids is None:
-                return None
-            changed.update(change.person_ids)
-    return (changed, seen.snapshot) if len(changed) <= MOST_PERSONS else None
+    return None if seen.person_ids is None else (BitMap64(seen.person_ids), seen.snapshot)
+
+
+def _holds(stretch: Stretch, chunk: Chunk) -> bool:
+    return chunk.source is stretch.source and stretch.first <= (chunk.month or ALWAYS) <= stretch.last
 
 
 def _fits(copy: Copy, seen: Look) -> bool:
     """Whether the copy is of this database, its days and its months."""
     zone = settings().corp.timezone
     return (copy.base, copy.zone, copy.detached) == (seen.base, zone, seen.detached)
-
-
-class _Moments:
-    """Which snapshot the rows of a month are right for."""
-
-    def __init__(self, copy: Copy) -> None:
-        self._since = copy.since
-        self._chunks = {(each.source, each.month): each.snapshot for each in copy.chunks}
-
-    def of(self, sources: Collection[Source]) -> list[Snapshot]:
-        """All of some sources."""
-        chunks = [snapshot for (source, _), snapshot in self._chunks.items() if source in sources]
-        return chunks + [snapshot for source, snapshot in self._since.items() if source in sources]
-
-    def missed(self, change: Change, edges: Edges) -> bool:
-        """Whether a change of rows between two moments came after the copy of its month."""
-        months = [month for month in change.months if touches(month, edges)] if change.months else [None]
-        snapshots = (
-            self._chunks.get((change.source, month)) or self._since[change.source] for month in months
-        )
-        return any(not snapshot.shows(change.xid) for snapshot in snapshots)

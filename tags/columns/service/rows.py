@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, timedelta
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Numeric, Text, text
@@ -28,6 +28,7 @@ ORDER = {
     "id": BigInteger, "person_id": BigInteger, "status": Text, **dict.fromkeys(TIMES, DateTime), "amount": Numeric,
     "currency": Text, "shop": Text, "region": Text, "seller": Text,
 }  # fmt: skip
+MOMENT = timedelta(microseconds=1)
 LINE = {"order_id": BigInteger, "product_id": BigInteger}
 
 
@@ -60,14 +61,16 @@ class CopiedRows:
         if source not in self._copy.since:
             raise NotCopied  # months are still missing
         self.used.append((source, edges))
-        return [each for each in self._copy.of(source) if each.month and touches(each.month, edges)]
+        first, last = months(edges)
+        return [each for each in self._copy.of(source) if each.month and first <= each.month <= last]
 
 
-def touches(month: date, edges: Edges) -> bool:
-    """Whether a month (UTC) has moments between two others."""
+def months(edges: Edges) -> tuple[date, date]:
+    """First and last month (UTC) with moments between two others."""
     begin, end = edges
-    starts, ends = (datetime(day.year, day.month, 1, tzinfo=UTC) for day in (month, month_after(month, 1)))
-    return (begin is None or begin < ends) and (end is None or end > starts)
+    first = month_after(begin.astimezone(UTC).date(), 0) if begin else date.min
+    last = month_after((end - MOMENT).astimezone(UTC).date(), 0) if end else date.max
+    return first, last
 
 
 def _everywhere(typed: Sequence[Mapping[str, str]]) -> dict[str, str]:

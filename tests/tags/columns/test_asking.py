@@ -11,7 +11,6 @@ from scrm.kernel.clock import utcnow
 from scrm.kernel.models import DetachedMonth
 from tags.columns.models import ColumnBase, ColumnChange
 from tags.columns.queries import changes
-from tags.columns.service import asking
 from tags.columns.service.asking import ask
 from tags.columns.service.reading import TooLong, reader
 from tags.columns.service.shelf import Source, write_copy
@@ -21,6 +20,7 @@ from tags.sets.service.normal_form import set_leaf
 from tests.tags.cases_of_people import person_of
 from tests.tags.columns.copying import copy_all
 
+LATER = 2**40 + 3  # a transaction of long after
 OCTOBER, NOVEMBER = (datetime(2025, month, 15, tzinfo=UTC) for month in (10, 11))
 
 
@@ -71,7 +71,7 @@ IN_OCTOBER = {"window": {"from": "2025-10-01", "to": "2025-10-31"}}
 
 def noted(session, **row):
     """A change of a transaction that no snapshot has seen."""
-    values = {"xid": 2**40, "source": Source.EVENTS, "months": [date(2025, 11, 1)], "person_ids": []}
+    values = {"xid": LATER, "source": Source.EVENTS, "months": [date(2025, 11, 1)], "person_ids": []}
     session.execute(insert(ColumnChange).values({**values, **row}))
 
 
@@ -118,13 +118,13 @@ def test_a_month_that_left_the_table_is_not_answered_from_the_copy(session, view
 
 def test_a_copy_that_is_older_than_what_is_noted_answers_nothing(session, viewed):
     copy_all()
-    session.execute(update(ColumnBase).values(below=2**40))
+    session.execute(update(ColumnBase).values(below=LATER))
     assert asked(viewed.leaf()) is None
 
 
 def test_a_copy_of_a_later_database_is_not_believed(viewed):
     copy = copy_all()
-    late = replace(copy.chunks[0].snapshot, xmax=2**40)
+    late = replace(copy.chunks[0].snapshot, xmax=LATER)
     write_copy(replace(copy, chunks=tuple(replace(each, snapshot=late) for each in copy.chunks)))
     assert asked(viewed.leaf()) is None
 
@@ -149,7 +149,6 @@ def test_a_month_nobody_copied_is_one_of_changes(session, viewed):
 @pytest.mark.parametrize("person_ids", [None, [*range(1, 7)]], ids=["nobody knows who", "too many"])
 def test_too_many_changes_leave_the_question_to_postgresql(session, viewed, monkeypatch, person_ids):
     monkeypatch.setattr(changes, "MOST_PERSONS", 5)
-    monkeypatch.setattr(asking, "MOST_PERSONS", 5)
     copy_all()
     noted(session, person_ids=person_ids)
     assert asked(viewed.leaf()) is None
@@ -162,6 +161,7 @@ def test_more_changes_than_are_read_leave_the_question_to_postgresql(session, vi
     for _ in range(3):
         noted(session, months=[date(2025, 1, 1)])
     assert asked(viewed.leaf()) is None
+    assert asked(viewed.leaf(**IN_OCTOBER)) == viewed.ids(0), "those of other months are not read"
 
 
 def test_a_file_that_is_gone_or_spoiled_leaves_the_question_to_postgresql(viewed, columns, tmp_path):
