@@ -183,6 +183,17 @@ def test_a_folder_that_cannot_be_looked_into_leaves_the_question_to_postgresql(v
     assert by_leaf(viewed.leaf()) == viewed.ids(0, 1)
 
 
+def test_a_question_that_needs_more_memory_than_there_is_goes_to_postgresql(session, viewed, columns):
+    rows = """INSERT INTO behaviour_events (at, person_id, type_id, properties, source, source_id)
+    SELECT CAST(:at AS timestamptz) + i * interval '1 second', 100000 + i, :type, '{}', 's', 'm' || i FROM generate_series(1, 200000) i"""
+    session.execute(text(rows), {"at": OCTOBER, "type": viewed.type_id})
+    copy_all()
+    columns(memory_megabytes=1)
+    more = viewed.leaf(measure="days", op="gte", value=1)
+    assert asked({**more, "value": 2}) is None
+    assert by_leaf({**more, "value": 2}) == set()
+
+
 def test_any_folder_will_do(viewed, columns, tmp_path):
     columns(folder=str(tmp_path / "Hoa's columns"))
     copy_all()

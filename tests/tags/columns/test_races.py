@@ -17,7 +17,7 @@ from tags.columns.service import noting, refreshing
 from tags.columns.service.shelf import Source
 from tags.sets.service.asking import leaf_set
 from tags.sets.service.normal_form import set_leaf
-from tests.tags.columns.facts import event, order
+from tests.tags.columns.facts import event, event_type, order, written
 
 MAY = datetime(2026, 5, 3, 12, tzinfo=UTC)
 LATER = timedelta(minutes=30)
@@ -116,6 +116,26 @@ def test_changes_that_are_forgotten_before_a_part_is_mended_are_not_left_out(bui
         copy = jobs.write(found.copy, part)
     assert copy.of(Source.EVENTS)[0].file != first.of(Source.EVENTS)[0].file
     assert copy.of(Source.EVENTS)[0].rows == 2
+
+
+def test_a_property_that_becomes_another_type_before_a_part_is_mended_has_a_column_of_it(
+    build, committed, monkeypatch
+):
+    monkeypatch.setattr(refreshing, "FEW", 1)
+    type_id = event_type(price="text")
+    event(71, MAY, type_id, price="9")
+    build()
+    run("DELETE FROM behaviour_events WHERE person_id = 71")
+    event(72, MAY, type_id, price=10)
+    event(73, MAY, type_id, price=9)
+    committed.commit()
+    with shifted(LATER):
+        found = jobs.look_over()
+        (part,) = refreshing.due_parts(found)
+        run("UPDATE event_types SET properties = jsonb_set(properties, '{0,type}', '\"number\"')")
+        (chunk,) = jobs.write(found.copy, part).of(Source.EVENTS)
+    assert chunk.typed == {type_id: {"price": "number"}}
+    assert written(chunk, f"SELECT min(p_price) FROM events_{type_id}") == [(9,)]  # noqa: S608  # our own name
 
 
 @pytest.mark.parametrize("never", [False, True])

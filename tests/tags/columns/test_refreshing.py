@@ -1,5 +1,6 @@
 """The copy is brought to the present, whatever happens in between, and never says what is not so."""
 
+import resource
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -304,6 +305,26 @@ def test_changes_are_forgotten_after_a_time(build, committed):
         left.append(committed.scalar(text(counted)))
         committed.rollback()
     assert left == [2, 2, 2, 0]
+
+
+def test_a_full_disk_leaves_the_copy_as_it_was(build, committed):
+    event(1, MAY)
+    first = build()
+    event(2, MAY)
+    committed.commit()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))  # of every file that this process writes
+    try:
+        with shifted(LATER):
+            jobs.refresh(60)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (files(read_copy()), read_copy().of(Source.EVENTS)[0].snapshot) == (
+        files(first),
+        first.of(Source.EVENTS)[0].snapshot,
+    )
+    assert not list(folder().glob(".building-*"))
+    assert later(build).of(Source.EVENTS)[0].rows == 2
 
 
 def test_one_writer_at_a_time(build, committed, monkeypatch):
