@@ -68,7 +68,7 @@ SELECT DISTINCT month FROM column_changes c, unnest(c.months) AS month WHERE c.s
 
 
 def few_missed(chunk: Chunk) -> list[int] | None:
-    """Whose rows changed since a chunk's snapshot, if they are at most MOST_MENDED; else None."""
+    """Whose rows changed since a chunk's snapshot, if it is known and they are at most MOST_MENDED; else None."""
     told = missed([chunk]).get(chunk.file, Missed(0, 0))
     if told.persons is None or told.persons > MOST_CHANGED:
         return None
@@ -77,7 +77,10 @@ def few_missed(chunk: Chunk) -> list[int] | None:
 
 
 def persons_missed(chunk: Chunk) -> list[int] | None:
-    """Whose rows changed since a chunk's snapshot; None: of too many to list."""
+    """Whose rows changed since a chunk's snapshot; None: of too many to list, or nobody knows any more."""
+    below = session().scalar(text("SELECT below FROM column_base"))
+    if below is None or chunk.snapshot.xmin < below:
+        return None
     values = {"source": str(chunk.source), "month": chunk.month, "snapshot": str(chunk.snapshot)}
     rows = session().execute(_PERSONS, {**values, "xmin": chunk.snapshot.xmin}).scalars().all()
     return None if None in rows else [person for person in rows if person is not None]

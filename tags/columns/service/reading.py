@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from pyroaring import BitMap64
 
 from scrm.kernel.kept import kept
@@ -16,6 +17,9 @@ from tags.columns.service.shelf import Copy, folder, list_mark, read_copy
 
 if TYPE_CHECKING:
     import duckdb
+
+BLOCK = 10_000  # ids
+log = structlog.get_logger(__name__)
 
 
 def connect(*, ordered: bool) -> duckdb.DuckDBPyConnection:
@@ -59,32 +63,43 @@ class Reader:
         return copy
 
     def _attach(self, files: set[str]) -> None:
-        """Questions that are being answered keep what they read, also when it is detached."""
+        """Questions that are being answered keep what they read, also when it is detached.
+
+        A file that cannot be read is left out: questions that need it are PostgreSQL's, others are answered.
+        """
+        from duckdb import Error
+
         for file in sorted(files - self._attached):
-            self._connection.execute(f"ATTACH {quoted(folder() / file)} AS {alias(file)} (READ_ONLY)")
-            self._attached.add(file)
+            try:
+                self._connection.execute(f"ATTACH {quoted(folder() / file)} AS {alias(file)} (READ_ONLY)")
+            except Error as error:
+                log.warning("a file of the copy cannot be read", file=file, error=type(error).__name__)
+            else:
+                self._attached.add(file)
         for file in self._attached - files:
             self._connection.execute(f"DETACH {alias(file)}")
         self._attached &= files
 
     def ids(self, statement: str, values: Sequence[Any], seconds: float) -> BitMap64:
-        """The ids that a statement gives.
+        """The ids that a statement gives; taken in blocks, as a million of Python's own take 120 MB.
 
         :raises TooLong: after so many seconds
         """
         from duckdb import InterruptException
 
-        cursor = self._connection.cursor()
+        cursor, found = self._connection.cursor(), BitMap64()
         alarm = threading.Timer(seconds, cursor.interrupt)
         alarm.start()
         try:
-            rows = cursor.execute(statement, list(values)).fetchall()
+            cursor.execute(statement, list(values))
+            while rows := cursor.fetchmany(BLOCK):
+                found.update(id_ for (id_,) in rows)
         except InterruptException:
             raise TooLong from None
         finally:
             alarm.cancel()
             cursor.close()
-        return BitMap64(id_ for (id_,) in rows)
+        return found
 
 
 def alias(file: str) -> str:

@@ -65,8 +65,8 @@ def take(source: Source, month: date | None, place: Path, before: Chunk | None =
     The lock comes before the snapshot: a month that is being detached is either there in both or in neither.
 
     :param month: None for ``customer_people`` only
-    :param before: the part as it was written last, of the same types; with few changes since, only the rows of the persons
-        who changed are taken
+    :param before: the part as it was written last; with few changes since, and of the same types, only the rows of the
+        persons who changed are taken
     """
     as_of, started = utcnow(), time.monotonic()
     session().execute(text(f"LOCK TABLE {source} IN ACCESS SHARE MODE"))
@@ -74,7 +74,7 @@ def take(source: Source, month: date | None, place: Path, before: Chunk | None =
     told = session().execute(_MOMENT).one()
     types = registered_types() if source is Source.EVENTS else {}
     detached = closed_months(BehaviourEvent.__tablename__) if source is Source.EVENTS else ()
-    persons = few_missed(before) if before and _is_of_use(before, told.below, types) else None
+    persons = few_missed(before) if before and not is_otherwise_typed(before, types) else None
     files = {}
     for name, question in _questions(source, month, types, persons).items():
         files[name] = place / f"{name}.csv"
@@ -85,14 +85,8 @@ def take(source: Source, month: date | None, place: Path, before: Chunk | None =
 
 
 _MOMENT = text(f"""
-SELECT CAST(pg_current_snapshot() AS text) AS snapshot, b.base, b.below
-FROM (SELECT) AS once LEFT JOIN (SELECT {BASE} AS base, below FROM column_base) AS b ON true
+SELECT CAST(pg_current_snapshot() AS text) AS snapshot, (SELECT {BASE} FROM column_base) AS base
 """)  # noqa: S608  # a constant
-
-
-def _is_of_use(before: Chunk, below: int | None, types: TYPES) -> bool:
-    """Whether what a chunk missed is still noted, and its columns are those of today: both may have changed since the survey."""
-    return below is not None and before.snapshot.xmin >= below and not is_otherwise_typed(before, types)
 
 
 def is_otherwise_typed(chunk: Chunk, types: TYPES) -> bool:

@@ -194,6 +194,13 @@ def test_a_question_that_needs_more_memory_than_there_is_goes_to_postgresql(sess
     assert by_leaf({**more, "value": 2}) == set()
 
 
+def test_a_spoiled_file_spoils_no_other(viewed, columns, tmp_path):
+    copy = copy_all()
+    (tmp_path / "columns" / copy.of(Source.EVENTS)[1].file).write_bytes(b"no database")
+    assert asked(viewed.leaf(**IN_OCTOBER)) == viewed.ids(0)
+    assert asked(viewed.leaf()) is None
+
+
 def test_any_folder_will_do(viewed, columns, tmp_path):
     columns(folder=str(tmp_path / "Hoa's columns"))
     copy_all()

@@ -144,6 +144,16 @@ def test_a_change_that_was_forgotten_makes_its_month_new_at_once(build, committe
     assert (files(copy) != files(first), copy.of(Source.EVENTS)[0].rows) == (True, 2)
 
 
+def test_of_a_part_whose_changes_are_forgotten_nobody_says_that_it_is_wrong(build, committed):
+    event(1, MAY)
+    copy = build()
+    event(2, MAY)
+    committed.commit()
+    with transaction():
+        jobs.noting.forget_all_changes()
+    assert jobs.check(copy.of(Source.EVENTS)[0]) is None
+
+
 def test_a_killed_writer_loses_one_month_only_and_leaves_no_rubbish(build, committed, monkeypatch):
     event(1, MAY)
     event(1, JUNE)
