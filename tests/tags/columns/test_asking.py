@@ -155,6 +155,15 @@ def test_too_many_changes_leave_the_question_to_postgresql(session, viewed, monk
     assert asked(viewed.leaf(**IN_OCTOBER)) == viewed.ids(0), "in other months nothing changed"
 
 
+def test_a_person_who_changes_all_the_time_is_one(session, viewed, monkeypatch):
+    copy_all()
+    for _ in range(3):
+        noted(session, person_ids=[5, 6, 7])
+    assert set(ask(versioned(viewed.leaf()), utcnow()).changed) == {5, 6, 7}
+    monkeypatch.setattr(changes, "MOST_LISTED", 8)
+    assert asked(viewed.leaf()) is None
+
+
 def test_more_changes_than_are_read_leave_the_question_to_postgresql(session, viewed, monkeypatch):
     monkeypatch.setattr(changes, "MOST_CHANGES", 2)
     copy_all()
