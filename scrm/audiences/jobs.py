@@ -18,6 +18,7 @@ from scrm.audiences.queries.exports import expired_exports, open_exports
 from scrm.audiences.queries.fills import open_fills
 from scrm.audiences.service import export_files, exporting, filling
 from scrm.audiences.service.growth import measure, unmeasured
+from scrm.kernel.apart import Apart
 from scrm.kernel.crashpoints import reached
 from scrm.kernel.db import transaction
 from scrm.kernel.jobs import job
@@ -58,8 +59,13 @@ def _fill_parts(fill_id: int, stop: float) -> bool:
     while more:
         if time.monotonic() > stop:
             return False
-        with transaction():
+        with Apart() as part, transaction():  # a defect in one must not hold up those that wait behind it
             more = filling.advance_fill(fill_id)
+        if part.error is not None:
+            log.error("fill failed", fill_id=fill_id, exc_info=part.error)
+            with transaction():
+                filling.fail_fill(fill_id, f"defect: {type(part.error).__name__}; workers' logs say more")
+            return True
     return True
 
 

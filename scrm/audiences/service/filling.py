@@ -165,6 +165,13 @@ def cancel_fill(fill: AudienceFill) -> AudienceFill:
     return fill
 
 
+def fail_fill(fill_id: int, error: str) -> None:
+    """End a fill that cannot go on, if it has not ended meanwhile; who is on the list by then stays on it."""
+    fill = session().get(AudienceFill, fill_id, with_for_update=True, populate_existing=True)
+    if fill is not None and fill.state in OPEN:
+        _finish(fill, FillState.FAILED, error)
+
+
 def _finish(fill: AudienceFill, state: FillState, error: str | None = None) -> None:
     fill.state, fill.error, fill.finished_at, fill.members = state, error, utcnow(), None
     audience = session().get_one(Audience, fill.audience_id)

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import func, select
 
 from scrm.audiences.jobs import fill_lists
-from scrm.audiences.models import AudienceMember
+from scrm.audiences.models import AudienceFill, AudienceMember
 from scrm.audiences.queries.fills import open_fills
 from scrm.audiences.service import filling
 from scrm.kernel.db import transaction
@@ -63,6 +63,18 @@ def test_few_are_put_on_the_list_at_once_and_many_in_the_background(api, world, 
     assert (done["state"], done["done"], done["added"], done["error"]) == ("done", 5, 5, None)
     assert done["finished_at"]
     assert members(api, list_id) >= set(ids)
+    assert open_fills() == []
+
+
+def test_a_fill_that_cannot_go_on_ends_and_holds_up_no_other(api, world, listing, few, session):
+    ids, spoiled, list_id = five(world), listing("一"), listing("二")
+    first, second = begin(api, spoiled)["fill"], begin(api, list_id)["fill"]
+    session.get(AudienceFill, first["id"]).members = b"no bitmap"
+    session.commit()
+    fill_lists()
+    assert (look(api, first)["state"], look(api, second)["state"]) == ("failed", "done")
+    assert "ValueError" in look(api, first)["error"]
+    assert members(api, list_id) == set(ids)
     assert open_fills() == []
 
 
