@@ -90,6 +90,6 @@ def media_content(media_id: int) -> Response:
 @blueprint.arguments(MediaFileDeletion, location="query")
 @blueprint.response(204)
 def delete_media(query: dict[str, bool], media_id: int) -> None:
-    """Take a file out of the library; one that messages name only with ``force=true``."""
+    """Take a file out of the library; one that messages or fields of people name only with ``force=true``."""
     with transaction():
         delete_file(media_id, used_too=query["force"])

@@ -14,6 +14,7 @@ from scrm.kernel.db import session
 from scrm.kernel.errors import Conflict, InvalidInput, NotFound
 from scrm.kernel.locks import hold_in_transaction, share_in_transaction
 from scrm.media.models import MediaFile, MediaUpload, Use
+from scrm.media.registry import named_by
 from scrm.media.service.rules import (
     LARGEST,
     LEAST_BYTES,
@@ -62,7 +63,8 @@ def keep_file(filename: str, content: bytes, made_by: str) -> MediaFile:
 def delete_file(file_id: int, *, used_too: bool = False) -> None:
     """Take a file out of the library; its content is removed a day later.
 
-    :param used_too: also when messages named it lately; they will fail with that reason, or go out without it
+    :param used_too: also when messages named it lately, who will fail with that reason or go out without it, and
+        when others name it for good (``scrm.media.registry``)
     :raises NotFound: when there is none
     :raises Conflict: when it is in use and ``used_too`` is not said
     """
@@ -76,6 +78,8 @@ def delete_file(file_id: int, *, used_too: bool = False) -> None:
             f"media file {file_id} is named by messages (in use until {until:%Y-%m-%d}); "
             "take it out of them, or say force=true"
         )
+    if not used_too and (user := named_by(file_id)):
+        raise Conflict(f"media file {file_id} is named by {user}; take it out there, or say force=true")
     file.deleted_at = utcnow()
     session().flush()
 

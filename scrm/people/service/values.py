@@ -107,5 +107,5 @@ def missing_files(said: Sequence[Said], specs: Mapping[str, FieldSpec]) -> list[
     known = select(MediaFile.id).where(
         MediaFile.id.in_([s.value for s in files]), MediaFile.deleted_at.is_(None)
     )
-    found = set(session().scalars(known))
+    found = set(session().scalars(known.with_for_update(read=True)))  # nobody deletes them before we are done
     return [s for s in files if s.value not in found]

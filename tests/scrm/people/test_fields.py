@@ -15,6 +15,7 @@ from scrm.people.queries.fields import BUILT_IN, FieldSpec, FieldType
 from scrm.people.service.checking import checked, sensitive_number
 from scrm.people.service.values import Said, write_values
 from scrm.staff.models import Staff
+from tests.scrm.media.conftest import JPG, upload_form
 
 NOON = datetime(2026, 3, 2, 4, tzinfo=UTC)
 LEVELS = [{"value": v, "zh": v, "en": v} for v in ("a", "b", "c")]
@@ -269,3 +270,20 @@ def test_the_portrait_shows_the_person_with_identities_masked(session, api, foun
         "phone": "+86***70", "name": "梅", "address": {"city": "上海"},
     }  # fmt: skip
     assert [merge["person_id"] for merge in person["merged_from"]] == [other]
+
+
+def test_a_file_that_a_field_names_is_not_deleted_without_a_word(api, found):
+    api.post("/api/v1/fields", json={"key": "photo", "type": "file", "name_zh": "照片", "name_en": "photo"})
+    (person,) = found({"unionid": "u1"})
+    file = api.post("/api/v1/media", **upload_form(JPG, "a.jpg")).json["id"]
+    address, fields = f"/api/v1/media/{file}", f"/api/v1/people/{person}/fields"
+    assert api.patch(fields, json={"values": {"photo": file}}).status_code == 200
+    refused = api.delete(address)
+    assert refused.status_code == 409
+    assert f"the field photo of person {person}" in refused.json["detail"]
+    assert api.get(f"{address}/content").data == JPG
+    api.patch(fields, json={"values": {"photo": None}})
+    assert api.delete(address).status_code == 204
+    again = api.post("/api/v1/media", **upload_form(JPG, "a.jpg")).json["id"]
+    api.patch(fields, json={"values": {"photo": again}})
+    assert api.delete(f"/api/v1/media/{again}?force=true").status_code == 204
