@@ -202,7 +202,7 @@ def download_errors(query: dict[str, str], import_id: int) -> Response:
     body = _errors_csv(made) if kind == "csv" else _errors_xlsx(made)
     next(body)  # what is wrong with the request is said before the answer begins
     answer = Response(
-        stream_with_context(body), mimetype="text/csv; charset=utf-8" if kind == "csv" else XLSX
+        stream_with_context(body), content_type="text/csv; charset=utf-8" if kind == "csv" else XLSX
     )
     answer.headers["Content-Disposition"] = f"attachment; filename=import-{import_id}-errors.{kind}"
     return answer

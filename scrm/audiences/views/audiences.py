@@ -305,7 +305,7 @@ def download_export(export_id: int) -> Response:
         exporting.log_use(export, ExportUse.DOWNLOADED, actor.name)
     name = export_files.file_name(export.id, export.format)
     try:
-        answer = Response(file_store().pieces(name), mimetype=CONTENT_TYPES[export.format])
+        answer = Response(file_store().pieces(name), content_type=CONTENT_TYPES[export.format])
     except FileNotFoundError:
         raise NotFound(f"the file of export {export_id} is gone from the file store") from None
     answer.headers.set("Content-Disposition", "attachment", filename=f"audience-{name.rsplit('/', 1)[-1]}")

@@ -73,6 +73,7 @@ def fetched(api, made):
     assert answer.status_code == 200, answer.get_data(as_text=True)
     assert len(answer.data) == int(answer.headers["Content-Length"]) == made["size"]
     assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Content-Type"].count("charset") <= 1
     return answer
 
 

@@ -33,6 +33,8 @@ def test_the_example_of_the_guide(imports, api):
         for column, problem in wrong["problems"].items()
     )
     assert imports.step(id_, "start")["done"] == {"new": 2, "error": 1}
+    told = api.get(f"/api/v1/imports/{id_}/errors?format=csv").headers["Content-Type"]
+    assert told == "text/csv; charset=utf-8"
     mended = api.get(f"/api/v1/imports/{id_}/errors?format=xlsx").data
     again = imports.upload("people", io.BytesIO(mended), "errors.xlsx")["id"]
     assert imports.map(again)["mapping"]["columns"] == suggested
