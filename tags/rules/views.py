@@ -186,7 +186,7 @@ def undo_rule_run(rule_id: int, run_id: int) -> dict[str, Any]:
     """Restore what a backfill changed. The rule is paused, or it would do it again."""
     _require_everyone()
     with transaction():
-        run = saving.start_undo(rule_id, run_id)
+        run = saving.start_undo(rule_id, run_id, current_actor().name)
     return runs.run_shown(run)
 
 

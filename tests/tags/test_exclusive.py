@@ -117,7 +117,7 @@ def test_undoing_a_run_gives_the_persons_tag_back_that_a_rule_replaced(world, se
     want(follow, silver)
     run = backfill(rule := make_rule(VIP, gold))
     with transaction():
-        saving.start_undo(rule.id, run.id)
+        saving.start_undo(rule.id, run.id, "a")
     from tags.rules.jobs import backfill_rules
 
     backfill_rules.func()

@@ -22,7 +22,7 @@ from scrm.kernel.db import transaction
 from scrm.kernel.errors import InvalidInput
 from tags.events import TagsChanged
 from tags.models import AssignmentState as S
-from tags.models import RuleDue, RuleState, RuleVersion, TagHistory
+from tags.models import RuleChange, RuleDue, RuleState, RuleVersion, TagHistory
 from tags.rules import jobs
 from tags.rules.conditions import said_keyword
 from tags.rules.leaves import Leaf, leaves
@@ -281,6 +281,11 @@ def test_a_backfill_of_a_rule_that_changed_meanwhile_stops(world, session):
     assert "version 2" in run.error
 
 
+def changes(session, rule):
+    found = select(RuleChange.by, RuleChange.changes).where(RuleChange.rule_id == rule.id)
+    return [tuple(row) for row in session.execute(found)]
+
+
 def test_undo_restores_what_the_run_changed(world, session):
     follow, manual_too, tag = world.followed(name="vip"), world.followed(name="vip"), world.tag()
     with transaction():
@@ -288,12 +293,13 @@ def test_undo_restores_what_the_run_changed(world, session):
     rule = make_rule(VIP, tag)
     run = backfill(rule)
     with transaction():
-        saving.start_undo(rule.id, run.id)
+        saving.start_undo(rule.id, run.id, "a")
     jobs.backfill_rules.func()
     session.refresh(run)
     session.refresh(rule)
     assert run.state == "undone"
     assert (rule.state, rule.error) == (RuleState.PAUSED, f"paused by the undo of run {run.id}")
+    assert changes(session, rule) == [("a", {"state": ["active", "paused"]})]
     assert world.states(follow) == {tag.id: S.REMOVED}
     assert world.sources(manual_too, tag) == ["manual:a"]
     assert world.states(manual_too) == {tag.id: S.PENDING_ADD}
@@ -308,7 +314,7 @@ def test_undo_gives_back_what_the_run_took_away_and_spares_what_changed_since(wo
     rename(changed.customer_id, "vip")
     evaluate()
     with transaction():
-        saving.start_undo(rule.id, first.id)
+        saving.start_undo(rule.id, first.id, "a")
     jobs.backfill_rules.func()
     assert world.states(kept) == {tag.id: S.REMOVED}
     assert world.states(changed) == {tag.id: S.PENDING_ADD}, "the rule set it anew after the run"
@@ -359,6 +365,7 @@ def test_a_rule_that_fails_is_paused_with_the_reason_and_the_others_go_on(world,
     assert good.state == RuleState.ACTIVE
     assert (bad.state, unreadable.state) == (RuleState.PAUSED, RuleState.PAUSED)
     assert "invalid input syntax" in bad.error
+    assert changes(session, unreadable) == [(f"rule:{unreadable.id}", {"state": ["active", "paused"]})]
     told = session.scalars(
         select(AlertEntry.key).where(AlertEntry.kind == "rule").order_by(AlertEntry.key)
     ).all()

@@ -51,7 +51,7 @@ class Town:
 
     def undo(self, rule, run):
         with transaction():
-            saving.start_undo(rule.id, run.id)
+            saving.start_undo(rule.id, run.id, "a")
         backfill_rules.func()
 
 

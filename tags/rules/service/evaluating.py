@@ -42,7 +42,7 @@ from scrm.kernel.errors import ScrmError
 from scrm.kernel.locks import hold_all_in_transaction
 from scrm.kernel.settings import settings
 from tags.arrays import is_one_of, row_table
-from tags.models import Rule, RuleState, RuleVersion, Tag, TagAssignment, TagSource
+from tags.models import Rule, RuleChange, RuleState, RuleVersion, Tag, TagAssignment, TagSource
 from tags.rules.compiler import compile_condition
 from tags.rules.relations import LIVE
 from tags.rules.service.bounds import FAULTS, bounded, told
@@ -184,6 +184,8 @@ def pause(rule_id: int, error: str) -> None:
     ).one_or_none()  # fmt: skip
     if paused is None:
         return
+    change = {"state": [RuleState.ACTIVE.value, RuleState.PAUSED.value]}
+    session().add(RuleChange(rule_id=rule_id, by=f"rule:{rule_id}", changes=change, at=utcnow()))
     alert(
         [
             Alert(

@@ -204,8 +204,8 @@ def start_backfill(rule_id: int, confirm: str | None = None, actor: str | None =
     return _start(rule, RunKind.BACKFILL, actor)
 
 
-def start_undo(rule_id: int, run_id: int) -> RuleRun:
-    """Restore what a backfill changed, in the background. The rule is paused, or it would do it again.
+def start_undo(rule_id: int, run_id: int, actor: str) -> RuleRun:
+    """Restore what a backfill changed, in the background. The rule is paused by ``actor``, or it would do it again.
 
     :raises Conflict: the run is not finished, or was undone
     """
@@ -217,9 +217,11 @@ def start_undo(rule_id: int, run_id: int) -> RuleRun:
     if run.state not in (RunState.DONE, RunState.FAILED, RunState.CANCELLED):
         raise Conflict(f"run {run_id} is {run.state}; only a finished one can be undone")
     _refuse_open_run(rule_id)
+    before = {name: getattr(rule, name) for name in RULE_FIELDS}
     if rule.state == RuleState.ACTIVE:
         rule.state, rule.error = RuleState.PAUSED, f"paused by the undo of run {run_id}"
         rule.daily_next = None
+    _log(rule, before, actor)
     run.state, run.cursor, run.finished_at = RunState.UNDOING, 0, None
     session().flush()
     publish(RuleRunWanted(run.id))
