@@ -36,6 +36,13 @@ class PeopleSplit:
 
 
 @dataclass(frozen=True)
+class PeopleForgotten:
+    """These persons are no more: the import that made them was undone. What is known of them shall go."""
+
+    person_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class PersonChanged:
     """Current values of these fields changed."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from scrm.commerce.events import OrdersChanged
 from scrm.kernel.events import subscribe
-from scrm.people.events import PeopleFound, PeopleMerged, PeopleSplit
+from scrm.people.events import PeopleForgotten, PeopleFound, PeopleMerged, PeopleSplit
 from scrm.value import jobs
 from scrm.value.service.recomputing import want
 
@@ -25,6 +25,12 @@ def on_orders_changed(events: Sequence[OrdersChanged]) -> None:
 @subscribe(PeopleFound)
 def on_people_found(events: Sequence[PeopleFound]) -> None:
     """Somebody new is a lead."""
+    _want(person_id for event in events for person_id in event.person_ids)
+
+
+@subscribe(PeopleForgotten)
+def on_people_forgotten(events: Sequence[PeopleForgotten]) -> None:
+    """Who is no more is in no stage."""
     _want(person_id for event in events for person_id in event.person_ids)
 
 

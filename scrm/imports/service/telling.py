@@ -14,6 +14,7 @@ from scrm.behaviour.service.counting import recount_days
 from scrm.commerce.events import OrdersChanged, ProductsChanged
 from scrm.kernel.db import session
 from scrm.kernel.events import publish
+from scrm.people.events import PeopleForgotten
 from scrm.people.service.surviving import recompute_fields
 
 
@@ -29,6 +30,12 @@ def tell_undone() -> None:
         recount_days(doers)
         types = tuple(_ids("behaviour_events", "type_id"))
         publish(BehaviourStored(tuple(doers), types, recount=True))
+
+
+def tell_forgotten() -> None:
+    """Of persons that went, after everything else did."""
+    if people := list(session().scalars(_FORGOTTEN)):
+        publish(PeopleForgotten(tuple(people)))
 
 
 def _ids(table: str, column: str, also: str = "") -> Sequence[int]:
@@ -55,6 +62,10 @@ _IDS = text("""
 SELECT DISTINCT CAST(value AS bigint) AS id FROM import_undo u,
 LATERAL (VALUES (u.before ->> :column), (u.after ->> :column)) AS v(value)
 WHERE u."table" = :table AND u.restored AND value IS NOT NULL ORDER BY id
+""")
+_FORGOTTEN = text("""
+SELECT CAST(after ->> 'id' AS bigint) FROM import_undo
+WHERE "table" = 'people' AND restored AND before IS NULL ORDER BY n
 """)
 _BUYERS = text("""
 SELECT DISTINCT o.person_id FROM import_undo u JOIN orders o

@@ -14,7 +14,7 @@ import orjson
 from sqlalchemy import text
 
 from scrm.imports.service.journal import DERIVED, KEYS, Journal
-from scrm.imports.service.telling import tell_undone
+from scrm.imports.service.telling import tell_forgotten, tell_undone
 from scrm.kernel.db import Base, session
 from scrm.people.registry import person_tables
 
@@ -48,6 +48,7 @@ def undo_journal(journal: Journal) -> tuple[int, list[dict[str, Any]]]:
     for table in tables:
         if table in PERSONS:
             _restore(table)
+    tell_forgotten()
     return _report()
 
 

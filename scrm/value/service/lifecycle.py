@@ -25,7 +25,7 @@ from scrm.value.service.bought import BOUGHT, ONLY, RECENCY
 def stage_people(person_ids: Sequence[int] | None = None) -> list[int]:
     """Put these persons, or all, into their stages, and give those who moved, with a dated row of history each.
 
-    Who became part of another person has no stage.
+    Who became part of another person has no stage, and who is no more has no history either.
     """
     corp, now = settings().corp, utcnow()
     ordered = [{**stage, "place": place} for place, stage in enumerate(stages())]
@@ -70,7 +70,10 @@ noted AS (
   INSERT INTO lifecycle_history (person_id, from_stage, stage, at)
   SELECT person_id, was, stage, :now FROM moving ORDER BY person_id),
 gone AS (
-  DELETE FROM lifecycle l USING people p WHERE p.id = l.person_id AND p.merged_into IS NOT NULL {{only_rows}}
-  RETURNING l.person_id)
+  DELETE FROM lifecycle l WHERE NOT EXISTS (SELECT FROM people p WHERE p.id = l.person_id AND p.merged_into IS NULL)
+    {{only_rows}} RETURNING l.person_id),
+forgotten AS (
+  DELETE FROM lifecycle_history h USING gone g
+  WHERE h.person_id = g.person_id AND NOT EXISTS (SELECT FROM people p WHERE p.id = g.person_id))
 SELECT person_id FROM moving UNION ALL SELECT person_id FROM gone
 """  # noqa: S608  # names of this module's own constants

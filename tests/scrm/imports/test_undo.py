@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scrm.people.jobs import merge_matched
+from scrm.value.jobs import recompute_wanted
 
 MEMBER, PHONE = "会员号", "手机"
 
@@ -70,3 +71,14 @@ def test_a_value_that_an_import_blocked_identifies_its_first_owner_again(imports
     assert undone["undo"]["conflicts"] == 0
     assert rows("SELECT value FROM blocked_values") == []
     assert rows("SELECT kind, value, person_id FROM identities ORDER BY kind, value") == before
+
+
+def test_persons_whom_the_undo_took_away_are_in_no_stage_and_no_history(imports, rows):
+    stages = "SELECT count(*) FROM lifecycle UNION ALL SELECT count(*) FROM lifecycle_history"
+    made = imports.run("people", [MEMBER, "姓名"], [["M1", "王芳"], ["M2", "李雷"]]).id
+    recompute_wanted.func()
+    assert rows(stages) == [(2,), (2,)]
+    imports.step(made, "undo")
+    recompute_wanted.func()
+    assert rows("SELECT count(*) FROM people") == [(0,)]
+    assert rows(stages) == [(0,), (0,)]
