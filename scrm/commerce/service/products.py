@@ -70,14 +70,16 @@ def link_lines(product_ids: list[int]) -> None:
 
 
 # The orders are locked, in the order in which those that come in lock theirs: what is noted about a line names its order's
-# person (migration 0011), who must stay that person until the line is committed.
+# person (migration 0011), who must stay that person until the line is committed. Whether lines are still unlinked is written so
+# that no index answers it: each is found by its key, and not among all those of its product.
 _LINES = """
 WITH unlinked AS MATERIALIZED (
   SELECT l.order_id, l.line_no, l.product_ref, p.id AS product_id FROM order_lines l
   JOIN orders o ON o.id = l.order_id JOIN products p ON p.source = o.source AND p.source_id = l.product_ref
   WHERE l.product_id IS NULL {} ORDER BY o.source, o.source_id FOR SHARE OF o)
 UPDATE order_lines l SET product_id = u.product_id FROM unlinked u
-WHERE l.order_id = u.order_id AND l.line_no = u.line_no AND l.product_id IS NULL AND l.product_ref = u.product_ref
+WHERE l.order_id = u.order_id AND l.line_no = u.line_no
+  AND COALESCE(l.product_id, 0) = 0 AND l.product_ref IS NOT DISTINCT FROM u.product_ref
 RETURNING l.product_id
 """
 _LINK = text(_LINES.format("AND p.id = ANY(CAST(:ids AS bigint[]))"))

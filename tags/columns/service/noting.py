@@ -39,8 +39,8 @@ def forget_all_changes() -> int:
 def _forget(below: int) -> int:
     marks = {"below": below, "next_below": session().scalar(_XMIN), "marked_at": utcnow()}
     session().execute(update(ColumnBase).values(marks))
-    gone = session().execute(delete(ColumnChange).where(ColumnChange.xid < below).returning(ColumnChange.xid))
-    return len(gone.all())
+    gone = session().execute(delete(ColumnChange).where(ColumnChange.xid < below))
+    return int(getattr(gone, "rowcount", 0))
 
 
 def forgetting_due() -> bool:
