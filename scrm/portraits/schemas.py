@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from marshmallow import INCLUDE, fields
+from marshmallow import INCLUDE, ValidationError, fields
 from marshmallow.validate import Length
 from webargs.fields import DelimitedList
 
 from scrm.kernel.schemas import PageQuery, Schema, time_field
+from scrm.portraits.service import EntryKind
+
+
+def _known_kind(value: str) -> None:
+    """Nothing at all is no answer to a kind that there is not."""
+    if not any(value == kind or (value.endswith(".") and kind.startswith(value)) for kind in EntryKind):
+        raise ValidationError(f"must be one of {', '.join(EntryKind)}, or a family such as message.")
 
 
 class TimelineQuery(PageQuery):
     """Filters of a timeline."""
 
     kind = fields.String(
-        validate=Length(1, 64),
+        validate=_known_kind,
         metadata={"description": "one kind such as message.in, or a family with its dot such as message."},
     )
     kinds = DelimitedList(
-        fields.String(validate=Length(1, 64)),
+        fields.String(validate=_known_kind),
         validate=Length(1, 40),
         metadata={"description": "several of them, separated by commas: message.,order.paid"},
     )
