@@ -1,5 +1,7 @@
 """Making a copy in the transaction of a test."""
 
+from dataclasses import replace
+
 from sqlalchemy import delete, func, select, text
 
 from scrm.behaviour.models import BehaviourEvent
@@ -26,10 +28,23 @@ def copy_all():
         months += [(source, month.date()) for month in session().scalars(select(first).distinct())]
     with drafting() as place:
         chunks = tuple(build(take(source, month, place), place) for source, month in months)
-    told = session().scalar(text("SELECT CAST(pg_current_snapshot() AS text)"))
-    since = dict.fromkeys(Source, Snapshot.parse(told))
+    seen = _without_us()
+    chunks = tuple(replace(each, snapshot=seen) for each in chunks)
+    since = dict.fromkeys(Source, seen)
     base = session().scalar(text(f"SELECT {BASE} FROM column_base"))  # noqa: S608  # a constant
-    session().execute(delete(ColumnChange))  # our own transaction is never in a snapshot of its own
+    session().execute(delete(ColumnChange))
     copy = Copy(base, settings().corp.timezone, since, frozenset(), chunks)
     write_copy(copy)
     return copy
+
+
+def _without_us():
+    """The snapshot, with our own transaction among those that still run: whatever it writes from now on was missed."""
+    told, own = session().execute(NOW).one()
+    seen = Snapshot.parse(told)
+    return Snapshot(min(seen.xmin, own), seen.xmax, seen.running | {own}) if own < seen.xmax else seen
+
+
+NOW = text("""
+SELECT CAST(pg_current_snapshot() AS text), CAST(CAST(pg_current_xact_id() AS text) AS bigint)
+""")

@@ -1,7 +1,7 @@
 """Random events and orders: the copy in columns says what the slow reference says, with and without later changes."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select, update
 
@@ -49,10 +49,13 @@ def truth(tree, world):
     return {i for i in range(1, len(world["customers"]) + 1) if holds(tree, world, i)}
 
 
-def test_the_copy_agrees_with_the_reference(session, world_of):
+@pytest.mark.parametrize("number", range(4))
+def test_the_copy_agrees_with_the_reference(session, world_of, number):
+    """In four transactions: a long one holds up tests of other processes."""
     answered = []
 
-    @examples(35)
+    @seed(number)
+    @settings(examples(9), derandomize=False)
     @given(world=worlds, asked=st.lists(COPIED, min_size=16, max_size=20))
     def agrees(world, asked):
         world_of(world)
@@ -90,10 +93,12 @@ def test_the_copy_says_of_every_case_what_the_case_says(session, world, columns)
     assert left == LEFT_TO_POSTGRESQL
 
 
-def test_whoever_changed_since_the_copy_is_asked_again(session, world_of):
-    """All events of a person move by a day; the copy still has them where they were."""
+@pytest.mark.parametrize("number", range(2))
+def test_whoever_changed_since_the_copy_is_asked_again(session, world_of, number):
+    """All events of a person become others; the copy still has them as they were."""
 
-    @examples(40)
+    @seed(number)
+    @settings(examples(10), derandomize=False)
     @given(world=worlds, asked=st.lists(COPIED, min_size=4, max_size=6))
     def agrees(world, asked):
         world_of(world)

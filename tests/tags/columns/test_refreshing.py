@@ -17,6 +17,7 @@ from tags.columns import jobs
 from tags.columns.queries.base import BASE
 from tags.columns.service import laying, refreshing
 from tags.columns.service.shelf import Source, folder, read_copy
+from tests.settling import settle
 from tests.tags.columns.facts import event, event_type, order, written
 
 MAY, JUNE = (datetime(2026, month, 3, 12, tzinfo=UTC) for month in (5, 6))
@@ -138,6 +139,7 @@ def test_a_change_that_was_forgotten_makes_its_month_new_at_once(build, committe
     first = build()
     event(2, MAY)
     committed.commit()
+    settle()
     with transaction():
         jobs.noting.forget_all_changes()
     copy = build()
@@ -149,6 +151,7 @@ def test_of_a_part_whose_changes_are_forgotten_nobody_says_that_it_is_wrong(buil
     copy = build()
     event(2, MAY)
     committed.commit()
+    settle()
     with transaction():
         jobs.noting.forget_all_changes()
     assert jobs.check(copy.of(Source.EVENTS)[0]) is None
@@ -253,7 +256,7 @@ def test_merged_persons_are_one_in_the_copy(build, committed):
 
 
 def test_detached_months_leave_and_attached_ones_come_back(build, committed):
-    month = month_after(newest_detachable(), -9)
+    month = month_after(newest_detachable(), -100)  # nobody else makes it
     with transaction():
         made = make_months(committed.connection(), [month])
     try:
@@ -285,6 +288,7 @@ def test_what_is_not_wanted_goes_with_its_changes(build, committed, columns):
     assert list(folder().iterdir()) == []
     assert not jobs.refresh_columns.due()
     assert jobs.forget_column_changes.due()
+    settle()
     jobs.forget_column_changes()
     assert not jobs.forget_column_changes.due()
 
@@ -310,6 +314,7 @@ def test_changes_are_forgotten_after_a_time(build, committed):
     counted = "SELECT count(*) FROM column_changes"
     left = []
     for hours in (0, 4, 4, 8):
+        settle()
         with shifted(timedelta(hours=hours, minutes=hours)):
             jobs.forget_column_changes()
         left.append(committed.scalar(text(counted)))

@@ -22,6 +22,7 @@ from tags.sets.service.asking import STAFF, TAGS
 from tags.sets.service.counting import count_tree, members_of_tree, tag_sets
 from tags.sets.service.memory import Memory, memory
 from tags.sets.service.watching import EVERYBODY
+from tests.settling import settle
 from tests.tags.conftest import make_world
 from tests.tags.sets.holding import hold
 
@@ -225,6 +226,7 @@ def test_changes_are_forgotten_and_sets_that_are_older_are_asked_anew(held, comm
     written(update(Follow).values(remark="x"))
     written(update(TagAssignment).values(state="removed"))
     for hours in (0, 3, 6):
+        settle()
         with shifted(timedelta(hours=hours)):
             jobs.forget_set_changes()
             jobs.forget_set_changes()  # too early for another
