@@ -8,7 +8,7 @@ from scrm.kernel.db import db
 
 NEXT = text("SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint)")
 OLDEST = text("SELECT CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)")
-SECONDS = 60
+SECONDS = 90
 
 
 def settle():
