@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,6 @@ from tags.columns.service.shelf import Copy, folder, list_mark, read_copy
 if TYPE_CHECKING:
     import duckdb
 
-BLOCK = 10_000  # ids
 log = structlog.get_logger(__name__)
 
 
@@ -81,25 +81,23 @@ class Reader:
         self._attached &= files
 
     def ids(self, statement: str, values: Sequence[Any], seconds: float) -> BitMap64:
-        """The ids that a statement gives; taken in blocks, as a million of Python's own take 120 MB.
+        """The ids that a statement gives; as numpy's, of 8 bytes each: a million of Python's own take 120 MB and half of the time.
 
         :raises TooLong: after so many seconds
         """
         from duckdb import InterruptException
 
-        cursor, found = self._connection.cursor(), BitMap64()
+        cursor = self._connection.cursor()
         alarm = threading.Timer(seconds, cursor.interrupt)
         alarm.start()
         try:
-            cursor.execute(statement, list(values))
-            while rows := cursor.fetchmany(BLOCK):
-                found.update(id_ for (id_,) in rows)
+            (found,) = cursor.execute(statement, list(values)).fetchnumpy().values()
         except InterruptException:
             raise TooLong from None
         finally:
             alarm.cancel()
             cursor.close()
-        return found
+        return BitMap64(array("Q", found.astype("uint64").tobytes()))
 
 
 def alias(file: str) -> str:
