@@ -147,6 +147,16 @@ def test_an_archived_audience_still_answers_and_nothing_new_may_name_it(api, tre
     call(api, "post", "/audiences", {"name": "x", "condition": within(id_)}, 201)
 
 
+def test_an_archived_audience_holds_what_it_names_until_its_condition_changes(api, tree):
+    inner = tree("内", named("a"))
+    outer = tree("外", within(inner))
+    call(api, "post", f"/audiences/{outer}/archive")
+    for method, path in (("delete", f"/audiences/{inner}"), ("post", f"/audiences/{inner}/archive")):
+        assert call(api, method, path, status=409)["code"] == "audience-in-use"
+    call(api, "patch", f"/audiences/{outer}", {"condition": named("b")})
+    call(api, "delete", f"/audiences/{inner}", status=204)
+
+
 def test_reading_needs_one_permission_and_changing_another(api_with, tree):
     id_ = tree("新客", named("a"))
     reader = api_with("audiences:read")
