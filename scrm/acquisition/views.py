@@ -55,6 +55,7 @@ from scrm.acquisition.service import (
 from scrm.kernel.db import transaction
 from scrm.kernel.http import PageQuery, api_blueprint, idempotent, page_schema, paginate
 from scrm.kernel.permissions import Permission, current_actor, needs
+from scrm.media.service.showing import check_shown
 
 blueprint = api_blueprint(
     "acquisition", "渠道活码 channel codes, 欢迎语 welcome messages and what became of welcomes"
@@ -295,6 +296,7 @@ def list_welcome_messages(query: dict[str, Any]) -> Any:
 @blueprint.response(201, WelcomeMessageOut)
 def create_welcome_message(data: dict[str, Any]) -> Any:
     """Make a welcome message."""
+    check_shown(current_actor(), data.get("attachments") or [])
     return welcome_messages.create_welcome_message(data)
 
 
@@ -313,6 +315,7 @@ def get_welcome_message(welcome_id: int) -> Any:
 def change_welcome_message(data: dict[str, Any], welcome_id: int) -> Any:
     """Change the given fields."""
     with transaction():
+        check_shown(current_actor(), data.get("attachments") or [])
         welcome_messages.change_welcome_message(welcome_id, data)
     return welcomes.welcome_message_detail(welcome_id)
 

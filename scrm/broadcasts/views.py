@@ -25,6 +25,7 @@ from scrm.broadcasts.service.reminding import Reminded, remind_senders
 from scrm.kernel.db import transaction
 from scrm.kernel.http import api_blueprint, idempotent, page_schema
 from scrm.kernel.permissions import Permission, Scope, current_actor, needs
+from scrm.media.service.showing import check_shown
 from tags.rules.queries.veiling import refuse_unreadable
 
 blueprint = api_blueprint("broadcasts", "群发 broadcasts to customers and groups")
@@ -147,7 +148,8 @@ def remind(broadcast_id: int) -> Reminded:
 
 
 def _refuse_unreadable(data: dict[str, Any]) -> None:
-    """Raise Forbidden when the audience's condition asks about what this key may not read."""
+    """Raise Forbidden when the audience's condition asks about what this key may not read; nor are hidden files sent."""
+    check_shown(current_actor(), data.get("attachments") or [])
     if condition := (data.get("audience") or {}).get("condition"):
         refuse_unreadable(current_actor(), condition, "audience.condition")
 

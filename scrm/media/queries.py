@@ -10,24 +10,29 @@ from sqlalchemy import exists, select
 from scrm.kernel.db import session
 from scrm.kernel.errors import NotFound
 from scrm.kernel.paging import paginate
+from scrm.kernel.permissions import Actor
 from scrm.media.models import MediaFile, MediaUpload
+from scrm.media.service.showing import visible_files
 from scrm.media.service.uploading import due
 from scrm.wecom.references import Reference
 
 
-def media_page(query: Mapping[str, Any]) -> dict[str, Any]:
-    """A page of files, newest first; ``query`` may hold ``kind``."""
-    wanted = select(MediaFile).where(MediaFile.deleted_at.is_(None))
+def media_page(actor: Actor, query: Mapping[str, Any]) -> dict[str, Any]:
+    """A page of the files that an actor may see, newest first; ``query`` may hold ``kind``."""
+    wanted = select(MediaFile).where(MediaFile.deleted_at.is_(None), visible_files(actor))
     if "kind" in query:
         wanted = wanted.where(MediaFile.kind == query["kind"])
     return paginate(wanted, MediaFile.id, query)
 
 
-def media_by_id(file_id: int) -> MediaFile:
-    """One file; raises NotFound."""
-    file = session().get(MediaFile, file_id, populate_existing=True)
-    if file is None or file.deleted_at:
-        raise NotFound(f"there is no media file {file_id}")
+def media_by_id(actor: Actor, file_id: int) -> MediaFile:
+    """One file; raises NotFound, also where the actor may not see it."""
+    wanted = select(MediaFile).where(
+        MediaFile.id == file_id, MediaFile.deleted_at.is_(None), visible_files(actor)
+    )
+    file = session().scalar(wanted, execution_options={"populate_existing": True})
+    if file is None:
+        raise NotFound(f"there is no media file {file_id}, or this key may not see whose it is")
     return file
 
 

@@ -21,8 +21,9 @@ from scrm.media.schemas import (
     MediaFileOut,
     MediaFileQuery,
 )
-from scrm.media.service.keeping import delete_file, keep_file
+from scrm.media.service.keeping import delete_file
 from scrm.media.service.rules import LARGEST, refusal
+from scrm.media.service.showing import keep_file_of
 from scrm.media.service.store import media_store
 
 FORM_BYTES = 64 * 1024  # what a form adds to its file
@@ -42,7 +43,7 @@ def _allow_files() -> None:
 def add_media(data: dict[str, Any]) -> MediaFile:
     """Keep a file; the same content again gives the same row."""
     with contextlib.closing(data["file"]) as upload, transaction():
-        return keep_file(upload.filename or "", upload.read(), current_actor().name)
+        return keep_file_of(current_actor(), upload.filename or "", upload.read())
 
 
 @blueprint.route("/media")
@@ -50,8 +51,8 @@ def add_media(data: dict[str, Any]) -> MediaFile:
 @blueprint.arguments(MediaFileQuery, location="query")
 @blueprint.response(200, page_schema(MediaFileOut))
 def list_media(query: dict[str, Any]) -> dict[str, Any]:
-    """Files, newest first."""
-    return queries.media_page(query)
+    """Files, newest first. One that fields of people name is seen by keys that see such a field of such a person."""
+    return queries.media_page(current_actor(), query)
 
 
 @blueprint.route("/media/<int:media_id>")
@@ -59,7 +60,7 @@ def list_media(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(200, MediaFileDetailOut)
 def show_media(media_id: int) -> dict[str, Any]:
     """One file, what WeCom holds of it, and where it cannot be used."""
-    file = queries.media_by_id(media_id)
+    file = queries.media_by_id(current_actor(), media_id)
     refused = {use.value: refusal(file.kind, file.size, file.seconds, use) for use in Use}
     return {
         **{name: getattr(file, name) for name in MediaFileOut().fields},
@@ -73,7 +74,7 @@ def show_media(media_id: int) -> dict[str, Any]:
 @blueprint.response(200, content_type="application/octet-stream")
 def media_content(media_id: int) -> Response:
     """The bytes, as a download: a browser never shows what somebody uploaded as a page of ours."""
-    file = queries.media_by_id(media_id)
+    file = queries.media_by_id(current_actor(), media_id)
     try:
         content = media_store().get(file.sha256)
     except FileNotFoundError:
@@ -92,4 +93,5 @@ def media_content(media_id: int) -> Response:
 def delete_media(query: dict[str, bool], media_id: int) -> None:
     """Take a file out of the library; one that messages or fields of people name only with ``force=true``."""
     with transaction():
+        queries.media_by_id(current_actor(), media_id)
         delete_file(media_id, used_too=query["force"])

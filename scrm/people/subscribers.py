@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from scrm.customers.events import CustomerChanged, CustomersFound, CustomersWritten
 from scrm.kernel.events import subscribe
-from scrm.media.registry import file_users
+from scrm.media.registry import file_users, file_veil
 from scrm.people import jobs
 from scrm.people.events import CleaningWanted, FieldRulesChanged, PeopleMatched
-from scrm.people.queries.fields import field_naming
+from scrm.people.queries.files import field_naming, files_seen
 from scrm.people.service.linking import link_customers
 
 file_users(field_naming)
+file_veil(files_seen)
 
 
 @subscribe(CustomersFound)

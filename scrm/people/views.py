@@ -75,7 +75,7 @@ def store_people() -> Response:
     A row is known by (source, source_id): the same again changes nothing, another content is what the source says now.
     """
     current_actor().require_everyone("a batch may concern")
-    return _take_in(request.get_data())
+    return _take_in(request.get_data(), actor=current_actor())
 
 
 @blueprint.route("/hooks/<string:source>/people", methods=["POST"])
@@ -87,10 +87,10 @@ def receive_people(source: str, body: bytes) -> Response:
     return _take_in(body, source)
 
 
-def _take_in(body: bytes, source: str | None = None) -> Response:
+def _take_in(body: bytes, source: str | None = None, actor: Actor | None = None) -> Response:
     batch = read_batch(body, "people", source)
     with transaction():
-        records.take_people(batch)
+        records.take_people(batch, actor)
     return Response(orjson.dumps(batch.answer()), mimetype="application/json")
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from scrm.kernel.db import session
 from scrm.kernel.settings import settings
-from scrm.people.models import CustomField, PersonField
+from scrm.people.models import CustomField
 
 
 class FieldType(StrEnum):
@@ -97,16 +97,6 @@ def spec_of(row: CustomField) -> FieldSpec:
         trusted=tuple(row.trusted), seen_with=tuple(row.seen_with), written_with=tuple(row.written_with),
         archived=row.archived_at is not None,
     )  # fmt: skip
-
-
-def field_naming(file_id: int) -> str | None:
-    """A standing value that is this file of the media library, in words; None where there is none."""
-    keys = select(CustomField.key).where(CustomField.type == FieldType.FILE)
-    holding = select(PersonField.field, PersonField.person_id).where(
-        PersonField.field.in_(keys), PersonField.value_num == file_id
-    )
-    found = session().execute(holding.limit(1)).first()
-    return f"the field {found.field} of person {found.person_id}" if found else None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from sqlalchemy import text
 from scrm.kernel.batch import Batch, RowProblem, RowStatus, Shape, free_object, moment, text_of
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
+from scrm.kernel.permissions import Actor
 from scrm.people.models import MatchKind
 from scrm.people.queries.fields import FieldSpec, field_specs
 from scrm.people.service.checking import checked
@@ -36,11 +37,14 @@ NOBODY = {"identities": "holds nothing that identifies anybody: placeholders and
 TWICE = {"source_id": "is there twice in this batch; the later row counts"}
 
 
-def take_people(batch: Batch) -> None:
-    """Take in a batch and note each row's result."""
+def take_people(batch: Batch, actor: Actor | None = None) -> None:
+    """Take in a batch and note each row's result.
+
+    :param actor: who sends it, and may name files that they may see; None: a source of records, or an import
+    """
     specs, now = field_specs(), utcnow()
     good = batch.read(lambda given: _checked_row(given, specs))
-    good = _with_known_files(batch, _without_repetitions(batch, good), specs)
+    good = _with_known_files(batch, _without_repetitions(batch, good), specs, actor)
     known = _known(batch.source, [row["source_id"] for _, row in good])
     prints = {index: _fingerprint(row) for index, row in good}
     fresh = []
@@ -78,10 +82,10 @@ def _without_repetitions(batch: Batch, good: list[tuple[int, Row]]) -> list[tupl
 
 
 def _with_known_files(
-    batch: Batch, good: list[tuple[int, Row]], specs: Mapping[str, FieldSpec]
+    batch: Batch, good: list[tuple[int, Row]], specs: Mapping[str, FieldSpec], actor: Actor | None
 ) -> list[tuple[int, Row]]:
     said = [Said(index, k, v, "", utcnow()) for index, row in good for k, v in row.get("fields", {}).items()]
-    missing = missing_files(said, specs)
+    missing = missing_files(said, specs, actor)
     for one in missing:
         batch.refuse(one.person_id, {f"fields.{one.field}": NO_FILE})
     refused = {one.person_id for one in missing}

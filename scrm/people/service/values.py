@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import select, text
+from sqlalchemy import select, text, true
 
 from scrm.kernel.db import session
 from scrm.kernel.errors import InvalidInput
 from scrm.kernel.permissions import Actor
 from scrm.media.models import MediaFile
+from scrm.media.service.showing import visible_files
 from scrm.people.queries.fields import FieldSpec, FieldType, field_specs
 from scrm.people.service.checking import checked
 from scrm.people.service.surviving import recompute_fields
@@ -75,7 +76,7 @@ def set_values(person_id: int, values: Mapping[str, Any], actor: Actor, at: date
             said.append(Said(person_id, key, checked(spec, value), STAFF, at))
         except ValueError as problem:
             problems[f"values.{key}"] = str(problem)
-    problems |= {f"values.{s.field}": NO_FILE for s in missing_files(said, specs)}
+    problems |= {f"values.{s.field}": NO_FILE for s in missing_files(said, specs, actor)}
     if problems:
         raise InvalidInput("some values are not right", fields=problems)
     write_values(said)
@@ -99,13 +100,17 @@ def may(permissions: Iterable[str], actor: Actor) -> bool:
     return not wanted or bool(wanted & {str(held) for held in actor.permissions})
 
 
-def missing_files(said: Sequence[Said], specs: Mapping[str, FieldSpec]) -> list[Said]:
-    """Those that name a file which is not in the media library."""
+def missing_files(
+    said: Sequence[Said], specs: Mapping[str, FieldSpec], actor: Actor | None = None
+) -> list[Said]:
+    """Those that name a file which is not in the media library, or which is hidden from the actor who says it."""
     files = [s for s in said if specs[s.field].type is FieldType.FILE and s.value is not None]
     if not files:
         return []
     known = select(MediaFile.id).where(
-        MediaFile.id.in_([s.value for s in files]), MediaFile.deleted_at.is_(None)
+        MediaFile.id.in_([s.value for s in files]),
+        MediaFile.deleted_at.is_(None),
+        true() if actor is None else visible_files(actor),
     )
     found = set(session().scalars(known.with_for_update(read=True)))  # nobody deletes them before we are done
     return [s for s in files if s.value not in found]

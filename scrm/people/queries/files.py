@@ -1,0 +1,76 @@
+"""Files of the media library that values of people are: who names one, and who may see it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select, tuple_
+from sqlalchemy.orm import aliased
+
+from scrm.kernel.db import session
+from scrm.kernel.permissions import Actor, Permission
+from scrm.people.models import CustomField, PersonField, PersonValue
+from scrm.people.queries.fields import FieldType, field_specs
+from scrm.people.queries.people import visible_people
+
+FILE_KEYS = select(CustomField.key).where(CustomField.type == FieldType.FILE)  # archived ones too
+
+
+def field_naming(file_id: int) -> str | None:
+    """A value that is this file, in words; None where there is none.
+
+    One that stands, or one kept beside it (of another source, or an earlier one), which stands again when rules change
+    or an import is undone; not one that its source took back by saying that there is none.
+    """
+    current = session()
+    found = current.execute(_standing(file_id)).first() or current.execute(_kept(file_id)).first()
+    return f"the field {found.field} of person {found.person_id}" if found else None
+
+
+def _standing(file_id: int) -> Select[str, int]:
+    return (
+        select(PersonField.field, PersonField.person_id)
+        .where(PersonField.field.in_(FILE_KEYS), PersonField.value_num == file_id)
+        .limit(1)
+    )
+
+
+def _kept(file_id: int) -> Select[str, int]:
+    later = aliased(PersonValue)
+    taken_back = exists(
+        select(later.id).where(
+            later.person_id == PersonValue.person_id,
+            later.field == PersonValue.field,
+            later.source == PersonValue.source,
+            later.value.is_(None),
+            tuple_(later.at, later.id) > tuple_(PersonValue.at, PersonValue.id),
+        )
+    )
+    return (
+        select(PersonValue.field, PersonValue.person_id)
+        .where(PersonValue.field.in_(FILE_KEYS), PersonValue.value == func.to_jsonb(file_id), ~taken_back)
+        .limit(1)
+    )
+
+
+def files_seen(actor: Actor, file_id: Any) -> ColumnElement[bool] | None:
+    """The clause of the files that no value of a person names, or one that the actor may see; None: all of them.
+
+    A value is seen with ``people:read``, one of the field's ``seen_with`` and the person in the data scope. Every value
+    that was ever kept counts, as ``GET /people/{id}/fields/{key}/values`` shows them; a field that was archived still
+    asks for what it asked for.
+
+    :param file_id: the column of ids of files
+    """
+    held = {str(permission) for permission in actor.permissions}
+    files = {k: set(s.seen_with) for k, s in field_specs(archived=True).items() if s.type is FieldType.FILE}
+    reads = Permission.PEOPLE_READ in actor.permissions
+    seen = [key for key, wanted in files.items() if reads and (not wanted or held & wanted)]
+    if len(seen) == len(files) and actor.scope.everyone:
+        return None
+    this = PersonValue.value == func.to_jsonb(file_id)
+    named = select(PersonValue.id).where(PersonValue.field.in_(files), this)
+    shown = select(PersonValue.id).where(
+        PersonValue.field.in_(seen), this, visible_people(actor.scope, PersonValue.person_id)
+    )
+    return or_(~exists(named), exists(shown))
