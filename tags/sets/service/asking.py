@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, LargeBinary, exists, func, literal, select
 
 from scrm.customers.models import Customer, Follow, FollowStatus
 from scrm.kernel.db import IN_BINARY, session
+from scrm.kernel.settings import settings
 from scrm.staff.models import Staff
 from tags.arrays import is_one_of
 from tags.columns.queries.changes import customers_of_changed
@@ -24,6 +25,7 @@ from tags.columns.service.asking import ask as ask_copy
 from tags.models import Tag, TagAssignment
 from tags.rules.compiler import customer_ids
 from tags.rules.holdings import HELD
+from tags.rules.service.bounds import bounded
 from tags.sets.service.normal_form import leaf_of, set_leaf
 from tags.sets.service.watching import EVERYBODY, leaf_clause
 
@@ -99,12 +101,21 @@ def family_sets(
 
 
 def leaf_set(key: str, now: datetime) -> BitMap64:
-    """The customers for whom a leaf holds, asked with the leaf's own SQL; of the copy in columns where it can tell."""
+    """The customers for whom a leaf holds: as the copy in columns tells, else as PostgreSQL does."""
+    told = copied_set(key, now)
+    return sql_set(key, now) if told is None else told
+
+
+def copied_set(key: str, now: datetime) -> BitMap64 | None:
+    """The customers for whom a leaf holds, as the copy in columns tells; None: PostgreSQL has to be asked."""
+    copied = None if key == EVERYBODY else ask_copy(leaf_of(key), now)
+    return None if copied is None else _with_changed(key, copied, now)
+
+
+def sql_set(key: str, now: datetime) -> BitMap64:
+    """The customers for whom a leaf holds, asked with the leaf's own SQL."""
     if key == EVERYBODY:
         return customers_where(true())
-    copied = ask_copy(leaf_of(key), now)
-    if copied is not None and (told := _with_changed(key, copied, now)) is not None:
-        return told
     found = customer_ids(leaf_of(key), now=now)
     ids = found.ids.subquery("ids")
     with grouping(hashed=not found.in_order):
@@ -119,9 +130,10 @@ def _with_changed(key: str, copied: Answer, now: datetime) -> BitMap64 | None:
     """
     bits = customers_where(true()) - copied.ids if copied.but else copied.ids
     again = customers_of_changed(copied.changed, copied.seen)
-    if again is None:
-        return None
-    return (bits - again) | leaf_sets_among([key], again, now)[key] if again else bits
+    if not again:
+        return None if again is None else bits
+    with bounded(settings().rules.preview_seconds):
+        return (bits - again) | leaf_sets_among([key], again, now)[key]
 
 
 @contextmanager

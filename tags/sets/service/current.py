@@ -13,10 +13,9 @@ from scrm.kernel import metrics
 from scrm.kernel.clock import utcnow
 from scrm.kernel.crashpoints import reached
 from scrm.kernel.settings import settings
-from tags.rules.service.bounds import bounded
 from tags.sets.queries.changes import Look, look
 from tags.sets.service import store
-from tags.sets.service.keeping import asked, brought_up, parts
+from tags.sets.service.keeping import asked_within, brought_up, parts
 from tags.sets.service.memory import KeptSet, Memory, memory
 from tags.sets.service.watching import moves_with_time, sources_of
 
@@ -122,8 +121,7 @@ class _Question:
         seen = look()
         started = time.monotonic()
         for some in parts(keys):
-            with bounded(max(0.001, until - time.monotonic())):
-                found = asked(some, now)
+            found = asked_within(some, now, max(0.001, until - time.monotonic()))
             made = {key: KeptSet(bits, seen.snapshot, now) for key, bits in found.items()}
             reached("sets_asked")
             self._keep(made)

@@ -17,8 +17,16 @@ from pyroaring import BitMap64
 from scrm.kernel.db import session
 from scrm.people.queries.fields import field_specs
 from tags.rules.fields import PERSON
+from tags.rules.service.bounds import bounded
 from tags.sets.queries.changes import Change, Look, customers_of_persons
-from tags.sets.service.asking import Family, family_of, family_sets, leaf_set, leaf_sets_among
+from tags.sets.service.asking import (
+    Family,
+    copied_set,
+    family_of,
+    family_sets,
+    leaf_sets_among,
+    sql_set,
+)
 from tags.sets.service.domains import Domain, domain_of, domain_sets
 from tags.sets.service.memory import KeptSet
 from tags.sets.service.watching import WATCHED, Reach, moves_with_time, sources_of, turned_by_time
@@ -123,15 +131,28 @@ def _asked_again(keys: Collection[str], customer_ids: BitMap64, now: datetime) -
 
 
 def asked(keys: Collection[str], now: datetime) -> dict[str, BitMap64]:
-    """Whole sets, asked now; of a field of few values those of all its values come along."""
+    """Whole sets, asked of PostgreSQL now; of a field of few values those of all its values come along."""
     found: dict[str, BitMap64] = {}
     for family, own in by_family(keys).items():
         if isinstance(family, Family):
             found |= family_sets(family, own)
             continue
         together = domain_sets(family, own) if family else None
-        found |= together if together is not None else {key: leaf_set(key, now) for key in own}
+        found |= together if together is not None else {key: sql_set(key, now) for key in own}
     return found
+
+
+def asked_within(keys: Collection[str], now: datetime, seconds: float) -> dict[str, BitMap64]:
+    """Whole sets, asked now: of the copy in columns, where it can tell, else of PostgreSQL.
+
+    :raises TooSlow: PostgreSQL took longer than so many seconds
+    """
+    if len(keys) == 1:
+        (key,) = keys
+        if (told := copied_set(key, now)) is not None:
+            return {key: told}
+    with bounded(seconds):
+        return asked(keys, now)
 
 
 def by_family(keys: Collection[str]) -> dict[Family | Domain | None, list[str]]:

@@ -22,7 +22,7 @@ from tags.sets.queries.changes import look
 from tags.sets.service import store
 from tags.sets.service.asking import FAMILIES
 from tags.sets.service.domains import domain_of, domains
-from tags.sets.service.keeping import asked, brought_up, parts
+from tags.sets.service.keeping import asked, asked_within, brought_up, parts
 from tags.sets.service.memory import KeptSet
 from tags.sets.service.normal_form import leaf_of
 from tags.sets.service.watching import EVERYBODY, sources_of
@@ -60,8 +60,7 @@ def ask(keys: Collection[str]) -> None:
     for some in parts(keys):
         now, seen = utcnow(), look()
         try:
-            with bounded(settings().rules.preview_seconds):
-                found = asked(some, now)
+            found = asked_within(some, now, settings().rules.preview_seconds)
         except TooSlow:
             log.warning("a set of customers takes too long", leaf=leaf_of(some[0])["kind"])
             continue

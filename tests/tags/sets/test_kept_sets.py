@@ -178,7 +178,7 @@ def patched_only(monkeypatch):
     def refuse(keys, now):
         raise AssertionError(f"asked as a whole: {keys}")
 
-    monkeypatch.setattr(current, "asked", refuse)
+    monkeypatch.setattr(current, "asked_within", refuse)
 
 
 WHOLE = {

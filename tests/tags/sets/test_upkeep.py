@@ -196,7 +196,7 @@ def test_the_sets_most_questions_need_are_warmed(held, monkeypatch):
         gender_key(2),
     } <= shelved
     assert upkeep.base_keys() == [], "nothing is asked again for fields that nobody has a value of"
-    monkeypatch.setattr(current, "asked", None)
+    monkeypatch.setattr(current, "asked_within", None)
     years = {"op": "between", "values": [f"{utcnow().year - 40}-01-01", f"{utcnow().year}-12-31"]}
     born = {"kind": "field", "field": "person.birthday", **years}
     assert count_tree({"all": [tree(tag), gender(1), {"not": born}]}, ALL).count == 1
@@ -342,7 +342,7 @@ def gender_key(value):
 
 def test_who_asks_for_one_value_of_few_gets_all(held, monkeypatch):
     assert count_tree(gender(1), ALL).count == 1
-    monkeypatch.setattr(current, "asked", None)
+    monkeypatch.setattr(current, "asked_within", None)
     assert count_tree(gender(2), ALL).count == 1
     assert count_tree({"any": [gender(1), gender(2)]}, ALL).count == 2
 
