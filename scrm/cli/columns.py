@@ -59,13 +59,15 @@ def _refresh() -> int:
     from rich.console import Console
     from rich.progress import Progress
 
+    from scrm.cli.console import log_aside
     from scrm.kernel.locks import leader
     from scrm.kernel.settings import settings
     from tags.columns import jobs
 
     if not settings().columns.enabled:
         raise click.ClickException("columns.enabled is false: there is to be no copy")
-    with leader(jobs.LOCK) as held, Progress(console=Console(stderr=True)) as bar:
+    console = Console(stderr=True)
+    with leader(jobs.LOCK) as held, log_aside(console), Progress(console=console) as bar:
         if held is None:
             raise click.ClickException("a worker is writing the copy just now; try again in a moment")
         task = bar.add_task("writing", total=None)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PIPE_WIDTH = (
     250  # characters, where no terminal says how wide it is: nothing that is searched for gets folded
@@ -38,3 +43,22 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = PIPE_WIDTH
     console.print(table)
+
+
+@contextmanager
+def log_aside(console: Console) -> Iterator[None]:
+    """Let the log say only what goes wrong while a bar moves on a terminal: lines between would break the bar.
+
+    Where the output is no terminal, or nothing is shown, no bar moves and the log is whole.
+    """
+    if console.quiet or not console.is_terminal:
+        yield
+        return
+    before = [(handler, handler.level) for handler in logging.getLogger().handlers]
+    for handler, level in before:
+        handler.setLevel(max(level, logging.WARNING))
+    try:
+        yield
+    finally:
+        for handler, level in before:
+            handler.setLevel(level)

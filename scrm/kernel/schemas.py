@@ -14,6 +14,7 @@ from scrm.kernel.storable import problems_within
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200
+NO_LIST = fields.List.default_error_messages["invalid"]
 
 
 class Schema(MarshmallowSchema):
@@ -24,6 +25,12 @@ class Schema(MarshmallowSchema):
 
     class Meta:
         unknown = RAISE
+
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
+        """Of a list say what would be right, where the field itself does not."""
+        told = field_obj.error_messages
+        if isinstance(field_obj, fields.List) and told.get("invalid") == NO_LIST:
+            told["invalid"] = "must be a list, in [ ] also when it is of one"
 
     @validates_schema
     def _storable(self, data: dict[str, Any], **_: Any) -> None:

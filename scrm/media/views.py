@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
+import unicodedata
 from typing import Any
+from urllib.parse import quote
 
 from flask import Response, request, send_file
 
@@ -82,8 +85,26 @@ def media_content(media_id: int) -> Response:
     answer = send_file(
         io.BytesIO(content), mimetype=file.content_type, as_attachment=True, download_name=file.filename
     )
+    if not file.filename.isascii():
+        answer.headers.set("Content-Disposition", "attachment", **_both_names(file.filename))
     answer.headers["X-Content-Type-Options"] = "nosniff"
     return answer
+
+
+def _both_names(name: str) -> dict[str, str]:
+    """The name itself (RFC 5987), and what of it is ASCII for programs that read no other: ``合同.pdf`` is file.pdf."""
+    stem, dot, suffix = name.rpartition(".") if "." in name else (name, "", "")
+    plain = _ascii(stem) or "file"
+    return {
+        "filename": f"{plain}.{_ascii(suffix)}" if dot and _ascii(suffix) else plain,
+        "filename*": f"UTF-8''{quote(name, safe='')}",
+    }
+
+
+def _ascii(text: str) -> str:
+    """Letters, digits, ``-``, ``_``, dots and spaces inside; é becomes e, 合 nothing."""
+    base = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9 ._-]", "", base).strip(" ._-")
 
 
 @blueprint.route("/media/<int:media_id>", methods=["DELETE"])

@@ -14,7 +14,7 @@ from marshmallow import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from scrm.cli.console import print_json, print_table
+from scrm.cli.console import log_aside, print_json, print_table
 from scrm.cli.exits import PROBLEM, WELL, Problem
 from scrm.imports import queries
 from scrm.imports.jobs import step
@@ -128,7 +128,8 @@ def _follow(import_id: int, *, quiet: bool) -> Import:
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
     )
-    with Progress(*columns, console=Console(stderr=True, quiet=quiet)) as bar:
+    console = Console(stderr=True, quiet=quiet)
+    with log_aside(console), Progress(*columns, console=console) as bar:
         task = bar.add_task("", total=None, rate="")
         while True:
             moved = step(import_id)

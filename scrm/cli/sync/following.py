@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rq import Worker
 
 from config.queues import Queue
+from scrm.cli.console import log_aside
 from scrm.kernel.db import session, transaction
 from scrm.kernel.redis import redis
 from scrm.sync import jobs, queries
@@ -54,7 +55,7 @@ def follow(run_id: int, *, quiet: bool) -> None:
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
         TextColumn("{task.fields[rate]}"), TextColumn("{task.fields[left]}"),
     )  # fmt: skip
-    with Progress(*columns, console=console) as bar:
+    with log_aside(console), Progress(*columns, console=console) as bar:
         task = bar.add_task("", total=1.0, rate="", left="")
         while _still_at_work(run_id, bar, task):
             if _workers() or not jobs.work(OWN_SECONDS):

@@ -19,7 +19,11 @@ MOST_CHOICES = 200
 
 def _permissions(words: str) -> Any:
     one = fields.String(validate=OneOf([str(p) for p in Permission]))
-    return fields.List(one, metadata={"description": f"one of these permissions is needed to {words} it"})
+    return fields.List(
+        one,
+        error_messages={"invalid": 'must be a list of permissions, such as ["people:write"]'},
+        metadata={"description": f"one of these permissions is needed to {words} it"},
+    )
 
 
 class FieldChoiceSchema(Schema):

@@ -1,8 +1,11 @@
 """`scrm import`: the same imports as over the API, from the command line."""
 
+import io
 import json
+import logging
 
 import pytest
+import structlog
 from sqlalchemy import text
 
 from scrm.cli.imports.command import import_group
@@ -67,3 +70,30 @@ def test_what_is_no_mapping_or_no_table_is_said_in_one_sentence(scrm, file, tmp_
 def test_without_a_yes_nothing_is_written(scrm, file, session):
     assert scrm("people", file, "--json")[0] == 1
     assert session.scalar(text("SELECT count(*) FROM people")) == 0
+
+
+@pytest.fixture
+def logged():
+    """What the log says of an import, as `scrm` sets it up: through the handlers of the standard library."""
+    before, told = structlog.get_config(), io.StringIO()
+    structlog.configure(
+        processors=[structlog.stdlib.render_to_log_kwargs],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    root, handler = logging.getLogger(), logging.StreamHandler(told)
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    yield lambda: told.getvalue().count("import\n")
+    root.removeHandler(handler)
+    root.setLevel(level)
+    structlog.configure(**before)
+
+
+@pytest.mark.parametrize(("terminal", "lines"), [("1", 0), ("0", 3)])
+def test_no_line_of_the_log_breaks_the_bar_on_a_terminal(scrm, file, logged, monkeypatch, terminal, lines):
+    monkeypatch.setenv("TTY_COMPATIBLE", terminal)
+    scrm("people", file, "--yes")
+    assert logged() == lines  # read, checked, done

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+from werkzeug.http import parse_options_header
+
 from scrm.media.service.rules import LARGEST
 from scrm.media.views import FORM_BYTES
 from tests.scrm.media.conftest import JPG, MP4, upload_form
@@ -21,6 +24,27 @@ def test_a_file_is_kept_listed_shown_and_given_back(api):
     assert content.data == JPG
     assert content.headers["Content-Disposition"].startswith("attachment")
     assert content.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("合同.pdf", "file.pdf"),
+        ("菜单 menu (2).pdf", "menu 2.pdf"),
+        ("été.pdf", "ete.pdf"),
+        ("合同", "file"),
+        ('合"同.pdf', "file.pdf"),
+        ("a.合同", "a"),
+        ("price list.pdf", "price list.pdf"),
+    ],
+)
+def test_a_download_has_its_name_and_one_for_programs_that_read_ascii_only(api, name, plain):
+    made = api.post("/api/v1/media", **upload_form(b"%PDF-1.7\n1 0 obj", name)).json["id"]
+    told = api.get(f"/api/v1/media/{made}/content").headers["Content-Disposition"]
+    kind, names = parse_options_header(told)  # filename* wins over filename
+    assert (kind, names["filename"]) == ("attachment", name)
+    _, first = parse_options_header(told.split("; filename*")[0])
+    assert first["filename"] == plain
 
 
 def test_the_same_file_again_is_the_same_row(api):

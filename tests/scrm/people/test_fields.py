@@ -287,3 +287,16 @@ def test_a_file_that_a_field_names_is_not_deleted_without_a_word(api, found):
     again = api.post("/api/v1/media", **upload_form(JPG, "a.jpg")).json["id"]
     api.patch(fields, json={"values": {"photo": again}})
     assert api.delete(f"/api/v1/media/{again}?force=true").status_code == 204
+
+
+def test_a_text_where_a_list_is_wanted_is_told_what_would_be_right(api):
+    given = {"key": "size", "type": "text", "name_zh": "尺码", "name_en": "size", "trusted": "mall"}
+    given |= {"seen_with": "people:write", "written_with": "people:write"}
+    refused = api.post("/api/v1/fields", json=given)
+    assert refused.status_code == 422
+    permissions = 'must be a list of permissions, such as ["people:write"]'
+    assert refused.json["fields"] == {
+        "seen_with": permissions,
+        "written_with": permissions,
+        "trusted": "must be a list, in [ ] also when it is of one",
+    }
