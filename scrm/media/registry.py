@@ -9,14 +9,17 @@ from sqlalchemy import ColumnElement
 
 from scrm.kernel.permissions import Actor
 
-Question = Callable[[int], str | None]
+Question = Callable[[int, Actor | None], str | None]
 Veil = Callable[[Actor, Any], ColumnElement[bool] | None]
 QUESTIONS: list[Question] = []
 VEILS: list[Veil] = []
 
 
 def file_users(question: Question) -> Question:
-    """Ask this function too who names a file (its id): words such as ``the field contract of person 12``, or None."""
+    """Ask this function too who names a file (its id): words such as ``the field contract of person 12``, or None.
+
+    It is told who will read the words (None: the program itself), and says no more than they may know.
+    """
     if question not in QUESTIONS:
         QUESTIONS.append(question)
     return question
@@ -32,9 +35,9 @@ def file_veil(veil: Veil) -> Veil:
     return veil
 
 
-def named_by(file_id: int) -> str | None:
+def named_by(file_id: int, actor: Actor | None = None) -> str | None:
     """One of those who name the file for good, in words; None where nobody does."""
-    return next((words for question in QUESTIONS if (words := question(file_id))), None)
+    return next((words for question in QUESTIONS if (words := question(file_id, actor))), None)
 
 
 def veils_for(actor: Actor, file_id: Any) -> list[ColumnElement[bool]]:

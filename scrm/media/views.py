@@ -115,4 +115,4 @@ def delete_media(query: dict[str, bool], media_id: int) -> None:
     """Take a file out of the library; one that messages or fields of people name only with ``force=true``."""
     with transaction():
         queries.media_by_id(current_actor(), media_id)
-        delete_file(media_id, used_too=query["force"])
+        delete_file(media_id, current_actor(), used_too=query["force"])

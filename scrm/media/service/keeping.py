@@ -13,6 +13,7 @@ from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.errors import Conflict, InvalidInput, NotFound
 from scrm.kernel.locks import hold_in_transaction, share_in_transaction
+from scrm.kernel.permissions import Actor
 from scrm.media.models import MediaFile, MediaUpload, Use
 from scrm.media.registry import named_by
 from scrm.media.service.rules import (
@@ -60,9 +61,10 @@ def keep_file(filename: str, content: bytes, made_by: str) -> MediaFile:
     return kept.one()
 
 
-def delete_file(file_id: int, *, used_too: bool = False) -> None:
+def delete_file(file_id: int, actor: Actor | None = None, *, used_too: bool = False) -> None:
     """Take a file out of the library; its content is removed a day later.
 
+    :param actor: who wants it, and is told by whom it is named as far as they may know; None: the program itself
     :param used_too: also when messages named it lately, who will fail with that reason or go out without it, and
         when others name it for good (``scrm.media.registry``)
     :raises NotFound: when there is none
@@ -78,7 +80,7 @@ def delete_file(file_id: int, *, used_too: bool = False) -> None:
             f"media file {file_id} is named by messages (in use until {until:%Y-%m-%d}); "
             "take it out of them, or say force=true"
         )
-    if not used_too and (user := named_by(file_id)):
+    if not used_too and (user := named_by(file_id, actor)):
         raise Conflict(f"media file {file_id} is named by {user}; take it out there, or say force=true")
     file.deleted_at = utcnow()
     session().flush()

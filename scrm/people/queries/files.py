@@ -4,27 +4,37 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, exists, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, tuple_
 from sqlalchemy.orm import aliased
 
 from scrm.kernel.db import session
 from scrm.kernel.permissions import Actor, Permission
 from scrm.people.models import CustomField, PersonField, PersonValue
 from scrm.people.queries.fields import FieldType, field_specs
-from scrm.people.queries.people import visible_people
+from scrm.people.queries.people import visible_people, visible_survivor
 
 FILE_KEYS = select(CustomField.key).where(CustomField.type == FieldType.FILE)  # archived ones too
 
 
-def field_naming(file_id: int) -> str | None:
+def field_naming(file_id: int, actor: Actor | None = None) -> str | None:
     """A value that is this file, in words; None where there is none.
 
     One that stands, or one kept beside it (of another source, or an earlier one), which stands again when rules change
     or an import is undone; not one that its source took back by saying that there is none.
+
+    :param actor: who is told, and not of whom or where when they may not see that; None: the program itself
     """
     current = session()
     found = current.execute(_standing(file_id)).first() or current.execute(_kept(file_id)).first()
-    return f"the field {found.field} of person {found.person_id}" if found else None
+    if found is None:
+        return None
+    if actor is None or _may_see(actor, found.field, found.person_id):
+        return f"the field {found.field} of person {found.person_id}"
+    return "a field of a person that this key may not see"
+
+
+def _may_see(actor: Actor, field: str, person_id: int) -> bool:
+    return field in _file_fields(actor)[1] and visible_survivor(actor.scope, person_id) is not None
 
 
 def _standing(file_id: int) -> Select[str, int]:
@@ -33,6 +43,11 @@ def _standing(file_id: int) -> Select[str, int]:
         .where(PersonField.field.in_(FILE_KEYS), PersonField.value_num == file_id)
         .limit(1)
     )
+
+
+def _is_file(file_id: Any) -> ColumnElement[bool]:
+    """Whether a value is this number."""
+    return and_(func.jsonb_typeof(PersonValue.value) == "number", PersonValue.value == func.to_jsonb(file_id))
 
 
 def _kept(file_id: int) -> Select[str, int]:
@@ -48,7 +63,7 @@ def _kept(file_id: int) -> Select[str, int]:
     )
     return (
         select(PersonValue.field, PersonValue.person_id)
-        .where(PersonValue.field.in_(FILE_KEYS), PersonValue.value == func.to_jsonb(file_id), ~taken_back)
+        .where(PersonValue.field.in_(FILE_KEYS), _is_file(file_id), ~taken_back)
         .limit(1)
     )
 
@@ -62,15 +77,20 @@ def files_seen(actor: Actor, file_id: Any) -> ColumnElement[bool] | None:
 
     :param file_id: the column of ids of files
     """
-    held = {str(permission) for permission in actor.permissions}
-    files = {k: set(s.seen_with) for k, s in field_specs(archived=True).items() if s.type is FieldType.FILE}
-    reads = Permission.PEOPLE_READ in actor.permissions
-    seen = [key for key, wanted in files.items() if reads and (not wanted or held & wanted)]
+    files, seen = _file_fields(actor)
     if len(seen) == len(files) and actor.scope.everyone:
         return None
-    this = PersonValue.value == func.to_jsonb(file_id)
+    this = _is_file(file_id)
     named = select(PersonValue.id).where(PersonValue.field.in_(files), this)
     shown = select(PersonValue.id).where(
         PersonValue.field.in_(seen), this, visible_people(actor.scope, PersonValue.person_id)
     )
     return or_(~exists(named), exists(shown))
+
+
+def _file_fields(actor: Actor) -> tuple[list[str], list[str]]:
+    """Fields that hold files, and those of them that an actor may see."""
+    held = {str(permission) for permission in actor.permissions}
+    files = {k: set(s.seen_with) for k, s in field_specs(archived=True).items() if s.type is FieldType.FILE}
+    reads = Permission.PEOPLE_READ in actor.permissions
+    return list(files), [key for key, wanted in files.items() if reads and (not wanted or held & wanted)]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from scrm.customers.models import Follow
 from scrm.customers.service.wanting import ensure_customers
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import transaction
+from scrm.media.models import MediaUpload
 from scrm.people.service.values import Said, write_values
 from scrm.staff.models import Staff
 from tests.scrm.media.conftest import JPG, MP4, PNG, upload_form
@@ -146,6 +148,22 @@ def test_a_file_that_went_into_a_message_is_everybody_s_who_reads_the_library(se
     assert shown(reader, file)
 
 
+def test_a_refused_deletion_names_the_person_to_those_alone_who_may_know(
+    session, secret, api, api_with, found
+):
+    (person,) = found({"unionid": "u1"})
+    file = put_in(api)
+    name_it(api, person, file)
+    api.post("/api/v1/welcome-messages", json=picture(file), headers={"Idempotency-Key": "k"})
+    session.execute(update(MediaUpload).values(keep_until=utcnow() - timedelta(days=1)))
+    writer, address = api_with(*READER, "media:write"), f"/api/v1/media/{file}"
+    refused = writer.delete(address)
+    assert refused.status_code == 409
+    assert "a field of a person that this key may not see" in refused.json["detail"]
+    assert "contract" not in refused.json["detail"]
+    assert f"the field contract of person {person}" in api.delete(address).json["detail"]
+
+
 def test_a_merge_and_its_undo_hide_as_the_values_go(session, secret, api, api_with, found):
     with transaction():
         ids = ensure_customers(["wm1", "wm2"])
@@ -198,3 +216,20 @@ def test_what_a_key_may_not_see_it_cannot_make_its_own(secret, api, api_with, fo
 def test_a_library_of_other_kinds_is_not_touched(secret, api, api_with):
     video, reader = put_in(api, MP4, "a.mp4"), api_with("media:read")
     assert [row["id"] for row in reader.get("/api/v1/media?kind=video").json["items"]] == [video]
+
+
+def test_a_value_that_its_source_took_back_lets_its_file_go_and_still_hides_it(secret, api, api_with, found):
+    """The history of the field shows it still, to those who may see the field."""
+    (person,) = found({"unionid": "u1"})
+    file = put_in(api)
+    with transaction():
+        write_values([Said(person, "contract", file, "crm", utcnow() - timedelta(days=1))])
+    name_it(api, person, None)
+    assert not shown(api_with(*READER), file)
+    assert (
+        api.delete(f"/api/v1/media/{file}").status_code == 409
+    )  # staff said so, not the system that named it
+    with transaction():
+        write_values([Said(person, "contract", None, "crm", utcnow())])
+    assert not shown(api_with(*READER), file)
+    assert api.delete(f"/api/v1/media/{file}").status_code == 204
