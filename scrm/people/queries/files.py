@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, tuple_
@@ -47,7 +48,12 @@ def _standing(file_id: int) -> Select[str, int]:
 
 def _is_file(file_id: Any) -> ColumnElement[bool]:
     """Whether a value is this number."""
-    return and_(func.jsonb_typeof(PersonValue.value) == "number", PersonValue.value == func.to_jsonb(file_id))
+    return and_(_numbers(), PersonValue.value == func.to_jsonb(file_id))
+
+
+def _numbers() -> ColumnElement[bool]:
+    """Values that are numbers, as all files are: the planner knows then how little it has to hash."""
+    return func.jsonb_typeof(PersonValue.value) == "number"
 
 
 def _kept(file_id: int) -> Select[str, int]:
@@ -94,3 +100,15 @@ def _file_fields(actor: Actor) -> tuple[list[str], list[str]]:
     files = {k: set(s.seen_with) for k, s in field_specs(archived=True).items() if s.type is FieldType.FILE}
     reads = Permission.PEOPLE_READ in actor.permissions
     return list(files), [key for key, wanted in files.items() if reads and (not wanted or held & wanted)]
+
+
+def files_named(pairs: Iterable[tuple[str, int]]) -> set[tuple[str, int]]:
+    """Those of these pairs of a field and a file that are values of people already."""
+    wanted = set(pairs)
+    if not wanted:
+        return set()
+    values = [func.to_jsonb(file_id) for file_id in sorted({file_id for _, file_id in wanted})]
+    found = select(PersonValue.field, PersonValue.value).where(
+        PersonValue.field.in_({field for field, _ in wanted}), _numbers(), PersonValue.value.in_(values)
+    )
+    return wanted & {(row.field, row.value) for row in session().execute(found.distinct())}

@@ -8,14 +8,15 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import select, text, true
+from sqlalchemy import select, text
 
 from scrm.kernel.db import session
 from scrm.kernel.errors import InvalidInput
 from scrm.kernel.permissions import Actor
 from scrm.media.models import MediaFile
-from scrm.media.service.showing import visible_files
+from scrm.media.service.showing import hidden_among
 from scrm.people.queries.fields import FieldSpec, FieldType, field_specs
+from scrm.people.queries.files import files_named
 from scrm.people.service.checking import checked
 from scrm.people.service.surviving import recompute_fields
 
@@ -103,14 +104,19 @@ def may(permissions: Iterable[str], actor: Actor) -> bool:
 def missing_files(
     said: Sequence[Said], specs: Mapping[str, FieldSpec], actor: Actor | None = None
 ) -> list[Said]:
-    """Those that name a file which is not in the media library, or which is hidden from the actor who says it."""
+    """Those that name a file which is not in the media library, or which is hidden from the actor who says it.
+
+    Somebody who writes of all people may name again what values of the same field name: nobody sees more by that.
+    """
     files = [s for s in said if specs[s.field].type is FieldType.FILE and s.value is not None]
     if not files:
         return []
     known = select(MediaFile.id).where(
-        MediaFile.id.in_([s.value for s in files]),
-        MediaFile.deleted_at.is_(None),
-        true() if actor is None else visible_files(actor),
+        MediaFile.id.in_([s.value for s in files]), MediaFile.deleted_at.is_(None)
     )
-    found = set(session().scalars(known.with_for_update(read=True)))  # nobody deletes them before we are done
-    return [s for s in files if s.value not in found]
+    there = set(session().scalars(known.with_for_update(read=True)))  # nobody deletes them before we are done
+    hidden = hidden_among(actor, there) if actor else set()
+    closed = {(s.field, s.value) for s in files if s.value in hidden}
+    if actor and actor.scope.everyone:
+        closed -= files_named(closed)
+    return [s for s in files if s.value not in there or (s.field, s.value) in closed]

@@ -6,6 +6,7 @@ import pytest
 
 from scrm.people.jobs import merge_matched
 from scrm.value.jobs import recompute_wanted
+from tests.scrm.media.conftest import JPG, upload_form
 
 MEMBER, PHONE = "会员号", "手机"
 
@@ -82,3 +83,15 @@ def test_persons_whom_the_undo_took_away_are_in_no_stage_and_no_history(imports,
     recompute_wanted.func()
     assert rows("SELECT count(*) FROM people") == [(0,)]
     assert rows(stages) == [(0,), (0,)]
+
+
+def test_files_that_an_import_named_are_hidden_until_it_is_undone(imports, api, api_with):
+    field = {"key": "contract", "type": "file", "name_zh": "合同", "name_en": "contract"}
+    api.post("/api/v1/fields", json={**field, "seen_with": ["people:merge"]})
+    file = api.post("/api/v1/media", **upload_form(JPG, "a.jpg")).json["id"]
+    reader, address = api_with("media:read", "people:read"), f"/api/v1/media/{file}/content"
+    columns = {PHONE: "identity:phone", "合同": "field:contract"}
+    made = imports.run("people", [PHONE, "合同"], [["13912345678", str(file)]], columns)
+    assert reader.get(address).status_code == 404
+    assert imports.step(made.id, "undo")["state"] == "undone"
+    assert reader.get(address).status_code == 200

@@ -233,3 +233,21 @@ def test_a_value_that_its_source_took_back_lets_its_file_go_and_still_hides_it(s
         write_values([Said(person, "contract", None, "crm", utcnow())])
     assert not shown(api_with(*READER), file)
     assert api.delete(f"/api/v1/media/{file}").status_code == 204
+
+
+def test_a_batch_names_again_what_its_field_names_and_opens_nothing(secret, api, api_with, found):
+    api.post("/api/v1/fields", json={"key": "photo", "type": "file", "name_zh": "照片", "name_en": "photo"})
+    file, loader = put_in(api), api_with(*READER, "people:write")
+
+    def send(name, key="contract"):
+        row = {"source_id": "1", "identities": {"unionid": "u1"}, "fields": {"name": name, key: file}}
+        answer = loader.post("/api/v1/people:batch", json={"source": "crm", "people": [row]})
+        assert answer.status_code == 200, answer.json
+        return answer.json["results"][0]
+
+    assert send("梅")["status"] == "created"
+    assert not shown(loader, file)
+    assert send("梅")["status"] == "unchanged"
+    assert send("梅梅")["status"] == "updated"
+    assert send("梅梅", "photo")["problem"].keys() == {"fields.photo"}
+    assert not shown(loader, file)
