@@ -50,6 +50,10 @@ def test_the_requests_of_the_guide_do_what_it_says(answers):
         answers["GET /api/v1/people/52"][0]["id"] == ids["51"]
     )  # the number of a merged person still answers
     assert ids["53"] not in {ids["51"], ids["52"]}
+    (pair,) = answers["GET /api/v1/people/matches?state=accepted&kind=shared"][0]["items"]
+    assert {pair["low_id"], pair["high_id"]} == {ids["52"], ids["53"]}
+    (merge,) = answers["GET /api/v1/people/merges?person_id=53"][0]["items"]
+    assert (merge["gone_id"], merge["by"]) == (ids["52"], "matching")
     (said,) = answers["GET /api/v1/people/51/fields/locker/values"][0]["items"]
     assert (said["value"], said["source"]) == ("A17", "staff")
     asked = [question["key"] for question in answers["GET /api/v1/people/51/quality"][0]["questions"]]
