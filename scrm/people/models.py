@@ -172,7 +172,15 @@ class PersonValue(Model):
     """One thing that one source said about one field; null: the source says there is none."""
 
     __tablename__ = "person_values"
-    __table_args__ = (Index("ix_person_values_person_id_field", "person_id", "field"),)
+    __table_args__ = (
+        Index("ix_person_values_person_id_field", "person_id", "field"),
+        Index(  # files are named by their numbers: which values name one
+            "ix_person_values_number",
+            "field",
+            "value",
+            postgresql_where=text("jsonb_typeof(value) = 'number'"),
+        ),
+    )
 
     id: Mapped[Id]
     person_id: Mapped[int] = mapped_column(ForeignKey("people.id"))

@@ -17,11 +17,13 @@ def upgrade():
     _index_begun_relations()
     _index_kinds_of_entries(postgresql_include=['kind', 'staff_id'])
     _make_audience_fills()
+    op.create_index('ix_person_values_number', 'person_values', ['field', 'value'], postgresql_where=sa.text("jsonb_typeof(value) = 'number'"))
     op.add_column('webhook_deliveries', sa.Column('tries', postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'[]'"), nullable=False))
 
 
 def downgrade():
     op.drop_column('webhook_deliveries', 'tries')
+    op.drop_index('ix_person_values_number', table_name='person_values')
     op.drop_table('audience_fills')
     _index_kinds_of_entries()
     _drop_begun_relations()
