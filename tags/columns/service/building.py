@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scrm.kernel.settings import settings
-from tags.columns.service.laying import Laid, lay_events, lay_rows, quoted
+from tags.columns.service.duck import opened, quoted
+from tags.columns.service.laying import Laid, lay_events, lay_rows
 from tags.columns.service.shelf import Chunk, Source, folder, make_folder
 from tags.columns.service.taking import Taken
 
@@ -52,7 +53,7 @@ def build(taken: Taken, place: Path) -> Chunk:
 
 
 def _lay(taken: Taken, draft: Path, place: Path) -> Laid:
-    with opened(place) as duck:
+    with writing(place) as duck:
         duck.execute(f"ATTACH {quoted(draft)} AS made")
         if taken.before:
             duck.execute(f"ATTACH {quoted(folder() / taken.before.file)} AS before (READ_ONLY)")
@@ -64,18 +65,6 @@ def _lay(taken: Taken, draft: Path, place: Path) -> Laid:
     return laid
 
 
-@contextmanager
-def opened(place: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """DuckDB with nothing in it, which never asks the network for anything and spills into ``place``."""
-    import duckdb  # takes a fifth of a second, and most processes never need it
-
-    given = settings().columns
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "threads": given.threads,
-        "memory_limit": f"{max(given.memory_megabytes, LEAST_MEGABYTES)}MB",
-        "temp_directory": str(place / "spilled"),
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-    }
-    with duckdb.connect(":memory:", config=config) as connection:
-        yield connection
+def writing(place: Path) -> duckdb.DuckDBPyConnection:
+    """A DuckDB that writes, or compares what was written, and spills into ``place``."""
+    return opened(max(settings().columns.memory_megabytes, LEAST_MEGABYTES), place / "spilled")

@@ -11,9 +11,10 @@ from scrm.behaviour.service.checking import PropertyType
 from scrm.kernel.db import session
 from scrm.kernel.settings import settings
 from tags.columns.queries.missed import persons_missed
-from tags.columns.service.building import drafting, opened
+from tags.columns.service.building import drafting, writing
+from tags.columns.service.duck import quoted
 from tags.columns.service.json_values import COLUMNS
-from tags.columns.service.laying import TABLES, quoted
+from tags.columns.service.laying import TABLES
 from tags.columns.service.shelf import Chunk, Source, folder
 from tags.columns.service.taking import ORDER_COLUMNS, within
 
@@ -85,7 +86,7 @@ def _copied(chunk: Chunk, table: str, columns: Mapping[str, str], persons: list[
     who = owner if table == "order_lines" else "person_id"
     figures = _figured(columns, 1)
     question = f"SELECT {figures} FROM {table} WHERE {who} NOT IN (SELECT unnest(CAST($1 AS BIGINT[])))"  # noqa: S608  # our names
-    with drafting() as place, opened(place) as duck:
+    with drafting() as place, writing(place) as duck:
         duck.execute(f"ATTACH {quoted(folder() / chunk.file)} AS copied (READ_ONLY)")
         duck.execute("USE copied")
         row = duck.execute(question, [persons]).fetchone()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scrm.behaviour.service.checking import PropertyType
+from tags.columns.service.duck import quoted
 from tags.columns.service.json_values import all_fit, value_of
 from tags.columns.service.shelf import Source
 from tags.columns.service.taking import LINE_COLUMNS, ORDER_COLUMNS, PERSON_COLUMNS, Taken, slots
@@ -44,11 +45,6 @@ class Laid:
     typed: dict[int, dict[str, str]]
     left_out: dict[int, dict[str, str]]
     rows: int = 0
-
-
-def quoted(path: Path | str) -> str:
-    """As a text in DuckDB's SQL."""
-    return "'" + str(path).replace("'", "''") + "'"
 
 
 def lay_rows(duck: duckdb.DuckDBPyConnection, taken: Taken) -> Laid:

@@ -6,35 +6,17 @@ import threading
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 from pyroaring import BitMap64
 
 from scrm.kernel.kept import kept
 from scrm.kernel.settings import settings
-from tags.columns.service.laying import quoted
+from tags.columns.service.duck import opened, quoted
 from tags.columns.service.shelf import Copy, folder, list_mark, read_copy
 
-if TYPE_CHECKING:
-    import duckdb
-
 log = structlog.get_logger(__name__)
-
-
-def connect(*, ordered: bool) -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory that reaches for nothing but the files it is told of: neither the network nor the disk.
-
-    :param ordered: rows stay in the order in which they were read or sorted
-    """
-    import duckdb  # takes a fifth of a second, and most processes never need it
-
-    ours = settings().columns
-    config: dict[str, Any] = {
-        "threads": ours.threads, "memory_limit": f"{ours.memory_megabytes}MB", "temp_directory": "",
-        "preserve_insertion_order": ordered, "autoinstall_known_extensions": False, "autoload_known_extensions": False,
-    }  # fmt: skip
-    return duckdb.connect(":memory:", config=config)
 
 
 class TooLong(Exception):  # noqa: N818  # reads as a statement where it is caught
@@ -45,7 +27,7 @@ class Reader:
     """The files on the list, attached under the names that :func:`alias` gives."""
 
     def __init__(self) -> None:
-        self._connection = connect(ordered=False)
+        self._connection = opened(settings().columns.memory_megabytes)
         self._lock = threading.Lock()
         self._mark: tuple[int, int] | None = None
         self._copy: Copy | None = None
