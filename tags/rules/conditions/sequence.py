@@ -109,8 +109,8 @@ def _in_columns(args: Args, now: datetime, copied: Copied) -> ColumnElement[bool
     return PERSON.in_(select(ones.c.person_id).select_from(NextJoin(ones, next_, beside)).where(*ends))
 
 
-def _copied_step(copied: Copied, step: Mapping[str, Any], within: Edges, now: datetime) -> Select[Any]:
-    rows = copied.events(step["event_type_id"], within)
+def _copied_step(copied: Copied, step: Mapping[str, Any], between: Edges, now: datetime) -> Select[Any]:
+    rows = copied.events(step["event_type_id"], between)
     return select(rows.c.person_id, rows.c.at).where(*copied_filters(rows, step["where"], now))
 
 
