@@ -12,7 +12,7 @@ from sqlalchemy import ARRAY, BigInteger, Date, Text, bindparam, text
 from scrm.kernel.db import session
 from scrm.kernel.snapshots import Snapshot
 from tags.columns.queries.base import BASE
-from tags.columns.service.shelf import Source
+from tags.columns.service.shelf import Chunk, Source
 
 MOST_CHANGES = 5_000
 MOST_PERSONS = 5_000  # asking so many again in SQL takes about as long as asking the copy for everybody
@@ -31,15 +31,6 @@ class Stretch:
     first: date
     last: date
     since: Snapshot
-
-
-@dataclass(frozen=True)
-class Copied:
-    """A month that has a chunk, and the snapshot that is right for it."""
-
-    source: Source
-    month: date
-    snapshot: Snapshot
 
 
 @dataclass(frozen=True)
@@ -87,7 +78,7 @@ FROM column_base b CROSS JOIN (
 )
 
 
-def look(stretches: Sequence[Stretch], chunks: Sequence[Copied]) -> Look | None:
+def look(stretches: Sequence[Stretch], chunks: Sequence[Chunk]) -> Look | None:
     """The present moment and whose rows the copy has not as they are now, in one statement; None: nothing is noted."""
     snapshots = [*(each.since for each in stretches), *(each.snapshot for each in chunks)]
     values = {

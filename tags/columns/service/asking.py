@@ -21,7 +21,6 @@ from scrm.kernel import metrics
 from scrm.kernel.settings import settings
 from scrm.kernel.snapshots import Snapshot
 from tags.columns.queries.changes import ALWAYS, Look, Stretch, look
-from tags.columns.queries.changes import Copied as Chosen
 from tags.columns.service.reading import TooLong, alias, reader
 from tags.columns.service.rows import CopiedRows, months
 from tags.columns.service.shelf import Chunk, Copy, Source
@@ -81,7 +80,7 @@ def _answered(clause: ColumnElement[bool], copied: CopiedRows, copy: Copy) -> An
         or clause.operator not in (in_op, not_in_op)
     ):
         return None
-    found = _changed(copied, copy)
+    found = _changed(copied, copy, people)
     if found is None:
         return None
     changed, seen = found
@@ -106,18 +105,11 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _changed(copied: CopiedRows, copy: Copy) -> tuple[BitMap64, Snapshot] | None:
+def _changed(copied: CopiedRows, copy: Copy, people: Chunk) -> tuple[BitMap64, Snapshot] | None:
     """Persons whose rows the copy has not as they are now, and which moment that is; None: too many, or nobody knows."""
-    if any(source not in copy.since for source, _ in copied.used):
-        return None  # it is still being made: months without a chunk may have rows
-    people = copy.of(Source.PEOPLE)[0]
     stretches = [Stretch(Source.PEOPLE, ALWAYS, ALWAYS, people.snapshot)]
     stretches += {Stretch(source, *months(edges), copy.since[source]) for source, edges in copied.used}
-    chunks = [
-        Chosen(each.source, each.month, each.snapshot)
-        for each in copy.chunks
-        if each.month and any(_holds(stretch, each) for stretch in stretches)
-    ]
+    chunks = [each for each in copy.chunks if any(_holds(stretch, each) for stretch in stretches)]
     seen = look(stretches, chunks)
     known = [*(each.since for each in stretches), *(each.snapshot for each in chunks)]
     if seen is None or not _fits(copy, seen) or not all(map(seen.knows_since, known)):
@@ -126,7 +118,11 @@ def _changed(copied: CopiedRows, copy: Copy) -> tuple[BitMap64, Snapshot] | None
 
 
 def _holds(stretch: Stretch, chunk: Chunk) -> bool:
-    return chunk.source is stretch.source and stretch.first <= (chunk.month or ALWAYS) <= stretch.last
+    return (
+        chunk.source is stretch.source
+        and chunk.month is not None
+        and stretch.first <= chunk.month <= stretch.last
+    )
 
 
 def _fits(copy: Copy, seen: Look) -> bool:
