@@ -100,12 +100,6 @@ def family_sets(
     return {key: found.get(id_, BitMap64()) for key, id_ in ids.items()}
 
 
-def leaf_set(key: str, now: datetime) -> BitMap64:
-    """The customers for whom a leaf holds: as the copy in columns tells, else as PostgreSQL does."""
-    told = copied_set(key, now)
-    return sql_set(key, now) if told is None else told
-
-
 def copied_set(key: str, now: datetime) -> BitMap64 | None:
     """The customers for whom a leaf holds, as the copy in columns tells; None: PostgreSQL has to be asked."""
     copied = None if key == EVERYBODY else ask_copy(leaf_of(key), now)

@@ -10,10 +10,9 @@ from scrm.customers.models import Customer
 from scrm.kernel.clock import utcnow
 from tags.columns.service.asking import ask
 from tags.rules.compiler import versioned
-from tags.sets.service.asking import leaf_set
 from tags.sets.service.normal_form import set_leaf
 from tests.tags.cases import CASES
-from tests.tags.columns.copying import copy_all
+from tests.tags.columns.copying import copy_all, whole_set
 from tests.tags.condition_trees import LEAVES
 from tests.tags.condition_truth import holds
 from tests.tags.condition_worlds import NOW, forget, worlds, write, write_catalogue
@@ -111,7 +110,7 @@ def test_whoever_changed_since_the_copy_is_asked_again(session, world_of, number
             event["type_id"] = 3 - event["type_id"]
         for tree in asked:
             key = set_leaf({k: v for k, v in versioned(tree).items() if k != "schema_version"}).key
-            assert set(leaf_set(key, NOW)) == truth(tree, world), tree
+            assert set(whole_set(key, NOW)) == truth(tree, world), tree
 
     agrees()
     assert session.scalar(select(func.count()).select_from(BehaviourEvent)) is not None

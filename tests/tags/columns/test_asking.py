@@ -15,10 +15,9 @@ from tags.columns.service.asking import ask
 from tags.columns.service.reading import TooLong, reader
 from tags.columns.service.shelf import Source, write_copy
 from tags.rules.compiler import versioned
-from tags.sets.service.asking import leaf_set
 from tags.sets.service.normal_form import set_leaf
 from tests.tags.cases_of_people import person_of
-from tests.tags.columns.copying import copy_all
+from tests.tags.columns.copying import copy_all, whole_set
 
 LATER = 2**40 + 3  # a transaction of long after
 OCTOBER, NOVEMBER = (datetime(2025, month, 15, tzinfo=UTC) for month in (10, 11))
@@ -63,7 +62,7 @@ def asked(leaf):
 
 
 def by_leaf(leaf):
-    return set(leaf_set(set_leaf(leaf).key, utcnow()))
+    return set(whole_set(set_leaf(leaf).key, utcnow()))
 
 
 IN_OCTOBER = {"window": {"from": "2025-10-01", "to": "2025-10-31"}}

@@ -9,10 +9,9 @@ from scrm.kernel.clock import utcnow
 from scrm.kernel.settings import EXTENSION
 from tags.columns.service.asking import ask
 from tags.rules.compiler import versioned
-from tags.sets.service.asking import leaf_set
 from tags.sets.service.normal_form import set_leaf
 from tests.tags.cases_of_people import person_of
-from tests.tags.columns.copying import copy_all
+from tests.tags.columns.copying import copy_all, whole_set
 from tests.tags.columns.facts import event, event_type
 
 # In Berlin 2025-10-26 had 25 hours: from 22:00 UTC of the day before to 23:00.
@@ -45,7 +44,7 @@ def does(berlin, world, columns):
         now = now or utcnow()
         answer = ask(versioned(leaf), now)
         columns(enabled=False)
-        told = customer.id in leaf_set(set_leaf(leaf).key, now)
+        told = customer.id in whole_set(set_leaf(leaf).key, now)
         columns(enabled=True)
         assert (customer.id in answer.ids) == (told != answer.but)
         return told

@@ -12,8 +12,8 @@ from scrm.kernel.db import db, transaction
 from tags.columns import jobs
 from tags.columns.service.reading import reader
 from tags.columns.service.shelf import folder, read_copy
-from tags.sets.service.asking import leaf_set
 from tags.sets.service.normal_form import set_leaf
+from tests.tags.columns.copying import whole_set
 
 PERSONS, ACTIVE, ROUNDS, ASKERS = 60, 20, 8, 4
 WRITE = (
@@ -49,7 +49,7 @@ def test_answers_stay_right_and_no_file_stays_open(build, committed, app):
         with app.app_context():
             while not over.is_set():
                 with transaction():
-                    counts.append(len(leaf_set(key, utcnow())))
+                    counts.append(len(whole_set(key, utcnow())))
         return counts
 
     of_copy = metrics.COLUMNS_ASKED.labels("yes")

@@ -10,9 +10,8 @@ from sqlalchemy import text
 from scrm.kernel.clock import utcnow
 from tags.columns.service.asking import ask
 from tags.rules.compiler import versioned
-from tags.sets.service.asking import leaf_set
 from tags.sets.service.normal_form import set_leaf
-from tests.tags.columns.copying import copy_all
+from tests.tags.columns.copying import copy_all, whole_set
 from tests.tags.columns.facts import event_type
 
 KEYS = ["at", "select", "person_id", "day", "k" * 64, "p_at", "A", "group"]
@@ -106,8 +105,8 @@ def test_the_copy_says_what_postgresql_says(session, columns, world, kind, value
             leaf |= {"op": random.choice(["gt", "lte", "equals", "lt"]), "value": random.choice([0, 1, 2])}
         now, key = utcnow(), set_leaf(leaf).key
         answered += ask(versioned(leaf), now) is not None
-        copied = leaf_set(key, now)
+        copied = whole_set(key, now)
         columns(enabled=False)
-        assert copied == leaf_set(key, now), leaf
+        assert copied == whole_set(key, now), leaf
         columns(enabled=True)
     assert answered > 30

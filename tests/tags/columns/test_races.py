@@ -15,8 +15,8 @@ from scrm.kernel.db import db, transaction
 from tags.columns import jobs
 from tags.columns.service import noting, refreshing
 from tags.columns.service.shelf import Source
-from tags.sets.service.asking import leaf_set
 from tags.sets.service.normal_form import set_leaf
+from tests.tags.columns.copying import whole_set
 from tests.tags.columns.facts import event, event_type, order, written
 
 MAY = datetime(2026, 5, 3, 12, tzinfo=UTC)
@@ -64,7 +64,7 @@ def just_before(words, statement):
 
 def who(leaf):
     with transaction():
-        return set(leaf_set(set_leaf(leaf).key, utcnow()))
+        return set(whole_set(set_leaf(leaf).key, utcnow()))
 
 
 def test_a_product_that_is_linked_while_its_order_moves_to_another_person(

@@ -13,8 +13,8 @@ from tags.columns.service import refreshing
 from tags.columns.service.asking import ask
 from tags.columns.service.shelf import Source
 from tags.rules.compiler import customer_ids, versioned
-from tags.sets.service.asking import leaf_set
 from tags.sets.service.normal_form import leaf_of, set_leaf
+from tests.tags.columns.copying import whole_set
 from tests.tags.columns.facts import event_type
 
 LATER = timedelta(minutes=30)
@@ -130,7 +130,7 @@ def test_an_answer_with_the_copy_is_that_of_postgresql_at_any_moment(build, peop
                 build()
         for key in keys:
             answered += ask(versioned(leaf_of(key)), utcnow()) is not None
-            assert set(leaf_set(key, utcnow())) == true_ids(people, key), (step, key)
+            assert set(whole_set(key, utcnow())) == true_ids(people, key), (step, key)
         people.rollback()
     assert answered > 50
 
