@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+from sqlalchemy import text
+
+from scrm.kernel.db import session
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -30,3 +34,18 @@ class Snapshot:
     def shows(self, xid: int) -> bool:
         """Whether what this transaction wrote was there."""
         return xid < self.xmin or (xid < self.xmax and xid not in self.running)
+
+    def knows_since(self, old: Snapshot, below: int) -> bool:
+        """Whether changes that are noted tell everything between ``old`` and this; not for a snapshot of a database that was set back.
+
+        :param below: changes of transactions with smaller numbers are forgotten
+        """
+        return old.xmin >= below and old.xmax <= self.xmax
+
+
+def oldest_running() -> int:
+    """The oldest transaction that still runs, of all databases of the server: what has a smaller number had ended."""
+    return session().scalar(_OLDEST) or 0
+
+
+_OLDEST = text("SELECT CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)")

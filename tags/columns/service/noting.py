@@ -10,9 +10,8 @@ from sqlalchemy.dialects.postgresql import insert
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.settings import settings
+from scrm.kernel.snapshots import oldest_running
 from tags.columns.models import ColumnBase, ColumnChange
-
-_XMIN = text("SELECT CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)")
 
 
 def ensure_base() -> None:
@@ -33,11 +32,11 @@ def forget_changes() -> int:
 
 def forget_all_changes() -> int:
     """Delete every change that is noted: there is nobody who needs them; returns how many went."""
-    return _forget(session().scalar(_XMIN) or 0)
+    return _forget(oldest_running())
 
 
 def _forget(below: int) -> int:
-    marks = {"below": below, "next_below": session().scalar(_XMIN), "marked_at": utcnow()}
+    marks = {"below": below, "next_below": oldest_running(), "marked_at": utcnow()}
     session().execute(update(ColumnBase).values(marks))
     gone = session().execute(delete(ColumnChange).where(ColumnChange.xid < below))
     return int(getattr(gone, "rowcount", 0))

@@ -79,7 +79,7 @@ class _Moment:
 
     def knows_since(self, old: Snapshot) -> bool:
         """Whether every change since ``old`` is noted; not for a snapshot of a database that was set back."""
-        return old.xmin >= self.below and old.xmax <= self.snapshot.xmax
+        return self.snapshot.knows_since(old, self.below)
 
 
 def survey() -> Survey:

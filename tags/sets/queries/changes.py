@@ -45,7 +45,7 @@ class Look:
 
     def knows_since(self, old: Snapshot) -> bool:
         """Whether every change since ``old`` is among these; not for a snapshot of a database that was set back."""
-        return not self.cut and old.xmin >= self.below and old.xmax <= self.snapshot.xmax
+        return not self.cut and self.snapshot.knows_since(old, self.below)
 
     def since(self, old: Snapshot, sources: Collection[str]) -> list[Change]:
         """The changes in ``sources`` that ``old`` did not see."""

@@ -15,6 +15,7 @@ from scrm.kernel.clock import utcnow
 from scrm.kernel.crashpoints import reached
 from scrm.kernel.db import session
 from scrm.kernel.settings import settings
+from scrm.kernel.snapshots import oldest_running
 from scrm.people.queries.fields import field_specs
 from tags.rules.service.bounds import TooSlow, bounded
 from tags.sets.models import SetChange, SetHorizon
@@ -119,9 +120,6 @@ def some_keys(count: int) -> list[str]:
     return random.sample(keys, min(count, len(keys)))
 
 
-_XMIN = text("SELECT CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)")
-
-
 def forget_changes() -> int:
     """Delete changes that are older than ``[sets] kept_minutes``, or up to twice as old; sets that old are asked anew.
 
@@ -133,7 +131,7 @@ def forget_changes() -> int:
     if before is not None and before.marked_at > now - timedelta(minutes=settings().sets.kept_minutes):
         return 0
     below = before.next_below if before else 0
-    row = insert(SetHorizon).values(id=1, below=below, next_below=session().scalar(_XMIN), marked_at=now)
+    row = insert(SetHorizon).values(id=1, below=below, next_below=oldest_running(), marked_at=now)
     newer = {name: row.excluded[name] for name in ("below", "next_below", "marked_at")}
     session().execute(row.on_conflict_do_update(index_elements=["id"], set_=newer))
     gone = session().execute(delete(SetChange).where(SetChange.xid < below).returning(SetChange.xid))
