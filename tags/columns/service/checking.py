@@ -13,15 +13,14 @@ from scrm.kernel.settings import settings
 from tags.columns.queries.missed import persons_missed
 from tags.columns.service.building import drafting, writing
 from tags.columns.service.duck import quoted
-from tags.columns.service.json_values import COLUMNS
+from tags.columns.service.json_values import property_columns
 from tags.columns.service.laying import TABLES
 from tags.columns.service.shelf import Chunk, Source, folder
-from tags.columns.service.taking import ORDER_COLUMNS, within
+from tags.columns.service.taking import EVENT_COLUMNS, ORDER_COLUMNS, within
 
 Figures = dict[str, tuple[int, int]]
 """Of each column how many values there are, and what they add up to."""
 
-EVENT = {"person_id": "BIGINT", "at": "TIMESTAMP", "day": "DATE"}
 # Of each type of column what is added up: by PostgreSQL, and by DuckDB.
 MEASURES = {
     "BIGINT": ("{}", "{}"),
@@ -64,12 +63,9 @@ def _tables(chunk: Chunk) -> dict[str, Mapping[str, str]]:
     if chunk.source is not Source.EVENTS:
         return TABLES[chunk.source]
     return {
-        f"events_{type_id}": {**EVENT, **_property_columns(keys)} for type_id, keys in chunk.typed.items()
+        f"events_{type_id}": {**EVENT_COLUMNS, **property_columns(keys)}
+        for type_id, keys in chunk.typed.items()
     }
-
-
-def _property_columns(keys: Mapping[str, str]) -> dict[str, str]:
-    return {f"p_{key}": COLUMNS[PropertyType(kind)].kind for key, kind in keys.items()}
 
 
 def _figured(columns: Mapping[str, str], side: int) -> str:

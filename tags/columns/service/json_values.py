@@ -6,6 +6,7 @@ another kind of value, or does not fit exactly, has no column, and PostgreSQL is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scrm.behaviour.service.checking import PropertyType
@@ -54,3 +55,8 @@ def value_of(kind: PropertyType, slot: str) -> str:
     """A slot's value in the column's type; NULL where there is none."""
     value = COLUMNS[kind].value.format(slot)
     return f"CAST(CASE WHEN {slot} <> 'null' THEN {value} END AS {COLUMNS[kind].kind})"
+
+
+def property_columns(keys: Mapping[str, str]) -> dict[str, str]:
+    """The columns of properties, key → type of property, with DuckDB's types."""
+    return {f"p_{key}": COLUMNS[PropertyType(kind)].kind for key, kind in keys.items()}

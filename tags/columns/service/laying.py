@@ -11,7 +11,14 @@ from scrm.behaviour.service.checking import PropertyType
 from tags.columns.service.duck import quoted
 from tags.columns.service.json_values import all_fit, value_of
 from tags.columns.service.shelf import Source
-from tags.columns.service.taking import LINE_COLUMNS, ORDER_COLUMNS, PERSON_COLUMNS, Taken, slots
+from tags.columns.service.taking import (
+    EVENT_COLUMNS,
+    LINE_COLUMNS,
+    ORDER_COLUMNS,
+    PERSON_COLUMNS,
+    Taken,
+    slots,
+)
 
 if TYPE_CHECKING:
     import duckdb
@@ -64,7 +71,7 @@ def lay_rows(duck: duckdb.DuckDBPyConnection, taken: Taken) -> Laid:
 def lay_events(duck: duckdb.DuckDBPyConnection, taken: Taken) -> Laid:
     """A table for each type of the month."""
     _note_changed(duck, taken)
-    shape = {"type_id": "BIGINT", "person_id": "BIGINT", "at": "TIMESTAMP", "day": "DATE"}
+    shape = {"type_id": "BIGINT", **EVENT_COLUMNS}
     shape |= {f"s{number}": "VARCHAR" for number in range(slots(taken.types))}
     rows = _given(taken.files["events"], shape)
     duck.execute(f"CREATE TABLE rows_taken AS SELECT * FROM {rows}")  # noqa: S608  # our names

@@ -9,27 +9,18 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Numeric, Text, text
 from sqlalchemy.sql.elements import quoted_name
 
-from scrm.behaviour.service.checking import PropertyType
 from scrm.kernel.partitions import month_after
+from tags.columns.service.json_values import property_columns
 from tags.columns.service.reading import alias
 from tags.columns.service.shelf import Chunk, Copy, Source
+from tags.columns.service.taking import EVENT_COLUMNS, LINE_COLUMNS, ORDER_COLUMNS
 from tags.rules.copies import Edges, NotCopied
 
 TYPES: dict[str, Any] = {
-    PropertyType.TEXT: Text, PropertyType.NUMBER: Numeric, PropertyType.INTEGER: Numeric,
-    PropertyType.BOOLEAN: Boolean, PropertyType.TIME: DateTime,
+    "BIGINT": BigInteger, "VARCHAR": Text, "DECIMAL(18,4)": Numeric, "BOOLEAN": Boolean, "TIMESTAMP": DateTime, "DATE": Date,
 }  # fmt: skip
-NAMES: dict[type[Any], str] = {
-    BigInteger: "BIGINT", Text: "VARCHAR", Numeric: "DECIMAL(18, 4)", Boolean: "BOOLEAN", DateTime: "TIMESTAMP", Date: "DATE",
-}  # fmt: skip
-EVENT = {"person_id": BigInteger, "at": DateTime, "day": Date}
-TIMES = ("placed_at", "paid_at", "shipped_at", "completed_at", "cancelled_at", "refunded_at")
-ORDER = {
-    "id": BigInteger, "person_id": BigInteger, "status": Text, **dict.fromkeys(TIMES, DateTime), "amount": Numeric,
-    "currency": Text, "shop": Text, "region": Text, "seller": Text,
-}  # fmt: skip
+"""DuckDB's types, as leaves compare them."""
 MOMENT = timedelta(microseconds=1)
-LINE = {"order_id": BigInteger, "product_id": BigInteger}
 
 
 class CopiedRows:
@@ -46,16 +37,15 @@ class CopiedRows:
         """See :class:`tags.rules.copies.Copied`."""
         chunks = [each for each in self._chunks(Source.EVENTS, edges) if type_id in each.typed]
         typed = _everywhere([each.typed[type_id] for each in chunks])
-        columns = {**EVENT, **{f"p_{key}": TYPES[kind] for key, kind in typed.items()}}
-        return _together(chunks, f"events_{type_id}", columns)
+        return _together(chunks, f"events_{type_id}", {**EVENT_COLUMNS, **property_columns(typed)})
 
     def orders(self, edges: Edges) -> Any:
         """See :class:`tags.rules.copies.Copied`."""
-        return _together(self._chunks(Source.ORDERS, edges), "orders", ORDER)
+        return _together(self._chunks(Source.ORDERS, edges), "orders", ORDER_COLUMNS)
 
     def order_lines(self, edges: Edges) -> Any:
         """See :class:`tags.rules.copies.Copied`."""
-        return _together(self._chunks(Source.ORDERS, edges), "order_lines", LINE)
+        return _together(self._chunks(Source.ORDERS, edges), "order_lines", LINE_COLUMNS)
 
     def _chunks(self, source: Source, edges: Edges) -> list[Chunk]:
         if source not in self._copy.since:
@@ -81,11 +71,11 @@ def _everywhere(typed: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return {key: kind for key, kind in first.items() if all(each.get(key) == kind for each in others)}
 
 
-def _together(chunks: Sequence[Chunk], name: str, columns: Mapping[str, Any]) -> Any:
+def _together(chunks: Sequence[Chunk], name: str, columns: Mapping[str, str]) -> Any:
     """The rows of a table in every chunk, one after the other."""
     listed = ", ".join(f'"{column}"' for column in columns)
-    nothing = ", ".join(f'CAST(NULL AS {NAMES[kind]}) AS "{column}"' for column, kind in columns.items())
+    nothing = ", ".join(f'CAST(NULL AS {kind}) AS "{column}"' for column, kind in columns.items())
     parts = [f"SELECT {listed} FROM {alias(each.file)}.{name}" for each in chunks]  # noqa: S608  # our own names
     rows = " UNION ALL ".join(parts) or f"SELECT {nothing} WHERE false"
-    typed = [Column(quoted_name(column, quote=True), kind) for column, kind in columns.items()]
+    typed = [Column(quoted_name(column, quote=True), TYPES[kind]) for column, kind in columns.items()]
     return text(rows).columns(*typed).subquery()

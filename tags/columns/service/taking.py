@@ -24,6 +24,7 @@ from tags.columns.queries.base import BASE
 from tags.columns.queries.missed import few_missed
 from tags.columns.service.shelf import Chunk, Source
 
+EVENT_COLUMNS = {"person_id": "BIGINT", "at": "TIMESTAMP", "day": "DATE"}
 ORDER_COLUMNS = {
     "id": "BIGINT", "person_id": "BIGINT", "status": "VARCHAR", "placed_at": "TIMESTAMP", "paid_at": "TIMESTAMP",
     "shipped_at": "TIMESTAMP", "completed_at": "TIMESTAMP", "cancelled_at": "TIMESTAMP", "refunded_at": "TIMESTAMP",
