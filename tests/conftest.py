@@ -28,7 +28,8 @@ from scrm.kernel.apikeys import create_key
 from scrm.kernel.db import Base, db, transaction
 from scrm.kernel.schema import upgrade_schema
 from scrm.sandbox.control import SandboxControl
-from scrm.sandbox.testing import RunningSandbox, free_port, running_sandbox
+from scrm.sandbox.ports import free_port
+from scrm.sandbox.testing import RunningSandbox, running_sandbox
 
 FOLDER = "SCRM_TEST_FOLDER"
 TEMPLATE = "scrm_template"

@@ -26,7 +26,8 @@ from redis import Redis
 from config.queues import Queue
 from scrm.cli.stores import Postgres, Valkey, stop
 from scrm.sandbox.control import SandboxControl
-from scrm.sandbox.testing import RunningSandbox, free_port, running_sandbox
+from scrm.sandbox.ports import free_port
+from scrm.sandbox.testing import RunningSandbox, running_sandbox
 from tests import nursery
 
 CORP_ID = "wx5823bf96d3bd56c7"

@@ -24,11 +24,3 @@ def check_free(host: str, port: int, way_out: str) -> None:
     """Raise SettingsError naming the port when it is taken."""
     if not is_free(host, port):
         raise SettingsError(f"port {port} on {host} is taken by another program; {way_out}")
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """A port that is free now."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port

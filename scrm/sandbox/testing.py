@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from scrm.sandbox.defaults import (
     DEFAULT_CALLBACK_TOKEN,
     DEFAULT_CORP_ID,
 )
+from scrm.sandbox.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,14 +46,6 @@ class RunningSandbox:
     secret: str = DEFAULT_APP_SECRET
     token: str = DEFAULT_CALLBACK_TOKEN
     aes_key: str = DEFAULT_AES_KEY
-
-
-def free_port() -> int:
-    """A port nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from scrm.kernel.sealing import seal
-from scrm.sandbox.testing import free_port
+from scrm.sandbox.ports import free_port
 from tests.stack import Stack, wait_until
 
 ROOT = Path(__file__).parents[2]

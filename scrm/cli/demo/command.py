@@ -44,15 +44,16 @@ def _play(screen: Screen, people: int) -> Outcome:
     from pathlib import Path
 
     from scrm.cli.demo.story import tell
-    from scrm.cli.ports import free_port
     from scrm.cli.stopping import Stopping
     from scrm.cli.supervision.deployment import Deployment, Wishes
+    from scrm.sandbox.ports import free_port
 
     started, stopping = time.monotonic(), Stopping()
     with tempfile.TemporaryDirectory(prefix="scrm-demo-", ignore_cleanup_errors=True) as folder:
+        port = free_port(together=2)
         wishes = Wishes(
-            free_port(),
-            free_port(),
+            port,
+            port + 1,
             company=False,
             durable=False,
             people={"members": 5, "departments": 2, "tag_groups": 0, "kf_accounts": 1},

@@ -17,7 +17,7 @@ from scrm.staff.service.memberships import LEFT
 
 
 def ensure_staff(userids: Iterable[str]) -> dict[str, int]:
-    """Ids of members by casefolded userid; who was never heard of gets a row that a job completes later."""
+    """Ids of members by casefolded userid, in the order asked; who was never heard of gets a row a job completes."""
     wanted = {userid.casefold(): userid for userid in userids if userid}
     if not wanted:
         return {}
@@ -27,7 +27,7 @@ def ensure_staff(userids: Iterable[str]) -> dict[str, int]:
         made = session().scalars(_INSERT_STUBS, {"userids": missing}).all()
         publish(StaffFound(tuple(made)))
         known = staff_ids(wanted)
-    return known
+    return {key: known[key] for key in wanted if key in known}
 
 
 def staff_ids(userids: Iterable[str]) -> dict[str, int]:

@@ -25,6 +25,7 @@ from scrm.cli.supervision.parts import Parts
 from scrm.cli.worker import worker
 from scrm.kernel.errors import InvalidInput, NotFound
 from scrm.kernel.permissions import Permission
+from scrm.sandbox.ports import free_port
 from scrm.staff.service import ensure_staff
 from tests.scrm.cli.conftest import Run
 
@@ -192,10 +193,10 @@ def test_an_unreachable_store_ends_with_2(run: Run) -> None:
 
 
 def test_a_taken_port_is_named_before_anything_starts(call: Call, tmp_path: Path) -> None:
+    port = free_port(together=2) + 1
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        taken.bind(("127.0.0.1", port))
         taken.listen()
-        port = taken.getsockname()[1]
         for base in (port, port - 1):  # the web's port, and the sandbox's
             code, _, told = call(f"up --port-base {base}")
             assert code == 2

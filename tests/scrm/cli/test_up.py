@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,9 +16,9 @@ import psutil
 import pytest
 import requests
 
-from scrm.cli.ports import free_port
 from scrm.cli.supervision.folder import MARKER
 from scrm.sandbox.control import SandboxControl
+from scrm.sandbox.ports import free_port
 from tests.scrm.cli.conftest import Run, clean_environment
 from tests.stack import SCRM, wait_until
 
@@ -27,24 +26,12 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(240)]
 START_SECONDS = 90.0
 
 
-def free_pair() -> int:
-    """A port that is free together with the next one."""
-    while True:
-        port = free_port()
-        try:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", port + 1))
-        except OSError:
-            continue
-        return port
-
-
 class Up:
     """One `scrm up` on a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = free_pair()
+        self.port = free_port(together=2)
         self.output = folder.parent / "up.out"
         self.process: subprocess.Popen[bytes]
 
@@ -155,7 +142,7 @@ def test_commands_beside_it_find_it(up: Up, run: Run) -> None:
 
 
 def test_a_second_one_on_the_same_folder_is_told_who_holds_it(up: Up, run: Run) -> None:
-    second = run("up", "--port-base", str(free_pair()), **up.environment)
+    second = run("up", "--port-base", str(free_port(together=2)), **up.environment)
     assert second.returncode == 2
     assert f"process {up.process.pid} (`scrm up`) holds the folder {up.folder}" in second.stderr
 

@@ -6,7 +6,7 @@ import pytest
 from defusedxml.ElementTree import fromstring
 
 from scrm.sandbox.control import SandboxControlError
-from scrm.sandbox.testing import free_port
+from scrm.sandbox.ports import free_port
 
 ENVELOPE = ["ToUserName", "FromUserName", "CreateTime", "MsgType", "Event"]
 

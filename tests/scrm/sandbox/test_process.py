@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from scrm.sandbox.__main__ import command
 from scrm.sandbox.config import ConfigError, SandboxConfig
 from scrm.sandbox.defaults import DEFAULT_AES_KEY
-from scrm.sandbox.testing import free_port, running_sandbox
+from scrm.sandbox.ports import free_port
+from scrm.sandbox.testing import running_sandbox
 
 NO_AGENT = f'{{"apps": [{{"name": "a", "secret": "s", "token": "t", "aes_key": "{DEFAULT_AES_KEY}"}}]}}'
 

@@ -4,7 +4,7 @@ import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from scrm.kernel import events
 from scrm.kernel.db import transaction
@@ -48,6 +48,13 @@ def test_userids_are_one_whatever_their_case(session, heard):
     assert set(first) == {"zhangsan", "lisi"}
     assert session.scalar(select(func.count()).select_from(Staff)) == 2
     assert heard == [StaffFound((first["lisi"], first["zhangsan"]))]
+
+
+def test_members_are_told_in_the_order_asked_wherever_their_rows_lie(session):
+    with transaction():
+        service.ensure_staff(["zhao", "qian", "sun"])
+        session.execute(update(Staff).where(Staff.userid == "qian").values(name="Qian"))  # its row moves
+    assert list(service.ensure_staff(["sun", "li", "Qian", "zhao"])) == ["sun", "li", "qian", "zhao"]
 
 
 def test_a_change_event_applies_only_what_it_names(session):
