@@ -8,7 +8,6 @@ import orjson
 from flask import Response, request
 from sqlalchemy import select
 
-from scrm.customers.models import Customer
 from scrm.kernel.batch import read_batch
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import transaction
@@ -319,8 +318,8 @@ def list_quality_reports(query: dict[str, Any]) -> Any:
 @blueprint.arguments(NeglectQuery, location="query")
 @blueprint.response(200, page_schema(NeglectedOut))
 def list_neglected_customers(query: dict[str, Any]) -> Any:
-    """Customers who never wrote, whom nobody follows any more, or of whom nothing was heard for a year."""
-    return paginate(quality.neglected_list(current_actor().scope, query["problem"]), Customer.id, query)
+    """Customers who never wrote, left, or were silent for a year; a page can be short, next_cursor says if it was the last."""
+    return quality.neglected_page(current_actor().scope, query["problem"], query)
 
 
 @blueprint.route("/people/cleaning-runs")

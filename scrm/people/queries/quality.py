@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, not_, select
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Select, and_, exists, func, literal, not_, select
 
 from scrm.conversations.models import Direction, Message
 from scrm.customers.models import Customer, Follow, FollowStatus
@@ -15,7 +15,9 @@ from scrm.customers.queries import visible
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.errors import NotFound
+from scrm.kernel.paging import decode_cursor, encode_cursor
 from scrm.kernel.permissions import Actor, Scope
+from scrm.kernel.schemas import LIMIT_DEFAULT
 from scrm.people.models import (
     CleaningItem,
     CleaningRun,
@@ -115,7 +117,7 @@ def _left(now: datetime) -> ColumnElement[bool]:
 
 
 def _stale(now: datetime) -> ColumnElement[bool]:
-    since = now - timedelta(days=STALE_DAYS)
+    since = _year_ago(now)
     said = exists(
         select(PersonValue.id)
         .join(CustomerPerson, CustomerPerson.person_id == PersonValue.person_id)
@@ -123,9 +125,15 @@ def _stale(now: datetime) -> ColumnElement[bool]:
         .correlate(Customer)
     )
     added = func.greatest(Follow.added_at, Follow.half_added_at) > since
-    return and_(
-        Customer.created_at < since, not_(_wrote(Message.sent_at > since)), not_(_follows(added)), not_(said)
-    )
+    return and_(_long_known(now), not_(_wrote(Message.sent_at > since)), not_(_follows(added)), not_(said))
+
+
+def _long_known(now: datetime) -> ColumnElement[bool]:
+    return Customer.created_at < _year_ago(now)
+
+
+def _year_ago(now: datetime) -> datetime:
+    return now - timedelta(days=STALE_DAYS)
 
 
 _CLAUSES: dict[Neglect, Callable[[datetime], ColumnElement[bool]]] = {
@@ -135,11 +143,46 @@ _CLAUSES: dict[Neglect, Callable[[datetime], ColumnElement[bool]]] = {
 }
 
 
-def neglected_list(scope: Scope, kind: Neglect) -> Select[Any]:
-    """Customers with this problem, as (id, person_id)."""
+LOOKED_AT, LOOKS = 10_000, 10  # customers of one look, and looks of one page: together less than a second
+
+
+def neglected_page(scope: Scope, kind: Neglect, query: Mapping[str, Any]) -> dict[str, Any]:
+    """A page of customers with this problem, newest first, as (customer_id, person_id).
+
+    Looked for some thousand customers at a time: asked of everybody at once PostgreSQL works out the whole list before it
+    gives its first row. Where they are few, a page ends after so many looks, with fewer rows than asked for or none, and
+    its cursor goes on from there.
+
+    :param query: ``cursor`` and ``limit``
+    """
+    limit, now, rows = query.get("limit", LIMIT_DEFAULT), utcnow(), []
+    after: Any = decode_cursor(query["cursor"]) if query.get("cursor") else None
+    for _ in range(LOOKS):
+        looked_at = _candidates(scope, kind, now, after)
+        rows += session().execute(_neglected_of(looked_at, kind, now).limit(limit + 1 - len(rows)))
+        if len(rows) > limit:
+            return {"items": rows[:limit], "next_cursor": encode_cursor(rows[limit - 1].customer_id)}
+        if len(looked_at) < LOOKED_AT:
+            return {"items": rows, "next_cursor": None}
+        after = looked_at[-1]
+    return {"items": rows, "next_cursor": encode_cursor(after)}
+
+
+def _candidates(scope: Scope, kind: Neglect, now: datetime, after: int | None) -> list[int]:
+    """The next customers that can have this problem, newest first."""
+    found = select(Customer.id).where(visible(scope))
+    if kind is Neglect.STALE:
+        found = found.where(_long_known(now))
+    if after is not None:
+        found = found.where(Customer.id < after)
+    return list(session().scalars(found.order_by(Customer.id.desc()).limit(LOOKED_AT)))
+
+
+def _neglected_of(customer_ids: list[int], kind: Neglect, now: datetime) -> Select[Any]:
     columns: Any = select(Customer.id.label("customer_id"), CustomerPerson.person_id)
     linked = columns.outerjoin(CustomerPerson, CustomerPerson.customer_id == Customer.id)
-    found: Select[Any] = linked.where(neglected(kind, utcnow()), visible(scope))
+    among = Customer.id == func.any(literal(customer_ids, ARRAY(BigInteger)))
+    found: Select[Any] = linked.where(among, neglected(kind, now)).order_by(Customer.id.desc())
     return found
 
 

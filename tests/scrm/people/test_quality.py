@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.event import listen
 
 from scrm.customers.service.wanting import ensure_customers
 from scrm.kernel.clock import shifted, utcnow
@@ -84,6 +85,30 @@ def test_neglected_contacts_are_listed(api, api_with, contacts):
     limited = api_with(staff_ids=[1])
     assert listed(limited, "never_wrote") == [contacts["wm3"]]
     assert api.get("/api/v1/people/quality/customers?problem=ugly").status_code == 422
+
+
+def test_neglected_contacts_are_looked_for_some_at_a_time_and_pages_lead_to_every_one(
+    api, contacts, monkeypatch
+):
+    monkeypatch.setattr("scrm.people.queries.quality.LOOKED_AT", 1)
+    monkeypatch.setattr("scrm.people.queries.quality.LOOKS", 2)
+    pages, query = [], {"problem": "never_wrote", "limit": 1}
+    while not pages or query.get("cursor"):
+        page = api.get("/api/v1/people/quality/customers", query_string=query).json
+        pages.append([item["customer_id"] for item in page["items"]])
+        query["cursor"] = page["next_cursor"]
+    found = [customer for page in pages for customer in page]
+    assert found == sorted((contacts["wm2"], contacts["wm3"]), reverse=True)
+    assert all(len(page) <= 1 for page in pages)
+
+
+def test_a_page_of_neglected_contacts_never_asks_about_everybody_at_once(api, contacts, session):
+    asked = []
+    listen(session.connection(), "before_cursor_execute", lambda *args: asked.append(args[2]))
+    assert listed(api, "stale") == [contacts["wm3"]]
+    about = [statement for statement in asked if "person_values" in statement]
+    assert len(about) == 1
+    assert "customers.id = any(" in about[0]
 
 
 def test_what_became_known_lately_keeps_a_contact_from_being_stale(api, contacts, rows):
