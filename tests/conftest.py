@@ -30,6 +30,7 @@ from scrm.kernel.schema import upgrade_schema
 from scrm.sandbox.control import SandboxControl
 from scrm.sandbox.ports import free_port
 from scrm.sandbox.testing import RunningSandbox, running_sandbox
+from tests.profiles import register_profiles
 
 FOLDER = "SCRM_TEST_FOLDER"
 TEMPLATE = "scrm_template"
@@ -41,6 +42,7 @@ TEST_APP = {
 }
 CORP_ID = "wx5823bf96d3bd56c7"  # the corp of the official test vectors (wecom-api.md section 2.8)
 
+register_profiles()
 _stack = ExitStack()
 
 

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import delete, select, text, update
 
@@ -21,6 +21,7 @@ from tags.rules.service import saving
 from tags.service import Wish, assign, overrule
 from tags.sync.service.pushes import plan_pushes
 from tags.sync.service.sightings import reconcile
+from tests.profiles import examples
 from tests.tags.cases import group, say, stay
 from tests.tags.conftest import make_world
 from tests.tags.test_rules import VIP, evaluate, has, make_rule, rename
@@ -170,12 +171,7 @@ class Story:
         return set(map(tuple, self.session.execute(rows)))
 
 
-@settings(
-    max_examples=15,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-    derandomize=True,
-)
+@examples(15)
 @given(happenings=st.lists(steps, min_size=3, max_size=14))
 def test_incremental_evaluation_a_backfill_and_naive_recomputation_agree(session, happenings):
     story = Story(session)

@@ -12,9 +12,9 @@ from tags.rules.compiler import versioned, words
 from tags.rules.condition_schema import condition_schema
 from tags.rules.leaves import leaves
 from tags.rules.tree import parse_tree
+from tests.profiles import examples
 from tests.tags.condition_trees import trees
 from tests.tags.condition_worlds import write_catalogue
-from tests.tags.test_condition_truth import examples
 
 VALIDATOR = Draft202012Validator(condition_schema(), format_checker=FormatChecker())
 # What the schema cannot say and the program checks alone (docs/conditions.md).

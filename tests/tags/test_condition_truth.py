@@ -1,31 +1,17 @@
 """Random trees over random worlds: the SQL, in both of its forms, says what the slow reference says."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
 from scrm.customers.models import Customer
 from tags.rules.compiler import compile_condition, condition_expires, validate_condition, words
 from tags.rules.leaves import leaves
+from tests.profiles import examples
 from tests.tags.condition_trees import LEAVES, trees
 from tests.tags.condition_truth import holds
 from tests.tags.condition_worlds import NOW, forget, worlds, write, write_catalogue
-
-
-def examples(count):
-    """So many random examples, the same in every run."""
-    return settings(
-        max_examples=count,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=[
-            HealthCheck.function_scoped_fixture,
-            HealthCheck.too_slow,
-            HealthCheck.data_too_large,
-        ],
-    )
 
 
 def check(session, world, asked):

@@ -1,6 +1,6 @@
 """Undo of a run restores exactly, whatever people changed before, between and after."""
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select, text, update
 
@@ -11,6 +11,7 @@ from tags.rules.jobs import backfill_rules
 from tags.rules.service import saving
 from tags.rules.service.working import advance_run
 from tags.service import Wish, assign, overrule
+from tests.profiles import examples
 from tests.tags.conftest import make_world
 from tests.tags.test_rules import VIP, make_rule
 
@@ -56,15 +57,9 @@ class Town:
 
 
 worlds = st.tuples(st.sets(person), st.sampled_from([None, *Preference]))
-quietly = settings(
-    max_examples=6,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
 
 
-@quietly
+@examples(6)
 @given(world=worlds, before=acts)
 def test_undoing_a_run_that_nobody_touched_since_restores_everything(session, world, before):
     town = Town(session, *world)
@@ -79,7 +74,7 @@ def test_undoing_a_run_that_nobody_touched_since_restores_everything(session, wo
     assert (town.held(), town.sources()) == was
 
 
-@quietly
+@examples(6)
 @given(vips=st.sets(person), before=acts, during=acts, after=acts)
 def test_what_people_did_during_and_after_a_run_is_as_if_the_run_had_never_been(
     session, vips, before, during, after

@@ -4,10 +4,11 @@ import base64
 
 import pytest
 from Crypto.Cipher import AES
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from wechatpy.work.crypto import PrpCrypto, WeChatCrypto
 
+from tests.profiles import examples
 from wecom_callbacks.crypto import CallbackCrypto
 from wecom_callbacks.refusals import Refusal, Refused
 
@@ -59,7 +60,7 @@ def test_what_wechatpy_seals_we_open_and_the_other_way(message):
 
 
 @given(st.binary(max_size=200), st.integers(0, 10**6), st.integers(1, 255))
-@settings(max_examples=300)
+@examples(300)
 def test_a_damaged_message_is_refused_or_at_least_no_crash(message, place, flip):
     sealed = bytearray(base64.b64decode(crypto.encrypt(message)))
     sealed[place % len(sealed)] ^= flip

@@ -6,12 +6,13 @@ from random import Random
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scrm.acquisition.models import DutyReason, WhenOver
 from scrm.acquisition.service.duty import MOST, Plan, Roster, World, decide
 from scrm.kernel.slots import DAY, DateSlot, WeekSlot
+from tests.profiles import examples
 
 SHANGHAI, BERLIN = ZoneInfo("Asia/Shanghai"), ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 11, 18, 4, tzinfo=UTC)  # a Wednesday, 12:00 in Shanghai
@@ -78,7 +79,7 @@ def reference(plan, world):
     return free or backup
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(plans, worlds)
 def test_the_list_is_that_of_a_slow_reference_and_never_empties(plan, world):
     duty = decide(plan, world)
@@ -91,7 +92,7 @@ def test_the_list_is_that_of_a_slow_reference_and_never_empties(plan, world):
         assert duty.staff_ids or not (plan.last or plan.usual.staff_ids)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(plans, worlds)
 def test_nothing_changes_before_the_next_check_as_long_as_nobody_adds_or_leaves(plan, world):
     duty = decide(plan, world)
@@ -103,7 +104,7 @@ def test_nothing_changes_before_the_next_check_as_long_as_nobody_adds_or_leaves(
         assert later.staff_ids == duty.staff_ids
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(cap=st.integers(1, 5), members=st.integers(1, 5), burst=st.integers(1, 4), seed=st.integers(0, 10_000))
 def test_a_cap_is_exceeded_by_at_most_the_adds_under_way(cap, members, burst, seed):
     """People who scan while WeCom still shows a full member are given to them: burst - 1 at the most, never more."""

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select, text
 
@@ -12,6 +12,7 @@ from scrm.acquisition_links.service.adoption import apply_links_seen
 from scrm.acquisition_links.service.recording import LinkCallback, LinkFact, record_link_events
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import transaction
+from tests.profiles import examples
 from wecom_callbacks.handlers.acquisition_links import link_told
 from wecom_callbacks.reasons import Ignored
 from wecom_callbacks.registry import Callback
@@ -38,7 +39,7 @@ events = st.builds(event, st.sampled_from(F), st.integers(0, 3), st.sampled_from
                    st.sampled_from(["ad", "zz"]), st.sampled_from(["main", "second"]))  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(25)
 @given(told=st.lists(events, min_size=1, max_size=8), data=st.data())
 def test_order_repetition_and_batches_do_not_matter(session, told, data):
     once = after(session, [told])

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
@@ -11,6 +11,7 @@ from scrm.behaviour.models import EventType
 from scrm.behaviour.service.storing import check_events, make_room, store_events
 from scrm.kernel.batch import Batch
 from scrm.kernel.db import transaction
+from tests.profiles import examples
 
 BASE = datetime(2026, 10, 30, tzinfo=UTC)
 EVENT = st.fixed_dictionaries(
@@ -79,7 +80,7 @@ def types(session):
     return session
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(25)
 @given(deliveries())
 def test_any_delivery_of_the_same_events_gives_the_same_rows(types, ways):
     found = []
@@ -92,7 +93,7 @@ def test_any_delivery_of_the_same_events_gives_the_same_rows(types, ways):
     assert all(whole for *_, whole in found[0][0])
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(25)
 @given(st.lists(st.tuples(st.integers(0, 3), EVENT), min_size=1, max_size=12), st.integers(1, 5))
 def test_whatever_replaces_what_the_last_content_stands_and_counts_equal_a_recount(types, sent, size):
     rows = [{"source_id": f"e{n}", **event} for n, event in sent]

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
@@ -10,6 +10,7 @@ from scrm.commerce.models import OrderStatus
 from scrm.commerce.service.orders import store_orders
 from scrm.kernel.batch import Batch
 from scrm.kernel.db import transaction
+from tests.profiles import examples
 
 BASE = datetime(2026, 10, 30, tzinfo=UTC)
 HOUR = st.integers(0, 48).map(lambda h: (BASE + timedelta(hours=h)).isoformat())
@@ -73,7 +74,7 @@ QUESTIONS = (
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40)
 @given(deliveries())
 def test_any_delivery_of_the_same_orders_gives_the_same_rows(session, ways):
     found = []

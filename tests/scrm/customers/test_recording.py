@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event as sa_event
 from sqlalchemy import func, select, text
@@ -33,6 +33,7 @@ from scrm.customers.service.wanting import want_refresh
 from scrm.kernel import events
 from scrm.kernel.db import transaction
 from scrm.portraits.models import CustomerCounters, TimelineEntry
+from tests.profiles import examples
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KINDS = (FollowAdded, FollowLost, FollowChanged, CustomerChanged, ContactRecorded)
@@ -256,7 +257,7 @@ def play(session, batches):
     return snapshot(session)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60)
 @given(facts=FACTS, data=st.data(), shown=st.booleans())
 def test_any_order_any_repetition_and_any_batching_give_the_same_state(session, heard, facts, data, shown):
     first = play(session, [[fact] for fact in facts])

@@ -4,10 +4,11 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scrm.kernel.slots import DAY, DateSlot, WeekSlot, day_begin, first_overlap, next_change
+from tests.profiles import examples
 
 SHANGHAI, BERLIN, LORD_HOWE = (
     ZoneInfo(name) for name in ("Asia/Shanghai", "Europe/Berlin", "Australia/Lord_Howe")
@@ -81,7 +82,7 @@ def test_an_overlap_names_both_slots_and_the_moment():
     assert (found.first, found.second, found.when) == (1, 2, "Tuesday 10:00")
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(week_slots | date_slots, max_size=4), zones, moments)
 def test_nothing_changes_before_the_moment_to_ask_again(slots, zone, now):
     until = next_change(slots, zone, now)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from datetime import timedelta
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scrm.kernel.clock import utcnow
@@ -20,6 +18,7 @@ from scrm.losses.queries.work import judging_due
 from scrm.losses.service.alarms import acknowledge
 from scrm.staff.events import StaffMerged
 from scrm.staff.models import Staff
+from tests.profiles import examples
 from tests.scrm.losses.conftest import TRANSFER, alarms, alerts, at, deleted, left, minute, record, seen
 
 WINDOW = 10
@@ -199,11 +198,7 @@ def expected(minutes, count):
     count=st.integers(1, 4),
     data=st.data(),
 )
-@hypothesis_settings(
-    max_examples=60,
-    deadline=timedelta(seconds=5),
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@examples(60)
 def test_alarms_are_the_same_in_whatever_order_and_parts_deletions_become_known(
     people, alarm_at, session, minutes, count, data
 ):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event as sa_event
 from sqlalchemy import text
@@ -22,6 +20,7 @@ from scrm.losses.jobs import fill_losses
 from scrm.losses.models import RelationFact
 from scrm.staff.events import StaffMerged
 from tags.models import Tag, TagAssignment, TagGroup
+from tests.profiles import examples
 from tests.scrm.losses.conftest import (
     TRANSFER,
     add,
@@ -302,11 +301,7 @@ counter = itertools.count(10_000)
 
 
 @given(moves=MOVES, data=st.data())
-@hypothesis_settings(
-    max_examples=60,
-    deadline=timedelta(seconds=5),
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@examples(60)
 def test_whatever_happened_order_and_repetition_do_not_change_the_losses(people, moves, data):
     who = f"wm{next(counter)}"
     told, ended = play(moves)

@@ -4,7 +4,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given
 from hypothesis import strategies as st
 
 from scrm.customers.models import Customer, Follow
@@ -15,6 +15,7 @@ from scrm.people.queries.fields import BUILT_IN, FieldSpec, FieldType
 from scrm.people.service.checking import checked, sensitive_number
 from scrm.people.service.values import Said, write_values
 from scrm.staff.models import Staff
+from tests.profiles import examples
 from tests.scrm.media.conftest import JPG, upload_form
 
 NOON = datetime(2026, 3, 2, 4, tzinfo=UTC)
@@ -112,8 +113,7 @@ def stands(rule, said):
     return max(enumerate(distinct), key=rank)[1][1]
 
 
-@settings(max_examples=12, phases=[Phase.explicit, Phase.generate], deadline=None, database=None,
-          suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@examples(12, phases=[Phase.explicit, Phase.generate])
 @given(said=SAID)
 def test_the_standing_value_follows_the_rule_whatever_comes_in_which_order(found, rows, said):
     db.session.remove()

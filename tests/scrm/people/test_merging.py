@@ -4,7 +4,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given
 from hypothesis import strategies as st
 from sqlalchemy import (
     BigInteger,
@@ -37,6 +37,7 @@ from scrm.people.service.merging import merge, unmerge
 from scrm.people.service.resolving import resolve
 from scrm.people.service.surviving import recompute_fields
 from scrm.people.service.values import Said, write_values
+from tests.profiles import examples
 
 MOMENT = datetime(2026, 3, 2, 4, tzinfo=UTC)
 LONG_AGO = MOMENT - timedelta(days=365)
@@ -100,16 +101,9 @@ CONSENTS = st.lists(
 )
 MARKS = st.dictionaries(st.sampled_from(["vip", "new", "old"]), st.decimals(-9, 9, places=6), max_size=3)
 SIDE = st.tuples(FIELDS, CONSENTS, MARKS)
-LOOSE = settings(
-    max_examples=12,
-    phases=[Phase.explicit, Phase.generate],
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-    database=None,
-)
 
 
-@LOOSE
+@examples(12, phases=[Phase.explicit, Phase.generate])
 @given(one=SIDE, other=SIDE, customers=st.integers(0, 2), swap=st.booleans())
 def test_unmerge_of_merge_is_nothing(badges, found, one, other, customers, swap):
     db.session.remove()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scrm.sandbox.api.registry import REGISTRY
@@ -13,6 +13,7 @@ from scrm.sandbox.app import create_sandbox
 from scrm.sandbox.config import SandboxConfig
 from scrm.sandbox.defaults import DEFAULT_APP_SECRET, DEFAULT_CORP_ID
 from scrm.sandbox.people.population import Plan, populate
+from tests.profiles import examples
 
 NAMES = sorted(
     [
@@ -166,7 +167,7 @@ def test_the_registry_is_loaded(corner, path):
     assert path in REGISTRY
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(400)
 @given(data=st.data())
 def test_every_call_answers_json_with_an_errcode(corner, data):
     client, token, real = corner

@@ -5,12 +5,13 @@ after a sync ours equals WeCom's, except for members who could not be read, who 
 from datetime import timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scrm.kernel.clock import shifted
 from scrm.sync import jobs
 from tests.conftest import empty_tables
+from tests.profiles import examples
 from tests.scrm.sync.conftest import begin, living, relations, run_of, sync, truth
 
 MEMBERS, PEOPLE = 3, 5
@@ -78,7 +79,7 @@ class World:
             self.sandbox.edit(userid, who, tags=self.tags[: 2 if what == "tag" else 0])
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(12)
 @given(
     before=st.lists(CHANGE, max_size=14),
     after=st.lists(CHANGE, max_size=14),

@@ -5,7 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select, text
 
@@ -16,6 +16,7 @@ from scrm.value.models import RfmScore
 from scrm.value.queries.settings import RFM, STAGES
 from scrm.value.service.rfm import score
 from scrm.value.service.setting import set_rfm
+from tests.profiles import examples
 
 FIXED = {
     **RFM, "method": "fixed", "window_days": 100, "recency_cuts": [3, 10, 30, 60], "frequency_cuts": [2, 3, 4, 6],
@@ -75,7 +76,7 @@ def quantiles(ordered):
     return [ordered[max(0, math.ceil(len(ordered) * p / 5) - 1)] for p in (1, 2, 3, 4)] if ordered else []
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40)
 @given(orders=ORDERS, chosen=st.sampled_from([FIXED, {**RFM, "window_days": 100}]))
 def test_scores_are_those_of_the_reference(session, shop, orders, chosen):
     with session.begin_nested() as outer:

@@ -1,7 +1,7 @@
 """Random events and orders: the copy in columns says what the slow reference says, with and without later changes."""
 
 import pytest
-from hypothesis import given, seed, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select, update
 
@@ -11,12 +11,12 @@ from scrm.kernel.clock import utcnow
 from tags.columns.service.asking import ask
 from tags.rules.compiler import versioned
 from tags.sets.service.normal_form import set_leaf
+from tests.profiles import examples, seeded
 from tests.tags.cases import CASES
 from tests.tags.columns.copying import copy_all, whole_set
 from tests.tags.condition_trees import LEAVES
 from tests.tags.condition_truth import holds
 from tests.tags.condition_worlds import NOW, forget, worlds, write, write_catalogue
-from tests.tags.test_condition_truth import examples
 
 COPIED = st.one_of(LEAVES["event"], LEAVES["order"], LEAVES["sequence"])
 
@@ -53,8 +53,8 @@ def test_the_copy_agrees_with_the_reference(session, world_of, number):
     """In four transactions: a long one holds up tests of other processes."""
     answered = []
 
-    @seed(number)
-    @settings(examples(9), derandomize=False)
+    @seeded(number)
+    @examples(9)
     @given(world=worlds, asked=st.lists(COPIED, min_size=16, max_size=20))
     def agrees(world, asked):
         world_of(world)
@@ -96,8 +96,8 @@ def test_the_copy_says_of_every_case_what_the_case_says(session, world, columns)
 def test_whoever_changed_since_the_copy_is_asked_again(session, world_of, number):
     """All events of a person become others; the copy still has them as they were."""
 
-    @seed(number)
-    @settings(examples(10), derandomize=False)
+    @seeded(number)
+    @examples(10)
     @given(world=worlds, asked=st.lists(COPIED, min_size=4, max_size=6))
     def agrees(world, asked):
         world_of(world)

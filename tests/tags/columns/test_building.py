@@ -9,13 +9,14 @@ from decimal import Decimal
 import duckdb
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
 from scrm.behaviour.service.checking import PropertyType
 from tags.columns.service.json_values import all_fit, value_of
 from tags.columns.service.shelf import Source, folder
+from tests.profiles import examples
 from tests.tags.columns.facts import event, event_type, order, written
 
 MAY = datetime(2026, 5, 3, 12, 0, 0, 123456, tzinfo=UTC)
@@ -81,7 +82,7 @@ MEANT = {
 
 
 @pytest.mark.parametrize("kind", MEANT)
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(20)
 @given(data=st.data())
 def test_a_value_fits_its_column_exactly_or_is_left_out(asked, duck, kind, data):
     right = data.draw(st.lists(RIGHT[kind], min_size=1, max_size=8))

@@ -26,9 +26,9 @@ from tags.sets.service import current
 from tags.sets.service.counting import count_tree, members_of_tree
 from tags.sets.service.memory import memory
 from tags.sets.service.watching import KEPT_KINDS
+from tests.profiles import examples
 from tests.tags.condition_trees import LEAVES, trees
 from tests.tags.condition_worlds import NOW, forget, worlds, write, write_catalogue
-from tests.tags.test_condition_truth import examples
 
 scopes = st.sampled_from([Scope.all(), Scope.of_staff(1), Scope.of_staff(2, 3)])
 first = Customer.id == 1

@@ -16,9 +16,9 @@ from tags.sets.service.counting import count_tree, members_of_tree, tag_sets
 from tags.sets.service.keeping import asked
 from tags.sets.service.normal_form import set_tree
 from tags.sets.service.watching import EVERYBODY
+from tests.profiles import examples
 from tests.tags.condition_trees import trees
 from tests.tags.condition_worlds import forget, worlds, write, write_catalogue
-from tests.tags.test_condition_truth import examples
 
 scopes = st.sampled_from([Scope.all(), Scope.of_staff(1), Scope.of_staff(2, 3), Scope.of_staff()])
 

@@ -10,12 +10,13 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scrm.kernel.sheets.cells import guarded, unguarded
 from scrm.kernel.sheets.reading import read_rows
 from scrm.kernel.sheets.writing import write_csv, write_xlsx
+from tests.profiles import examples
 
 ATTACKS = [
     "=1+1",
@@ -71,7 +72,7 @@ def test_csv_begins_with_the_mark_that_excel_needs_for_chinese() -> None:
 @given(
     st.lists(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=2, max_size=2))
 )
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_text_that_was_written_is_what_is_read(rows: list[list[str]]) -> None:
     clean = [[cell.replace("\0", "") or "x" for cell in row] for row in rows]
     assert list(read_rows(io.BytesIO(csv_of(clean, ["a", "b"]))))[1:] == clean

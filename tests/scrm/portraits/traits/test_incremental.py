@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
@@ -12,6 +12,7 @@ from scrm.kernel.db import Base, transaction
 from scrm.people.service.merging import merge, unmerge
 from scrm.portraits.traits.service import computing
 from scrm.portraits.traits.service.defining import define
+from tests.profiles import examples
 
 CNY = [{"field": "currency", "op": "eq", "value": "CNY"}]
 EVENTS = {"source": "events", "event_type": "viewed", "field": None, "filters": [], "window_days": None}
@@ -119,7 +120,7 @@ def empty(session):
             session.execute(table.delete())
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(6)
 @given(steps=st.lists(STEPS, min_size=8, max_size=20))
 def test_step_by_step_is_all_at_once(api, session, steps):
     empty(session)

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select, text
 
@@ -17,6 +17,7 @@ from scrm.kernel.settings import settings as corp_settings
 from scrm.portraits.models import TraitValue
 from scrm.portraits.traits.service import computing
 from scrm.portraits.traits.service.defining import define
+from tests.profiles import examples
 
 NUMBER, TEXT = "seconds", "page"
 PROPERTIES = st.fixed_dictionaries(
@@ -114,7 +115,7 @@ def write(session, type_id, number, person, at, properties):
     )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60)
 @given(
     batches=st.lists(EVENTS, min_size=1, max_size=3), measured=st.sampled_from(MEASURES), filters=FILTERS,
     window=st.sampled_from([None, 5]),
