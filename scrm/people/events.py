@@ -51,6 +51,14 @@ class PersonChanged:
 
 
 @dataclass(frozen=True)
+class ConsentChanged:
+    """The person said something else, or the same at another time, about being contacted over this channel."""
+
+    person_id: int
+    channel: str
+
+
+@dataclass(frozen=True)
 class FieldRulesChanged:
     """Another value may stand by the new rule of this field."""
 

@@ -254,6 +254,15 @@ class PersonConsent(Model):
     """Whether a person may be contacted over a channel; of two persons who become one, the refusal stays."""
 
     __tablename__ = "person_consents"
+    __table_args__ = (  # who said yes or no about a channel, lately too, without a look at the table
+        Index(
+            "ix_person_consents_channel_contactable_person_id",
+            "channel",
+            "contactable",
+            "person_id",
+            postgresql_include=["at"],
+        ),
+    )
 
     person_id: Mapped[int] = mapped_column(ForeignKey("people.id"), primary_key=True)
     channel: Mapped[str] = mapped_column(primary_key=True)

@@ -45,11 +45,11 @@ def own_value(leaf: Leaf, args: Args, now: datetime, scope: Scope) -> ColumnElem
 
 def how_often(moment: Any) -> ColumnElement[str]:
     """The number of rows and the newest of their moments in the corp's zone: ``3 (2026-03-01 18:05)``; ``0`` of none."""
-    newest = _told(func.max(moment))
+    newest = moment_told(func.max(moment))
     return cast(func.count(), Text) + func.coalesce(literal(" (", Text) + newest + literal(")", Text), "")
 
 
-def _told(moment: Any) -> ColumnElement[str]:
+def moment_told(moment: Any) -> ColumnElement[str]:
     """A moment in the corp's zone, to the minute."""
     told: ColumnElement[str] = func.to_char(
         func.timezone(literal(str(settings().corp.zone), Text), moment), MINUTE
@@ -121,4 +121,4 @@ def groups_value(args: Args, now: datetime) -> ColumnElement[Any]:
 
 def follow_value(args: Args, now: datetime, scope: Scope = EVERYBODY) -> ColumnElement[Any]:
     """When the newest present relation inside a scope began."""
-    return _of_relations(_told(func.max(added_at())), scope)
+    return _of_relations(moment_told(func.max(added_at())), scope)

@@ -13,7 +13,7 @@ from scrm.customers.events import CustomerChanged, CustomersFound, FollowAdded, 
 from scrm.groups.events import GroupChanged, GroupJoined, GroupLeft
 from scrm.groups.queries import customers_of_groups
 from scrm.kernel.events import subscribe
-from scrm.people.events import PeopleMerged, PeopleSplit, PersonChanged
+from scrm.people.events import ConsentChanged, PeopleMerged, PeopleSplit, PersonChanged
 from scrm.portraits.events import TraitsChanged
 from scrm.portraits.registry import trait_users
 from scrm.value.events import ValueChanged
@@ -149,6 +149,12 @@ def _rule_of(source: str) -> int:
 def on_person_changed(events: Sequence[PersonChanged]) -> None:
     """Current values of persons' fields changed."""
     _note_people((event.person_id, f"field:{name}") for event in events for name in event.fields)
+
+
+@subscribe(ConsentChanged)
+def on_consent_changed(events: Sequence[ConsentChanged]) -> None:
+    """Persons may be contacted, or may not be any more."""
+    _note_people((event.person_id, f"consent:{event.channel}") for event in events)
 
 
 @subscribe(PeopleMerged)

@@ -405,7 +405,7 @@ CASES = {
 }  # fmt: skip
 
 # Leaves that hold for somebody nothing is known of.
-HOLDS_OF_NOBODY = {"none", "not_all", "is_missing"}
+HOLDS_OF_NOBODY = {"none", "not_all", "is_missing", "never_asked"}
 
 WRONG = {
     "follow": [({"staff_ids": []}, "staff_ids"), ({"staff_ids": ["a"]}, "staff_ids.0"), ({"state": "gone"}, "state"),

@@ -8,7 +8,7 @@ from scrm.behaviour.service.counting import recount_days
 from scrm.commerce.models import Order, OrderLine, Product
 from scrm.kernel.clock import utcnow
 from scrm.kernel.settings import corp_today
-from scrm.people.models import CustomerPerson, Person
+from scrm.people.models import CustomerPerson, Person, PersonConsent
 from scrm.portraits.models import Trait, TraitValue
 from scrm.value.models import Lifecycle, RfmScore
 from tests.tags.conftest import add, numbers
@@ -173,6 +173,20 @@ def staged(stage, days_ago=0):
     return make
 
 
+def consented(contactable, days_ago=0, channel="sms"):
+    def make(world, customer, staff):
+        at = utcnow() - timedelta(days=days_ago, seconds=1)
+        said = {"channel": channel, "contactable": contactable, "source": "t", "at": at}
+        add(PersonConsent(person_id=person_of(customer), **said))
+
+    return make
+
+
+def nobody_said_so(world, customer, staff):
+    person_of(customer)
+
+
+SMS, LATELY = {"channel": "sms"}, {"since": {"last_days": 2}}
 TWICE = did((1, {"price": 10, "page": "a"}), (2, {"price": 5.5, "page": "b"}))
 FULL = {
     "price": 19.99,
@@ -294,6 +308,19 @@ CASES = {
         ("entered lately", {"stages": ["loyal"], "entered": {"last_days": 2}}, staged("loyal", 1), True),
         ("entered long ago", {"stages": ["loyal"], "entered": {"last_days": 2}}, staged("loyal", 3), False),
     ],
+    "consent": [
+        ("agreed", {**SMS, "state": "given"}, consented(True), True),
+        ("refused", {**SMS, "state": "given"}, consented(False), False),
+        ("did not say", {**SMS, "state": "given"}, nobody_said_so, False),
+        ("said no", {**SMS, "state": "withdrawn"}, consented(False), True),
+        ("said yes", {**SMS, "state": "withdrawn"}, consented(True), False),
+        ("no word is no refusal", {**SMS, "state": "withdrawn"}, nobody_said_so, False),
+        ("of another channel", {**SMS, "state": "given"}, consented(True, channel="email"), False),
+        ("agreed lately", {**SMS, "state": "given", **LATELY}, consented(True, 1), True),
+        ("agreed long ago", {**SMS, "state": "given", **LATELY}, consented(True, 3), False),
+        ("never said", {**SMS, "state": "never_asked"}, consented(True, channel="email"), True),
+        ("said once", {**SMS, "state": "never_asked"}, consented(False), False),
+    ],
     "sample": [("inside", {}, drawn(True), True), ("just outside", {}, drawn(False), False)],
 }  # fmt: skip
 STEP = {"event_type_id": 1}
@@ -315,6 +342,10 @@ WRONG = {
     "trait": [({"trait_id": 1, "op": "anniversary", "days": 3}, "op"), ({"trait_id": 1, "op": "equals"}, "value"),
               ({"trait_id": 1, "op": "last_days", "days": 0}, "days"), ({"op": "equals", "value": 1}, "trait_id")],
     "stage": [({}, "stages"), ({"stages": []}, "stages"), ({"stages": ["a"], "entered": {"from": "2026-01-01"}}, "entered")],
+    "consent": [({"state": "given"}, "channel"), ({**SMS, "channel": "SMS", "state": "given"}, "channel"), (SMS, "state"),
+                ({**SMS, "state": "asked"}, "state"), ({**SMS, "state": "never_asked", **LATELY}, "since"),
+                ({**SMS, "state": "given", "since": {"from": "2026-01-01"}}, "since"), ({**SMS, "state": ["given"]}, "state"),
+                ({"channel": "smss", "state": "withdrawn"}, "channel"), ({**SMS, "state": "given", "source": "x"}, "source")],
     "sample": [({"percent": 0, "salt": "a"}, "percent"), ({"percent": 60, "offset": 41, "salt": "a"}, "percent"),
                ({"percent": "10", "salt": "a"}, "percent"), ({"percent": 5}, "salt"), ({"percent": 5, "salt": ""}, "salt")],
 }  # fmt: skip

@@ -191,8 +191,13 @@ traits = st.tuples(
         number(5, 19.99), text("a", "首"), timed, many("a", "b").map(lambda args: {"list": True, **args})
     ),
 ).map(lambda told: {"kind": "trait", "trait_id": told[0], **told[1]})
+channels = st.sampled_from(["sms", "email", "phone"])
+consents = st.one_of(
+    leaf("consent", {"channel": channels, "state": st.sampled_from(["given", "withdrawn"])}, since=windows),
+    leaf("consent", {"channel": channels, "state": st.just("never_asked")}),
+)
 LEAVES = {
-    "rfm": scores, "trait": traits, "stage": leaf("stage", {"stages": several("lead", "loyal", "lost")}, entered=windows),
+    "consent": consents, "rfm": scores, "trait": traits, "stage": leaf("stage", {"stages": several("lead", "loyal", "lost")}, entered=windows),
     "field": fields, "event": events, "order": orders, "sequence": sequences, "sample": shares, "follow": follows, "has_tag": tags,
     "in_audience": leaf("in_audience", {"audience_ids": ids(3)}, match=st.sampled_from(["any", "all", "none"])),
     "in_group": leaf("in_group", None, group_ids=ids(2), owner_staff_ids=ids(2), joined=windows),

@@ -10,7 +10,15 @@ from tyme4py.solar import SolarDay
 from tests.tags.condition_worlds import AUDIENCES, DEPARTMENT_OF, NOW, OWNER_OF, PRODUCTS, TAGS_OF_GROUP
 
 ZONE = ZoneInfo("Asia/Shanghai")
-NOBODY = {"fields": {}, "events": [], "orders": [], "score": None, "stage": None, "traits": {}}
+NOBODY = {
+    "fields": {},
+    "events": [],
+    "orders": [],
+    "score": None,
+    "stage": None,
+    "traits": {},
+    "consents": {},
+}
 LONG_AGO = datetime(1, 1, 1, tzinfo=ZONE)
 WRITTEN_BY = {"person": "manual:", "rule": "rule:", "wecom": "wecom"}
 
@@ -308,6 +316,14 @@ def stage(leaf, customer, person):
     return told is not None and told["stage"] in leaf["stages"] and inside(told["since"], leaf.get("entered"))
 
 
+def consent(leaf, customer, person):
+    told = person["consents"].get(leaf["channel"])
+    if told is None or leaf["state"] == "never_asked":
+        return told is None and leaf["state"] == "never_asked"
+    word = "given" if told["contactable"] else "withdrawn"
+    return word == leaf["state"] and inside(told["at"], leaf.get("since"))
+
+
 def trait(leaf, customer, person):
     value, dated = (
         person["traits"].get(leaf["trait_id"]),
@@ -321,7 +337,7 @@ def trait(leaf, customer, person):
 
 
 LEAVES = {
-    "rfm": rfm, "stage": stage, "trait": trait,
+    "rfm": rfm, "stage": stage, "trait": trait, "consent": consent,
     "follow": follow, "has_tag": has_tag, "in_group": in_group, "said_keyword": said_keyword, "field": field, "event": event,
     "order": order, "sequence": sequence, "sample": sample,
 }  # fmt: skip

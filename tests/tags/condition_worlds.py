@@ -14,7 +14,7 @@ from scrm.commerce.models import Order, OrderLine, Product
 from scrm.conversations.models import Channel, Direction, Message
 from scrm.customers.models import Customer, Follow
 from scrm.groups.models import CustomerGroup, GroupStay
-from scrm.people.models import CustomerPerson, CustomField, Person, PersonField
+from scrm.people.models import CustomerPerson, CustomField, Person, PersonConsent, PersonField
 from scrm.portraits.models import Trait, TraitValue
 from scrm.staff.models import Department, Staff, StaffDepartment
 from scrm.value.models import Lifecycle, RfmScore
@@ -83,6 +83,7 @@ scores = record(
     last_on=st.sampled_from([NOW.date() - timedelta(days=days) for days in (0, 1, 8, 40)]),
 )  # fmt: skip
 stages = record(stage=st.sampled_from(["lead", "loyal"]), since=moments())
+consents = record(contactable=st.booleans(), at=moments())
 TRAITS = {1: "value_num", 2: "value_text", 3: "value_list", 4: "value_time"}
 traits = st.fixed_dictionaries(
     {},
@@ -94,6 +95,7 @@ people = record(
     score=some(scores),
     stage=some(stages),
     traits=traits,
+    consents=st.dictionaries(st.sampled_from(["sms", "email"]), consents, max_size=2),
     fields=st.fixed_dictionaries(
         {},
         optional={
@@ -187,6 +189,7 @@ def forget(session):
         PersonField,
         RfmScore,
         Lifecycle,
+        PersonConsent,
         TraitValue,
         BehaviourEvent,
         EventDay,
@@ -212,6 +215,7 @@ def write(session, world):
             PersonField,
             RfmScore,
             Lifecycle,
+            PersonConsent,
             TraitValue,
             BehaviourEvent,
             Order,
@@ -280,6 +284,10 @@ def _person_rows(rows, i, person):
     rows[TraitValue] += [
         {**dict.fromkeys(TRAITS.values()), "trait_id": id_, TRAITS[id_]: value, **worked_out}
         for id_, value in person["traits"].items()
+    ]
+    rows[PersonConsent] += [
+        {"person_id": i, "channel": channel, "source": "t", **said}
+        for channel, said in person["consents"].items()
     ]
     for event in person["events"]:
         rows[BehaviourEvent].append(

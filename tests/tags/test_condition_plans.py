@@ -13,7 +13,7 @@ from tests.tags.condition_worlds import write_catalogue
 
 LARGE = {
     "follows", "tag_assignments", "tag_sources", "group_stays", "messages", "person_fields", "behaviour_events", "orders",
-    "order_lines", "customer_people", "rfm_scores", "lifecycle", "trait_values", "audience_members",
+    "order_lines", "customer_people", "rfm_scores", "lifecycle", "trait_values", "audience_members", "person_consents",
 }  # fmt: skip
 WEEK = {"last_days": 7}
 STEP = {"event_type_id": 1}
@@ -40,6 +40,8 @@ QUESTIONS = [
     {"kind": "sample", "percent": 10, "salt": "a"},
     {"kind": "rfm", "figure": "r", "op": "gte", "value": 4},
     {"kind": "stage", "stages": ["loyal"], "entered": WEEK},
+    {"kind": "consent", "channel": "sms", "state": "withdrawn", "since": WEEK},
+    {"kind": "consent", "channel": "sms", "state": "never_asked"},
     {"kind": "trait", "trait_id": 1, "op": "gte", "value": 3},
     {"kind": "in_audience", "audience_ids": [1]},
     {"kind": "in_audience", "audience_ids": [1, 3], "match": "all"},
@@ -68,6 +70,7 @@ INSERT INTO rfm_scores (person_id, last_on, frequency, monetary, r, f, m, comput
   SELECT id, current_date, 1, 5, id % 5 + 1, 1, 1, now() FROM people;
 INSERT INTO trait_values (trait_id, person_id, value_num, computed_at) SELECT 1, id, id % 5, now() FROM people;
 INSERT INTO audience_members (audience_id, customer_id, source, added_at) SELECT 1, id, 't', now() FROM customers;
+INSERT INTO person_consents (person_id, channel, contactable, source, at) SELECT id, 'sms', id % 2 = 0, 't', now() FROM people;
 INSERT INTO lifecycle (person_id, stage, since) SELECT id, 'loyal', now() FROM people;
 """
 

@@ -27,7 +27,7 @@ def holds_of_nobody(leaf):
         values = leaf.get("values") or [leaf.get("value", 1)]
         return leaf.get("op") in ("lte", "lt") or (leaf.get("op", "gte") != "gt" and values[0] == 0)
     return leaf["kind"] not in ("event", "order") and bool(
-        {leaf.get("match"), leaf.get("op")} & HOLDS_OF_NOBODY
+        {leaf.get("match"), leaf.get("op"), leaf.get("state")} & HOLDS_OF_NOBODY
     )
 
 

@@ -1,5 +1,7 @@
 """Facts about persons wake the rules that read them, for every customer the person is."""
 
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import delete, select
 
@@ -10,14 +12,15 @@ from scrm.groups.events import GroupChanged
 from scrm.kernel import events
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import transaction
-from scrm.people.events import PeopleMerged, PeopleSplit, PersonChanged
+from scrm.people.events import ConsentChanged, PeopleMerged, PeopleSplit, PersonChanged
 from scrm.people.models import CustomerPerson, Person
+from scrm.people.service.consents import Consent, set_contactable
 from scrm.portraits.events import TraitsChanged
 from scrm.value.events import ValueChanged
 from tags.models import RuleDue, RuleVersion
 from tags.service import Wish, assign
 from tests.tags.cases import group, stay
-from tests.tags.cases_of_people import ordered
+from tests.tags.cases_of_people import ordered, person_of
 from tests.tags.test_rules import VIP, due, make_rule
 
 
@@ -31,7 +34,7 @@ def twice(world, session):
     session.add_all([CustomerPerson(customer_id=id_, person_id=person.id) for id_ in ids])
     rule = make_rule(VIP, world.tag())
     version = session.get(RuleVersion, (rule.id, 1))
-    version.reads = ["event:7", "field:city", "orders", "rfm", "stage", "trait:4"]
+    version.reads = ["consent:sms", "event:7", "field:city", "orders", "rfm", "stage", "trait:4"]
     session.flush()
     return person.id, ids
 
@@ -40,6 +43,7 @@ def twice(world, session):
     "told",
     [
         lambda person: PersonChanged(person, ("city",)),
+        lambda person: ConsentChanged(person, "sms"),
         lambda person: PeopleMerged(person, 0),
         lambda person: PeopleSplit(0, person),
         lambda person: BehaviourStored((person,), (3, 7), recount=True),
@@ -60,6 +64,7 @@ def test_facts_no_rule_reads_and_other_people_wake_nobody(session, twice):
     with transaction():
         events.publish(
             PersonChanged(person, ("gender",)),
+            ConsentChanged(person, "email"),
             BehaviourStored((person,), (8,), recount=True),
             OrdersChanged((0,)),
             TraitsChanged((person,), (5,)),
@@ -101,6 +106,24 @@ def test_another_source_of_a_tag_that_is_there_wakes_rules_that_ask_for_sources(
         {"kind": "has_tag", "tag_ids": [tag.id], **asked},
         world,
     )
+    assert found == ({follow.customer_id} if woken else set())
+
+
+@pytest.mark.parametrize(
+    ("contactable", "days_ago", "channel", "woken"),
+    [(False, 0, "sms", True), (True, 2, "sms", False), (True, 1, "sms", False), (False, 0, "email", False)],
+    ids=["a refusal", "an older word", "the same word again", "of another channel"],
+)
+def test_what_a_person_says_about_being_contacted_wakes_rules_that_ask_for_it(
+    world, session, contactable, days_ago, channel, woken
+):
+    follow, now = world.followed(), utcnow()
+    person = person_of(session.get(Customer, follow.customer_id))
+    said = Consent("sms", contactable=True, source="form", at=now - timedelta(days=1))
+    set_contactable(person, said)
+    word = Consent(channel, contactable, "hotline", now - timedelta(days=days_ago))
+    condition = {"kind": "consent", "channel": "sms", "state": "given"}
+    found = wakes(session, lambda: set_contactable(person, word), condition, world)
     assert found == ({follow.customer_id} if woken else set())
 
 

@@ -12,7 +12,7 @@ from tags.rules.leaves import leaves
 from tags.rules.service.reasons import leaf_columns
 from tags.rules.tree import parse_tree
 from tests.tags.cases import say
-from tests.tags.cases_of_people import did, drawn, many, ordered, scored, staged, then, traited
+from tests.tags.cases_of_people import consented, did, drawn, many, ordered, scored, staged, then, traited
 
 MOMENT = r"\d{4}-\d\d-\d\d \d\d:\d\d"
 THREE = did((1, {"price": 10}), (2, {"price": 5.5}), (2, {"price": 1}))
@@ -44,6 +44,7 @@ def shown(session, customer, tree):
         ("sequence", then(("a", 3), ("b", 2)), {"within_hours": 1}, False, "0"),
         ("sample", drawn(inside=True), {}, True, r"\d+"),
         ("stage", staged("loyal"), {"stages": ["lead"]}, False, "loyal"),
+        ("consent", consented(True), {"channel": "sms", "state": "withdrawn"}, False, rf"given \({MOMENT}\)"),
         ("rfm", scored(r=4), {"figure": "r", "op": "gte", "value": 5}, False, "4"),
         ("trait", traited(value_num=7), {"op": "gt", "value": 5}, True, "7"),
     ],

@@ -11,8 +11,9 @@ from sqlalchemy import text
 
 from scrm.kernel.db import session
 from scrm.kernel.errors import InvalidInput, NotFound
-
-CHANNEL = re.compile(r"[a-z][a-z0-9_]{0,31}")
+from scrm.kernel.events import publish
+from scrm.people.events import ConsentChanged
+from scrm.people.queries.consents import CHANNEL_PATTERN
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ def set_contactable(person_id: int, said: Consent) -> None:
     :raises InvalidInput: no name of a channel
     :raises NotFound: no such person
     """
-    if not CHANNEL.fullmatch(said.channel):
+    if not re.fullmatch(CHANNEL_PATTERN[1:-1], said.channel):
         raise InvalidInput.field("channel", "must be small letters, digits and _, such as sms")
     values = {"person": person_id, **asdict(said)}
     if (
@@ -39,7 +40,8 @@ def set_contactable(person_id: int, said: Consent) -> None:
         is None
     ):
         raise NotFound(f"there is no person {person_id}")
-    session().execute(_SET, values)
+    if session().execute(_SET, values).first():
+        publish(ConsentChanged(person_id, said.channel))
 
 
 _SET = text("""
@@ -47,7 +49,8 @@ INSERT INTO person_consents AS c (person_id, channel, contactable, source, at)
 VALUES (:person, :channel, :contactable, :source, :at)
 ON CONFLICT (person_id, channel) DO UPDATE
 SET contactable = excluded.contactable, source = excluded.source, at = excluded.at
-WHERE excluded.at > c.at OR (excluded.at = c.at AND NOT excluded.contactable)
+WHERE excluded.at > c.at OR (excluded.at = c.at AND NOT excluded.contactable AND c.contactable)
+RETURNING person_id
 """)
 
 

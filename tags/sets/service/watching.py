@@ -34,12 +34,12 @@ WATCHED = {
     "customers": Reach.CUSTOMERS, OWN_FIELDS: Reach.CUSTOMERS, "follows": Reach.CUSTOMERS,
     "tag_assignments": Reach.CUSTOMERS, "group_stays": Reach.CUSTOMERS, "audience_members": Reach.CUSTOMERS, "customer_people": Reach.CUSTOMERS,
     "person_fields": Reach.PERSONS, "rfm_scores": Reach.PERSONS, "lifecycle": Reach.PERSONS,
-    "trait_values": Reach.PERSONS, "tags": Reach.ANYBODY, "staff_departments": Reach.ANYBODY,
+    "trait_values": Reach.PERSONS, "person_consents": Reach.PERSONS, "tags": Reach.ANYBODY, "staff_departments": Reach.ANYBODY,
     "departments": Reach.ANYBODY, "customer_groups": Reach.ANYBODY, "channel_codes": Reach.ANYBODY,
 }  # fmt: skip
 # Kinds (with those of tags.sets.registry) whose SQL says everything that their answer depends on. Others are asked anew when they are too old.
 KEPT_KINDS = frozenset(
-    {"everybody", "has_tag", "follow", "field", "in_group", "rfm", "stage", "trait", "sample"}
+    {"everybody", "has_tag", "follow", "field", "in_group", "rfm", "stage", "trait", "sample", "consent"}
 )
 
 ONLY_IDS = {"has_tag": ("tag_ids",), "follow": ("staff_ids",)}  # which of them are asked for changes no table

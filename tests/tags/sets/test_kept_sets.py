@@ -16,7 +16,7 @@ from scrm.customers.queries import visible
 from scrm.groups.models import CustomerGroup, GroupStay
 from scrm.kernel.clock import shifted, utcnow
 from scrm.kernel.permissions import Scope
-from scrm.people.models import CustomerPerson, PersonField
+from scrm.people.models import CustomerPerson, PersonConsent, PersonField
 from scrm.portraits.models import TraitValue
 from scrm.staff.models import StaffDepartment
 from scrm.value.models import Lifecycle, RfmScore
@@ -34,6 +34,7 @@ scopes = st.sampled_from([Scope.all(), Scope.of_staff(1), Scope.of_staff(2, 3)])
 first = Customer.id == 1
 LATER = NOW + timedelta(days=1)
 TAG, DAY = {"kind": "has_tag"}, {"last_days": 1}
+SMS = {"kind": "consent", "channel": "sms"}
 EMPLOYER, REMARK = {"kind": "field", "field": "person.company"}, {"kind": "field", "field": "follow.remark"}
 # What happens → leaves whose answer it changes, in the world below.
 CHANGES = {
@@ -68,12 +69,20 @@ CHANGES = {
     "a stage is left": (update(Lifecycle).values(stage="loyal"), [{"kind": "stage", "stages": ["lead", "repeat"]}]),
     "scores change": (update(RfmScore).values(r=1), [{"kind": "rfm", "figure": "r", "op": "gte", "value": 3}]),
     "somebody is taken off a list": (delete(AudienceMember), [{"kind": "in_audience", "audience_ids": [1]}]),
+    "somebody refuses": (update(PersonConsent).values(contactable=False),
+                         [{**SMS, "state": "given"}, {**SMS, "state": "withdrawn"}]),
+    "somebody says so again": (update(PersonConsent).values(at=NOW - timedelta(days=9)),
+                               [{**SMS, "state": "given", "since": {"from": "2026-03-05", "to": "2026-03-10"}}]),
+    "somebody is asked": (insert(PersonConsent).values(person_id=2, channel="sms", contactable=True, source="t", at=NOW),
+                          [{**SMS, "state": "never_asked"}, {**SMS, "state": "given"}]),
+    "nobody said anything": (delete(PersonConsent), [{**SMS, "state": "given"}, {**SMS, "state": "never_asked"}]),
     "a trait goes": (delete(TraitValue), [{"kind": "trait", "trait_id": 1, "op": "is_present"}]),
 }  # fmt: skip
 MOVING = [
     {"kind": "follow", "added": DAY},
     {"kind": "in_group", "joined": {"last_hours": 20}},
     {"kind": "stage", "stages": ["lead"], "entered": DAY},
+    {**SMS, "state": "given", "since": DAY},
     {"kind": "field", "field": "follow.added_at", "op": "last_days", "days": 2},
     {"kind": "field", "field": "person.birthday", "op": "anniversary", "days": 2},
 ]
@@ -91,8 +100,9 @@ WORLD = {
     "people": [
         {"fields": {"company": "甲", "birthday": "1990-03-13"}, "events": [], "orders": [], "traits": {1: 5},
          "stage": {"stage": "lead", "since": NOW - timedelta(hours=12)},
+         "consents": {"sms": {"contactable": True, "at": NOW - timedelta(hours=12)}},
          "score": {"r": 5, "f": 5, "m": 5, "last_on": NOW.date(), "frequency": 1, "monetary": 1}},
-        {"fields": {}, "events": [], "orders": [], "traits": {}, "stage": None, "score": None},
+        {"fields": {}, "events": [], "orders": [], "traits": {}, "stage": None, "score": None, "consents": {}},
     ],
 }  # fmt: skip
 changes = st.lists(st.sampled_from(sorted(CHANGES)), min_size=1, max_size=3)

@@ -102,7 +102,7 @@ def test_whole_years_hold_each_day_of_theirs_and_no_other(session):
             assert [edges[id_ - 1] for id_ in sorted(found)] == days[place : days.index(last) + 1]
 
 
-NOTHING_KNOWN = {"events": [], "orders": [], "traits": {}, "stage": None, "score": None}
+NOTHING_KNOWN = {"events": [], "orders": [], "traits": {}, "stage": None, "score": None, "consents": {}}
 NOBODY = {"name": None, "gender": 0, "follows": [], "stays": [], "messages": [], "lists": []}
 
 
