@@ -71,6 +71,8 @@ class Order(Model):
             postgresql_where=text("paid_at IS NOT NULL"),
             postgresql_include=MONEY_COLUMNS,
         ),
+        # Months that have orders of persons, and the orders of one of them.
+        Index("ix_orders_placed_at", "placed_at", postgresql_where=text("person_id IS NOT NULL")),
     )
 
     id: Mapped[Id]

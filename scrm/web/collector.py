@@ -11,6 +11,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from scrm.web.queries import copied_parts, errcode_counts, queue_depths, state_counts, welcome_figures
+from tags.columns.service.troubles import counted_troubles
 
 
 class DatabaseCollector(Collector):
@@ -84,7 +85,7 @@ def _welcomes() -> Iterator[Metric]:
 
 
 def _columns() -> Iterator[Metric]:
-    """Nothing where this machine has no copy."""
+    """Parts only where this machine has a copy; troubles where it has none for them too."""
     parts = GaugeMetricFamily("scrm_columns_parts", "Parts of the copy in columns", labels=["source"])
     size = GaugeMetricFamily("scrm_columns_bytes", "Bytes of the copy in columns", labels=["source"])
     age = GaugeMetricFamily("scrm_columns_age_seconds", "Age of the oldest part", labels=["source"])
@@ -93,6 +94,12 @@ def _columns() -> Iterator[Metric]:
         size.add_metric([row["source"]], row["bytes"])
         age.add_metric([row["source"]], row["age"])
     yield from (parts, size, age)
+    wrong = GaugeMetricFamily(
+        "scrm_columns_troubled", "Parts that were spoiled, doubted or not written in a day", labels=["kind"]
+    )
+    for kind, count in counted_troubles().items():
+        wrong.add_metric([kind], count)
+    yield wrong
 
 
 def exposition() -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date
 
 import structlog
 
@@ -14,12 +13,15 @@ from scrm.kernel import metrics
 from scrm.kernel.db import session, transaction
 from scrm.kernel.jobs import job
 from scrm.kernel.locks import leader
-from tags.columns.service import noting, refreshing
+from tags.columns.models import Trouble
+from tags.columns.service import noting, refreshing, troubles
 from tags.columns.service.building import drafting
 from tags.columns.service.checking import differences
-from tags.columns.service.shelf import Chunk, Copy, Source, write_copy
+from tags.columns.service.doubting import doubted, fault, trust
+from tags.columns.service.shelf import Chunk, Copy, read_copy, write_copy
 from tags.columns.service.surveying import Part, Survey, survey
 from tags.columns.service.taking import take
+from tags.columns.service.troubles import Place
 
 RUN_SECONDS = 20.0  # then others of the queue have their turn
 LOCK = "columns"  # one writer in the whole deployment
@@ -44,9 +46,10 @@ def refresh_columns() -> None:
 
 @job(Queue.BACKGROUND, due=_forgetting_due)
 def forget_column_changes() -> None:
-    """Delete noted changes that no copy needs any more; all of them where there is none."""
+    """Delete noted changes that no copy needs any more, all of them where there is none; and old troubles."""
     with transaction():
         noting.ensure_base()
+        troubles.forget_troubles()
         if refreshing.is_wanted():
             noting.forget_changes()
         else:
@@ -61,16 +64,47 @@ def refresh(seconds: float) -> bool:
     if not wanted:
         refreshing.forget_files()
         return True
-    stop, failed = time.monotonic() + seconds, set[tuple[Source, date | None]]()
+    stop, failed = time.monotonic() + seconds, set[Place]()
+    look_at_doubted()
     while True:
         found = look_over()
-        parts = [each for each in refreshing.due_parts(found) if (each.source, each.month) not in failed]
+        with transaction():
+            left_alone = failed | troubles.resting().keys()
+        parts = [each for each in refreshing.due_parts(found) if each.place not in left_alone]
         if not _written(found.copy, parts, stop, failed):
             return False
         # Once more where something was lacking: without it, months that have no file are known to be empty.
         if not (parts and found.absent):
             refreshing.remove_strays()
             return True
+
+
+def look_at_doubted() -> None:
+    """Read the files that somebody could not read; a spoiled one goes, so that its month is written again."""
+    copy = read_copy()
+    marked = doubted(copy) if copy else []
+    if not marked:
+        return
+    with transaction():
+        rests = troubles.resting()
+    due = [each for each in marked if (each.source, each.month) not in rests]
+    sound = [each for each in due if not _is_spoiled(each)]
+    for each in sound:
+        if len(sound) == len(due):  # else a question met the spoiled one, and doubted all that it read
+            with transaction():
+                troubles.note_trouble((each.source, each.month), Trouble.DOUBTED, "")
+        trust(each.file)
+
+
+def _is_spoiled(chunk: Chunk) -> bool:
+    """Whether a file cannot be read; then it is removed. That is noted before, as nobody can see it afterwards."""
+    error = fault(chunk.file)
+    if error is not None:
+        log.warning("a file of the copy was spoiled, and is removed", file=chunk.file, error=error)
+        with transaction():
+            troubles.note_trouble((chunk.source, chunk.month), Trouble.SPOILED, error)
+        refreshing.remove_file(chunk.file)
+    return error is not None
 
 
 def write_everything(tell: Callable[[int, int], None]) -> int:
@@ -110,7 +144,7 @@ def look_over() -> Survey:
     return found
 
 
-def _written(copy: Copy, parts: list[Part], stop: float, failed: set[tuple[Source, date | None]]) -> bool:
+def _written(copy: Copy, parts: list[Part], stop: float, failed: set[Place]) -> bool:
     """Write these parts; whether there was time for all of them. One that cannot be written keeps no other waiting.
 
     :param failed: gets the parts that could not be written
@@ -125,18 +159,25 @@ def _written(copy: Copy, parts: list[Part], stop: float, failed: set[tuple[Sourc
         try:
             after = write(copy, part)
         except (Error, OSError) as error:
-            log.warning(  # without the message: it may quote rows
-                "a part of the copy could not be written",
-                source=part.source,
-                month=str(part.month),
-                error=type(error).__name__,
-            )
-            failed.add((part.source, part.month))
+            _not_written(part, error)
+            failed.add(part.place)
             continue
         if after is None:
             return False
         copy = after
     return True
+
+
+def _not_written(part: Part, error: Exception) -> None:
+    """The file from which it was to be mended may be spoiled; else the disk may be full, or some row unlike all others."""
+    if part.before and _is_spoiled(part.before):
+        return
+    name = type(error).__name__  # without the message: it may quote rows
+    log.warning(
+        "a part of the copy could not be written", source=part.source, month=str(part.month), error=name
+    )
+    with transaction():
+        troubles.note_trouble(part.place, Trouble.UNWRITTEN, name)
 
 
 def write(copy: Copy, part: Part) -> Copy | None:
@@ -147,7 +188,11 @@ def write(copy: Copy, part: Part) -> Copy | None:
     with drafting() as place:
         with one_snapshot():
             taken = take(part.source, part.month, place, part.before)
-        return refreshing.put(copy, taken, place)
+        after = refreshing.put(copy, taken, place)
+    if after:
+        with transaction():
+            troubles.written(part.place)
+    return after
 
 
 @contextmanager

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Date, Identity, PrimaryKeyConstraint, func, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from scrm.kernel.db import Model
+from scrm.kernel.db import Model, enum_text
 
 
 class ColumnChange(Model):
@@ -47,3 +48,32 @@ class ColumnBase(Model):
     below: Mapped[int] = mapped_column(server_default="0")
     next_below: Mapped[int] = mapped_column(server_default="0")
     marked_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Trouble(StrEnum):
+    """What was wrong with a part of the copy."""
+
+    SPOILED = "spoiled"  # its file could not be read, and was removed
+    DOUBTED = "doubted"  # somebody could not read its file, and we could
+    UNWRITTEN = "unwritten"  # it could not be written
+
+
+class ColumnTrouble(Model):
+    """A part of a copy with which something was wrong; for a day, so that a bad disk is not written to without end.
+
+    :param place: machine and folder of the copy: others may have a disk that is well
+    :param month: its first day; :data:`tags.columns.service.troubles.NO_MONTH` of a part that has none
+    :param error: name of the error; never its message, which may quote rows
+    :param times: how often, one within a day of the other
+    """
+
+    __tablename__ = "column_troubles"
+    __table_args__ = (PrimaryKeyConstraint("place", "source", "month"),)
+
+    place: Mapped[str]
+    source: Mapped[str]
+    month: Mapped[date]
+    kind: Mapped[Trouble] = mapped_column(enum_text(Trouble))
+    error: Mapped[str]
+    times: Mapped[int]
+    last_at: Mapped[datetime]

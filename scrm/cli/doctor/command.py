@@ -46,7 +46,7 @@ def doctor(as_json: bool) -> int:
 
 def _examine(settings: Settings) -> Iterator[Finding]:
     """All checks that make sense: without a store nothing that needs it is asked."""
-    from scrm.cli.doctor import clocks, permissions, processes, quotas, stores, wecom
+    from scrm.cli.doctor import clocks, copies, permissions, processes, quotas, stores, wecom
 
     yield stores.program()
 
@@ -63,6 +63,7 @@ def _examine(settings: Settings) -> Iterator[Finding]:
             yield quotas.parked_effects()
             yield quotas.circuits()
             yield quotas.contact_ways()
+            yield copies.columns()
             yield from quotas.last_callbacks(list(settings.apps))
     if redis.well:
         yield processes.clock()

@@ -34,9 +34,17 @@ def months_with_rows(source: Source) -> set[date]:
     return months | set(session().scalars(_DEFAULT))
 
 
-# The index of persons and moments has all that is asked.
+# From month to month on the index of moments: one look each, however many orders there are.
 _ORDERS = text("""
-SELECT DISTINCT CAST(date_trunc('month', timezone('UTC', placed_at)) AS date) FROM orders WHERE person_id IS NOT NULL
+WITH RECURSIVE months(first) AS (
+  (SELECT date_trunc('month', timezone('UTC', placed_at)) FROM orders
+   WHERE person_id IS NOT NULL ORDER BY placed_at LIMIT 1)
+  UNION ALL
+  SELECT (SELECT date_trunc('month', timezone('UTC', placed_at)) FROM orders
+          WHERE person_id IS NOT NULL AND placed_at >= timezone('UTC', first + interval '1 month')
+          ORDER BY placed_at LIMIT 1)
+  FROM months WHERE first IS NOT NULL)
+SELECT CAST(first AS date) FROM months WHERE first IS NOT NULL
 """)
 _DEFAULT = text("""
 SELECT DISTINCT CAST(date_trunc('month', timezone('UTC', at)) AS date) FROM behaviour_events_default

@@ -21,6 +21,7 @@ from scrm.kernel import metrics
 from scrm.kernel.settings import settings
 from scrm.kernel.snapshots import Snapshot
 from tags.columns.queries.changes import ALWAYS, Look, Stretch, look
+from tags.columns.service.doubting import doubt, is_of_a_file
 from tags.columns.service.reading import TooLong, alias, reader
 from tags.columns.service.rows import CopiedRows, months
 from tags.columns.service.shelf import Chunk, Copy, Source
@@ -57,16 +58,21 @@ def ask(tree: Mapping[str, Any], now: datetime) -> Answer | None:
         return None
     from duckdb import Error
 
+    files: set[str] = set()
     try:
         copy = reader().copy()
         if copy is None:
             return None
         copied = CopiedRows(copy)
-        answer = _answered(node.leaf.in_columns(node.args, now, copied), copied, copy)
+        clause = node.leaf.in_columns(node.args, now, copied)
+        files |= {each.file for each in (*copied.chunks, *copy.of(Source.PEOPLE))}
+        answer = _answered(clause, copied, copy)
     except (NotCopied, TooLong):
         answer = None
     except (Error, OSError) as error:  # a file that went or cannot be read costs time, no answer
         log.warning("the copy in columns did not answer", error=type(error).__name__)
+        for file in files if is_of_a_file(error) else ():
+            doubt(file)
         answer = None
     metrics.COLUMNS_ASKED.labels("no" if answer is None else "yes").inc()
     return answer

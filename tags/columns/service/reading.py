@@ -13,6 +13,7 @@ from pyroaring import BitMap64
 
 from scrm.kernel.kept import kept
 from scrm.kernel.settings import settings
+from tags.columns.service.doubting import doubt
 from tags.columns.service.duck import opened, quoted
 from tags.columns.service.shelf import Copy, folder, list_mark, read_copy
 
@@ -47,7 +48,8 @@ class Reader:
     def _attach(self, files: set[str]) -> None:
         """Questions that are being answered keep what they read, also when it is detached.
 
-        A file that cannot be read is left out: questions that need it are PostgreSQL's, others are answered.
+        A file that cannot be read is left out, until a worker has looked at it: questions that need it are PostgreSQL's,
+        others are answered.
         """
         from duckdb import Error
 
@@ -56,6 +58,7 @@ class Reader:
                 self._connection.execute(f"ATTACH {quoted(folder() / file)} AS {alias(file)} (READ_ONLY)")
             except Error as error:
                 log.warning("a file of the copy cannot be read", file=file, error=type(error).__name__)
+                doubt(file)
             else:
                 self._attached.add(file)
         for file in self._attached - files:

@@ -16,6 +16,7 @@ from scrm.kernel.settings import settings
 from tags.columns.queries.missed import Missed
 from tags.columns.queries.months import estimated_rows
 from tags.columns.service.building import DRAFTS, PREFIXES, build
+from tags.columns.service.doubting import MARK, trust
 from tags.columns.service.shelf import LIST, Copy, folder, read_copy, write_copy
 from tags.columns.service.surveying import Part, Stale, Survey
 from tags.columns.service.taking import Taken
@@ -85,9 +86,15 @@ def put(copy: Copy, taken: Taken, place: Path) -> Copy | None:
     copy = replace(copy, chunks=(*others, chunk))
     write_copy(copy)
     for each in before:
-        (folder() / each.file).unlink(missing_ok=True)
+        remove_file(each.file)
     metrics.COLUMNS_BUILD_SECONDS.inc(chunk.seconds)
     return copy
+
+
+def remove_file(file: str) -> None:
+    """Remove a file of the copy, and what was said of it."""
+    (folder() / file).unlink(missing_ok=True)
+    trust(file)
 
 
 def forget_files() -> int:
@@ -101,12 +108,16 @@ def remove_strays() -> int:
     copy = read_copy()
     listed = {each.file for each in copy.chunks} if copy else set()
     before = (utcnow() - STRAY).timestamp()
-    return sum(_remove(path) for path in _ours() if path.name not in listed and _written_at(path) < before)
+    return sum(_remove(path) for path in _ours() if _named(path) not in listed and _written_at(path) < before)
 
 
 def _ours() -> list[Path]:
-    written = [f"{prefix}-*.duckdb" for prefix in PREFIXES.values()]
+    written = [f"{prefix}-*.duckdb{end}" for prefix in PREFIXES.values() for end in ("", MARK)]
     return [path for pattern in (f"{DRAFTS}*", *written, f".{LIST}.*") for path in folder().glob(pattern)]
+
+
+def _named(path: Path) -> str:
+    return path.name.removesuffix(MARK)
 
 
 def _written_at(path: Path) -> float:

@@ -27,11 +27,13 @@ class CopiedRows:
     """The rows of one copy; notes which of them are asked for.
 
     :ivar used: sources and the stretches of time in which their rows matter
+    :ivar chunks: the parts in which they lie
     """
 
     def __init__(self, copy: Copy) -> None:
         self._copy = copy
         self.used: list[tuple[Source, Edges]] = []
+        self.chunks: list[Chunk] = []
 
     def events(self, type_id: int, edges: Edges) -> Any:
         """See :class:`tags.rules.copies.Copied`."""
@@ -52,7 +54,9 @@ class CopiedRows:
             raise NotCopied  # months are still missing
         self.used.append((source, edges))
         first, last = months(edges)
-        return [each for each in self._copy.of(source) if each.month and first <= each.month <= last]
+        found = [each for each in self._copy.of(source) if each.month and first <= each.month <= last]
+        self.chunks += found
+        return found
 
 
 def months(edges: Edges) -> tuple[date, date]:

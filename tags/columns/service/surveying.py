@@ -34,6 +34,11 @@ class Part:
     month: date | None
     before: Chunk | None = None
 
+    @property
+    def place(self) -> tuple[Source, date | None]:
+        """What it is called among troubles."""
+        return self.source, self.month
+
 
 @dataclass(frozen=True)
 class Stale:

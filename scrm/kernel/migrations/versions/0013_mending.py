@@ -3,6 +3,8 @@
 Revision ID: 0013
 Revises: 0012
 """
+from alembic import op
+import sqlalchemy as sa
 
 revision = '0013'
 down_revision = '0012'
@@ -11,8 +13,19 @@ depends_on = None
 
 
 def upgrade():
-    pass
+    op.create_index('ix_orders_placed_at', 'orders', ['placed_at'], postgresql_where=sa.text('person_id IS NOT NULL'))
+    op.create_table('column_troubles',
+    sa.Column('place', sa.Text(), nullable=False),
+    sa.Column('source', sa.Text(), nullable=False),
+    sa.Column('month', sa.Date(), nullable=False),
+    sa.Column('kind', sa.Enum('spoiled', 'doubted', 'unwritten', name='trouble', native_enum=False, length=32), nullable=False),
+    sa.Column('error', sa.Text(), nullable=False),
+    sa.Column('times', sa.BigInteger(), nullable=False),
+    sa.Column('last_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('place', 'source', 'month', name=op.f('pk_column_troubles'))
+    )
 
 
 def downgrade():
-    pass
+    op.drop_table('column_troubles')
+    op.drop_index('ix_orders_placed_at', table_name='orders')
