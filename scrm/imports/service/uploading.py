@@ -125,11 +125,20 @@ def _cut(made: Import, rows: Iterator[list[Cell]]) -> None:
     seen = [Seen(name) for name in names]
     made.rows = made.chunks = 0
     while chunk := list(islice(numbered, CHUNK_ROWS)):
-        for _, row in chunk:
-            for column, cell in zip(seen, row, strict=False):
-                column.look(cell)
+        _look(seen, chunk)
         _keep_chunk(made, chunk)
     made.columns = [{"name": one.name, "filled": one.filled, "samples": one.samples} for one in seen]
+
+
+def _look(seen: list[Seen], chunk: Sequence[Row]) -> None:
+    """What stands in the columns, also in those beyond the last that has a name."""
+    widest = max(len(row) for _, row in chunk)
+    if widest > len(seen):
+        names = column_names([*(one.name for one in seen), *[None] * (widest - len(seen))])
+        seen += [Seen(name) for name in names[len(seen) :]]
+    for _, row in chunk:
+        for column, cell in zip(seen, row, strict=False):
+            column.look(cell)
 
 
 def _keep_chunk(made: Import, chunk: Sequence[Row]) -> None:
