@@ -10,19 +10,18 @@ from config.queues import Queue
 from scrm.kernel.db import session, transaction
 from scrm.kernel.jobs import job, others_wait
 from scrm.people.queries import work
+from scrm.people.service.choosing import choose_next
 from scrm.people.service.cleaning import work_on
 from scrm.people.service.linking import link_customers
 from scrm.people.service.matching import merge_wanted
-from scrm.people.service.merging import lock_people
 from scrm.people.service.quality import measure
-from scrm.people.service.suggesting import FIRST_KEY, make_keys, suggest
-from scrm.people.service.surviving import recompute_fields
+from scrm.people.service.suggesting import make_keys, suggest
 
 log = structlog.get_logger(__name__)
 RUN_SECONDS = 20.0
 MERGES = 200  # pairs of one transaction
 CUSTOMERS = 1_000  # linked in one transaction
-PEOPLE = 2_000  # recomputed in one transaction
+PEOPLE = 2_000  # whose values are looked at in one transaction
 KEYS = 500  # whose persons are compared in one transaction
 
 
@@ -58,41 +57,39 @@ def link_unlinked() -> None:
     log.info("customers linked to people", linked=linked)
 
 
-@job(Queue.BACKGROUND)
-def recompute_field(field: str, after: int = 0) -> None:
-    """Work out which value of a field stands by its new rule, for everybody.
-
-    :param after: persons up to this id were done by the run before
-    """
+@job(Queue.BACKGROUND, due=work.choosing_due)
+def choose_values() -> None:
+    """Work out which value of a field stands by its new rule, for everybody."""
     until = time.monotonic() + RUN_SECONDS
-    while ids := work.people_with(field, after, PEOPLE):
-        with transaction():
-            lock_people(ids)
-            recompute_fields(ids, [field])
-        after = ids[-1]
-        if time.monotonic() > until:
-            recompute_field.wake(field, after)
-            return
-
-
-@job(Queue.BACKGROUND)
-def suggest_duplicates(after: int = FIRST_KEY) -> None:
-    """Look for persons who are likely one, once a night.
-
-    :param after: the keys (hashes) up to this one were done by the run before
-    """
-    until, last = time.monotonic() + RUN_SECONDS, after
-    if after == FIRST_KEY:
-        with transaction():
-            make_keys()
     while True:
         with transaction():
-            done = suggest(last, KEYS)
-        if done is None:
+            worked = choose_next(PEOPLE)
+        if not worked:
             return
-        last = done
         if time.monotonic() > until:
-            suggest_duplicates.wake(last)
+            choose_values.wake()
+            return
+
+
+@job(Queue.BACKGROUND)
+def suggest_duplicates() -> None:
+    """Begin to look for persons who are likely one, once a night."""
+    with transaction():
+        make_keys()
+        compare_alike.wake()
+
+
+@job(Queue.BACKGROUND, due=work.comparing_due)
+def compare_alike() -> None:
+    """Compare persons who have something in common; what is left of the night's keys says how far it is."""
+    until = time.monotonic() + RUN_SECONDS
+    while True:
+        with transaction():
+            more = suggest(KEYS)
+        if not more:
+            return
+        if time.monotonic() > until:
+            compare_alike.wake()
             return
 
 

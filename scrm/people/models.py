@@ -246,6 +246,7 @@ class CustomField(Model):
     seen_with: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))  # permissions, any; empty: all
     written_with: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
     archived_at: Mapped[datetime | None]
+    choosing_after: Mapped[int | None]  # a new rule chose values of persons up to this id; null: of everybody
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
 
@@ -285,7 +286,7 @@ class PersonRecord(Model):
 
 
 class AlikeKey(Model):
-    """What persons who may be one have in common (a phone's tail, a name ...), as a hash; made anew every night."""
+    """What persons who may be one have in common (a phone's tail, a name ...), as a hash; made anew every night, gone when compared."""
 
     __tablename__ = "alike_keys"
 

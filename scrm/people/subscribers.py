@@ -45,8 +45,7 @@ def merge_soon(events: Sequence[PeopleMatched]) -> None:
 @subscribe(FieldRulesChanged)
 def choose_again(events: Sequence[FieldRulesChanged]) -> None:
     """Other values may stand now."""
-    for event in events:
-        jobs.recompute_field.wake(event.field)
+    jobs.choose_values.wake()
 
 
 @subscribe(CleaningWanted)

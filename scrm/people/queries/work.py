@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select, text
 
 from scrm.kernel.db import session
-from scrm.people.models import CleaningRun, MatchState, PersonMatch
+from scrm.people.models import AlikeKey, CleaningRun, CustomField, MatchState, PersonMatch
 
 
 def merging_due() -> bool:
@@ -38,6 +38,17 @@ def people_with(field: str, after: int, limit: int) -> list[int]:
 _PEOPLE_WITH = text("""
 SELECT DISTINCT person_id FROM person_values WHERE field = :field AND person_id > :after ORDER BY person_id LIMIT :limit
 """)
+
+
+def choosing_due() -> bool:
+    """Whether a field's new rule has not chosen everybody's value yet."""
+    begun = select(CustomField.id).where(CustomField.choosing_after.is_not(None)).limit(1)
+    return session().scalar(begun) is not None
+
+
+def comparing_due() -> bool:
+    """Whether persons who have something in common wait to be compared."""
+    return session().scalar(select(AlikeKey.key).limit(1)) is not None
 
 
 def cleaning_due() -> bool:

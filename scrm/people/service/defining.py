@@ -58,9 +58,10 @@ def change_field(key: str, data: Mapping[str, Any]) -> FieldSpec:
         row.archived_at = (row.archived_at or utcnow()) if archived else None
     for name, value in changes.items():
         setattr(row, name, value)
-    session().flush()
     if before != (row.survivorship, list(row.trusted)):
+        row.choosing_after = 0
         publish(FieldRulesChanged(key))
+    session().flush()
     return spec_of(row)
 
 

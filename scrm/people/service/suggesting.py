@@ -18,19 +18,20 @@ from scrm.people.service.likeness import TAIL_DIGITS, THRESHOLD, Features, Liken
 from scrm.people.service.resolving import identities_of
 
 MOST_IN_BLOCK = 20
-FIRST_KEY = -(2**63)
 Pair = tuple[int, int]
 
 
 def make_keys() -> None:
-    """Make the keys of everybody anew."""
+    """Make the keys of everybody anew, as far as some persons, and not too many, share them."""
     session().execute(text("TRUNCATE alike_keys"))
-    session().execute(_MAKE_KEYS, {"tail": TAIL_DIGITS})
+    session().execute(_MAKE_KEYS, {"tail": TAIL_DIGITS, "most": MOST_IN_BLOCK})
 
 
 _MAKE_KEYS = text("""
 INSERT INTO alike_keys (key, person_id)
-SELECT DISTINCT hashtextextended(k.key, 0), k.person_id FROM (
+SELECT key, person_id FROM (
+SELECT key, person_id, count(*) OVER (PARTITION BY key) AS persons FROM (
+SELECT DISTINCT hashtextextended(k.key, 0) AS key, k.person_id FROM (
   SELECT person_id, 'p' || right(value, :tail) AS key FROM identities WHERE kind = 'phone'
   UNION ALL
   SELECT person_id, 'p' || right(value_text, :tail) FROM person_fields WHERE field = 'phone'
@@ -51,17 +52,18 @@ SELECT DISTINCT hashtextextended(k.key, 0), k.person_id FROM (
   SELECT person_id, 'a' || COALESCE(value->>'city', '') || left(regexp_replace(value->>'street', '\\s', '', 'g'), 6)
   FROM person_fields WHERE field = 'address'
 ) AS k WHERE length(k.key) > 2
+) AS each_once) AS counted WHERE persons BETWEEN 2 AND :most
 """)
 
 
-def suggest(after: int, limit: int) -> int | None:
-    """Compare the persons of the next keys; returns the last key looked at, None when there are no more.
+def suggest(limit: int) -> bool:
+    """Compare the persons of the next keys and let those keys go; whether there were any.
 
     Pairs that were decided, or wait for a decision, are not compared again.
     """
-    blocks = list(session().scalars(_BLOCKS, {"after": after, "limit": limit, "most": MOST_IN_BLOCK}))
+    blocks = list(session().scalars(_BLOCKS, {"limit": limit}))
     if not blocks:
-        return None
+        return False
     pairs = [(row.low_id, row.high_id) for row in session().execute(_PAIRS, {"keys": blocks})]
     people = {person for pair in pairs for person in pair}
     features, known = features_of(people), identities_of(people)
@@ -71,13 +73,12 @@ def suggest(after: int, limit: int) -> int | None:
         for pair, alike in scored
         if alike.score >= THRESHOLD and not objections(known.get(pair[0], ()), known.get(pair[1], ()))
     ])  # fmt: skip
-    last: int = blocks[-1]
-    return last
+    session().execute(_COMPARED, {"keys": blocks})
+    return True
 
 
-_BLOCKS = text("""
-SELECT key FROM alike_keys WHERE key > :after GROUP BY key HAVING count(*) BETWEEN 2 AND :most ORDER BY key LIMIT :limit
-""")
+_BLOCKS = text("SELECT DISTINCT key FROM alike_keys ORDER BY key LIMIT :limit")
+_COMPARED = text("DELETE FROM alike_keys WHERE key = ANY(CAST(:keys AS bigint[]))")
 _PAIRS = text("""
 SELECT DISTINCT a.person_id AS low_id, b.person_id AS high_id
 FROM alike_keys a JOIN alike_keys b ON b.key = a.key AND b.person_id > a.person_id

@@ -11,7 +11,9 @@ from scrm.customers.models import Customer, Follow
 from scrm.customers.service.wanting import ensure_customers
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import db, transaction
+from scrm.people import jobs
 from scrm.people.queries.fields import BUILT_IN, FieldSpec, FieldType
+from scrm.people.queries.work import choosing_due
 from scrm.people.service.checking import checked, sensitive_number
 from scrm.people.service.values import Said, write_values
 from scrm.staff.models import Staff
@@ -188,10 +190,29 @@ def test_a_new_rule_chooses_again_for_everybody(api, found, rows):
         ])  # fmt: skip
     assert rows("SELECT value FROM person_fields") == [("b",)]
     api.patch("/api/v1/fields/level", json={"survivorship": "trusted", "trusted": ["mall"]})
-    from scrm.people.jobs import recompute_field
-
-    recompute_field("level")
+    jobs.choose_values()
     assert rows("SELECT value, source FROM person_fields") == [("a", "mall")]
+
+
+def test_a_new_rule_goes_on_where_a_killed_worker_left_off(api, found, rows, monkeypatch):
+    api.post("/api/v1/fields", json={**LEVEL, "survivorship": "newest"})
+    people = found({"unionid": "u1"}, {"unionid": "u2"}, {"unionid": "u3"})
+    with transaction():
+        write_values([
+            Said(person, "level", value, source, NOON + timedelta(days))
+            for person in people for value, source, days in (("a", "mall", 0), ("b", "till", 1))
+        ])  # fmt: skip
+    api.patch("/api/v1/fields/level", json={"survivorship": "trusted", "trusted": ["mall"]})
+    monkeypatch.setattr(jobs, "PEOPLE", 1)
+    monkeypatch.setattr(jobs, "RUN_SECONDS", 0.0)
+    jobs.choose_values()  # one person; that it wakes itself is as good as lost, nobody works here
+    assert sorted(value for (value,) in rows("SELECT value FROM person_fields")) == ["a", "b", "b"]
+    steps = 1
+    while choosing_due():
+        jobs.choose_values()
+        steps += 1
+    assert rows("SELECT DISTINCT value FROM person_fields") == [("a",)]
+    assert steps == len(people) + 1
 
 
 def test_fields_and_identities_are_shown_to_those_who_may_see_them(api, api_with, found):

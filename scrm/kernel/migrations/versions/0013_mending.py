@@ -24,8 +24,15 @@ def upgrade():
     sa.Column('last_at', sa.DateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('place', 'source', 'month', name=op.f('pk_column_troubles'))
     )
+    _place_of_choosing()
+
+
+def _place_of_choosing():
+    """How far values were chosen again by a field's new rule: a worker that was killed goes on there."""
+    op.add_column('fields', sa.Column('choosing_after', sa.BigInteger(), nullable=True))
 
 
 def downgrade():
+    op.drop_column('fields', 'choosing_after')
     op.drop_table('column_troubles')
     op.drop_index('ix_orders_placed_at', table_name='orders')
