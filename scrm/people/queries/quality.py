@@ -155,7 +155,8 @@ def neglected_page(scope: Scope, kind: Neglect, query: Mapping[str, Any]) -> dic
 
     :param query: ``cursor`` and ``limit``
     """
-    limit, now, rows = query.get("limit", LIMIT_DEFAULT), utcnow(), []
+    limit, now = query.get("limit", LIMIT_DEFAULT), utcnow()
+    rows: list[Any] = []
     after: Any = decode_cursor(query["cursor"]) if query.get("cursor") else None
     for _ in range(LOOKS):
         looked_at = _candidates(scope, kind, now, after)
