@@ -125,7 +125,7 @@ def write_mapping(data: dict[str, Any], import_id: int) -> dict[str, Any]:
     with transaction():
         made = states.locked_import(import_id, current_actor())
         kept = templates.template(data.pop("template_id")).mapping if "template_id" in data else {}
-        states.set_mapping(made, {"columns": [], **kept, **data})
+        states.set_mapping(made, {"columns": [], **kept, **data}, current_actor())
     return queries.import_whole(made)
 
 

@@ -17,6 +17,7 @@ from scrm.kernel.models import ApiKey
 from scrm.kernel.permissions import Actor, Permission, Scope
 
 LABEL = "scrm"
+KEY, CLI = "apikey", "cli"  # how names of actors begin
 PREFIX_BYTES = 6
 SECRET_BYTES = 32
 USED_EVERY = timedelta(minutes=1)  # last_used_at is written this often at most
@@ -76,10 +77,25 @@ def actor_for_token(token: str) -> Actor:
     if row is None or not hmac.compare_digest(row.secret_hash, _hash(secret)) or row.revoked_at:
         raise Unauthorized("this API key is unknown or was revoked; make one with `scrm apikey create`")
     _note_use(row)
+    return _actor_of(row)
+
+
+def actor_named(name: str) -> Actor:
+    """Who acted under a name that was noted, with what they may do today; a key that was revoked may do nothing.
+
+    :param name: ``apikey:3``, or ``cli:ann`` of somebody at this machine, who may do everything
+    """
+    kind, _, rest = name.partition(":")
+    if kind == CLI:
+        return Actor(name, frozenset(Permission), Scope.all())
+    row = session().get(ApiKey, int(rest)) if kind == KEY and rest.isdecimal() else None
+    return Actor(name, frozenset()) if row is None or row.revoked_at else _actor_of(row)
+
+
+def _actor_of(row: ApiKey) -> Actor:
     scope = Scope.all() if row.staff_ids is None else Scope.of_staff(*row.staff_ids)
-    return Actor(
-        f"apikey:{row.id}", frozenset(Permission(p) for p in row.permissions if p in set(Permission)), scope
-    )
+    known = set(Permission)
+    return Actor(f"{KEY}:{row.id}", frozenset(Permission(p) for p in row.permissions if p in known), scope)
 
 
 def _note_use(row: ApiKey) -> None:

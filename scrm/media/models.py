@@ -10,6 +10,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from scrm.kernel.db import CreatedAt, Id, Model, enum_text
 
+DIGEST_CHARS = 64  # of SHA-256 in hexadecimal digits
+
 
 class MediaKind(StrEnum):
     """What a file is by its content."""
@@ -34,12 +36,14 @@ class Use(StrEnum):
 
 
 class MediaFile(Model):
-    """One file; the same content is kept once."""
+    """One file: a name and a content. Content that has several names is several files and is stored once."""
 
     __tablename__ = "media_files"
 
     id: Mapped[Id]
-    sha256: Mapped[str] = mapped_column(unique=True)
+    key: Mapped[str] = mapped_column(
+        "sha256", unique=True
+    )  # of the content; of its second name on with ``:<of the name>``
     kind: Mapped[MediaKind] = mapped_column(enum_text(MediaKind))
     filename: Mapped[str]
     content_type: Mapped[str]
@@ -48,6 +52,16 @@ class MediaFile(Model):
     made_by: Mapped[str]
     created_at: Mapped[CreatedAt]
     deleted_at: Mapped[datetime | None]
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the content, by which it is stored."""
+        return content_of(self.key)
+
+
+def content_of(key: str) -> str:
+    """The digest of the content in a file's key."""
+    return key[:DIGEST_CHARS]
 
 
 class MediaUpload(Model):

@@ -57,7 +57,7 @@ def carry_out(target: str, file: Path, wanted: Wanted) -> int:
     import_id = _upload(target, file, wanted)
     mapping = _mapping(import_id, given, wanted.source)
     with transaction():
-        states.set_mapping(_locked(import_id), mapping)
+        states.set_mapping(_locked(import_id), mapping, _who())
     with transaction():
         states.start_trial(_locked(import_id))
     made = _follow(import_id, quiet=wanted.quiet)

@@ -10,6 +10,7 @@ A mapping as it is kept::
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from scrm.imports.service.converting import Kind, Reading, convert
 from scrm.imports.service.targets.registry import Target, TargetField, Values
 from scrm.kernel.batch import source_name
 from scrm.kernel.errors import InvalidInput
+from scrm.kernel.permissions import Actor
 from scrm.kernel.settings import settings
 from scrm.kernel.sheets.cells import Cell
 
@@ -110,6 +112,20 @@ def plan_of(target: Target, mapping: Mapping[str, Any], header: Sequence[str]) -
     if problems:
         raise InvalidInput("the mapping does not fit", fields=problems)
     return Plan(tuple(columns), constants)
+
+
+def check_said(target: Target, plan: Plan, actor: Actor) -> None:
+    """What a mapping itself says, in place of cells, has to be the right of whoever writes it.
+
+    :raises InvalidInput: naming each field
+    """
+    said: dict[str, list[Any]] = {path: [value] for path, value in plan.constants.items()}
+    for column in plan.columns:
+        for label in column.reading.labels:
+            with suppress(ValueError):  # as with a cell that holds it
+                said.setdefault(column.path, []).append(convert(label, column.reading))
+    if problems := target.check_said(said, actor):
+        raise InvalidInput("the mapping does not fit", fields=problems)
 
 
 def _field(fields: Mapping[str, TargetField], path: str) -> TargetField | None:

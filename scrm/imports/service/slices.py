@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import select
@@ -14,8 +15,10 @@ from scrm.imports.service.journal import Journal, noted, readable, watching
 from scrm.imports.service.mapping import Plan, plan_of
 from scrm.imports.service.packing import Row, unpack, unpack_rows
 from scrm.imports.service.targets.registry import Found, Origin, Target, Values, target_of
+from scrm.kernel.apikeys import actor_named
 from scrm.kernel.batch import Batch, RowStatus
 from scrm.kernel.db import session
+from scrm.kernel.permissions import Actor
 
 SHOWN = {
     "people", "identities", "person_values", "person_fields", "orders", "order_lines", "products", "behaviour_events",
@@ -97,6 +100,11 @@ class Work:
         """What stands in for ids that the file does not have."""
         return Origin(self.made.sha256, self.made.source or "")
 
+    @cached_property
+    def giver(self) -> Actor:
+        """Who gave the file, with what they may do by now."""
+        return actor_named(self.made.made_by)
+
 
 def chunk_of(import_id: int, number: int) -> ImportChunk | None:
     """One chunk, read afresh."""
@@ -173,7 +181,7 @@ def take_chunk(work: Work, number: int, *, trial: bool = False) -> Outcome:
     batch = batch_of(work, records)
     with watching():
         if records:
-            work.target.store(batch)
+            work.target.store(batch, work.giver)
         outcome.journal = noted()
     found = work.target.found(batch, readable(outcome.journal, SHOWN))
     for record, result, one in zip(records, batch.results, found, strict=True):
@@ -201,7 +209,7 @@ def _ask_about(work: Work, bad: Sequence[Record], outcome: Outcome) -> None:
         return
     batch, named = batch_of(work, asked), {one.name for one in work.plan.columns}
     try_out = session().begin_nested()
-    work.target.store(batch)
+    work.target.store(batch, work.giver)
     try_out.rollback()
     for record, result in zip(asked, batch.results, strict=True):
         for number, problems in problems_of(work, record, result.get("problem", {})).items():

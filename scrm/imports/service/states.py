@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from scrm.imports.events import ImportWanted
 from scrm.imports.models import Import, ImportState
-from scrm.imports.service.mapping import checked_source, plan_of
+from scrm.imports.service.mapping import check_said, checked_source, plan_of
 from scrm.imports.service.targets.registry import target_of
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
@@ -52,14 +52,16 @@ def _expect(made: Import, wanted: tuple[ImportState, ...], what: str) -> None:
         )
 
 
-def set_mapping(made: Import, mapping: dict[str, Any]) -> Import:
+def set_mapping(made: Import, mapping: dict[str, Any], actor: Actor) -> Import:
     """Say what the columns mean; what a dry run found before counts no more.
 
+    :param actor: who says it
     :raises InvalidInput: naming each part that does not fit the file or the target
     """
     _expect(made, BEFORE_RUN, "mapped")
     source = checked_source(mapping)
-    plan_of(target_of(made.target), mapping, [one["name"] for one in made.columns])
+    target = target_of(made.target)
+    check_said(target, plan_of(target, mapping, [one["name"] for one in made.columns]), actor)
     made.mapping, made.source = mapping, source
     made.state, made.keyed, made.error = ImportState.READY, False, None
     made.tally, made.samples = {}, {}

@@ -37,10 +37,10 @@ NOBODY = {"identities": "holds nothing that identifies anybody: placeholders and
 TWICE = {"source_id": "is there twice in this batch; the later row counts"}
 
 
-def take_people(batch: Batch, actor: Actor | None = None) -> None:
+def take_people(batch: Batch, actor: Actor) -> None:
     """Take in a batch and note each row's result.
 
-    :param actor: who sends it, and may name files that they may see; None: a source of records, or an import
+    :param actor: who sends it, and may name files that they may see
     """
     specs, now = field_specs(), utcnow()
     good = batch.read(lambda given: _checked_row(given, specs))
@@ -82,7 +82,7 @@ def _without_repetitions(batch: Batch, good: list[tuple[int, Row]]) -> list[tupl
 
 
 def _with_known_files(
-    batch: Batch, good: list[tuple[int, Row]], specs: Mapping[str, FieldSpec], actor: Actor | None
+    batch: Batch, good: list[tuple[int, Row]], specs: Mapping[str, FieldSpec], actor: Actor
 ) -> list[tuple[int, Row]]:
     said = [Said(index, k, v, "", utcnow()) for index, row in good for k, v in row.get("fields", {}).items()]
     missing = missing_files(said, specs, actor)

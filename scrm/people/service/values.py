@@ -101,9 +101,7 @@ def may(permissions: Iterable[str], actor: Actor) -> bool:
     return not wanted or bool(wanted & {str(held) for held in actor.permissions})
 
 
-def missing_files(
-    said: Sequence[Said], specs: Mapping[str, FieldSpec], actor: Actor | None = None
-) -> list[Said]:
+def missing_files(said: Sequence[Said], specs: Mapping[str, FieldSpec], actor: Actor) -> list[Said]:
     """Those that name a file which is not in the media library, or which is hidden from the actor who says it.
 
     Somebody who writes of all people may name again what values of the same field name: nobody sees more by that.
@@ -115,8 +113,8 @@ def missing_files(
         MediaFile.id.in_([s.value for s in files]), MediaFile.deleted_at.is_(None)
     )
     there = set(session().scalars(known.with_for_update(read=True)))  # nobody deletes them before we are done
-    hidden = hidden_among(actor, there) if actor else set()
+    hidden = hidden_among(actor, there)
     closed = {(s.field, s.value) for s in files if s.value in hidden}
-    if actor and actor.scope.everyone:
+    if actor.scope.everyone:
         closed -= files_named(closed)
     return [s for s in files if s.value not in there or (s.field, s.value) in closed]

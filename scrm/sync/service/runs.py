@@ -57,20 +57,16 @@ class Wish:
 def start_run(wish: Wish) -> SyncRun:
     """Begin a run; one that waits for a person makes room, because what it read is old by now.
 
-    A dry run, which is to change nothing, takes nobody's place.
+    It does so for a run that reads all that it read. A dry run, which is to change nothing, takes nobody's place.
 
-    :raises Conflict: while another run is at work; a dry run while another waits for a person
+    :raises Conflict: while another run is at work; a dry run, or one that reads less, while another waits for a person
     """
     hold_in_transaction(LOCK)
     before = open_run()
     if before is not None and before.state in AT_WORK:
         raise Conflict(f"sync run {before.id} is at work ({before.state}); wait for it, or cancel it")
-    if before is not None and wish.dry_run:
-        raise Conflict(
-            f"sync run {before.id} waits for a person, and a dry run would take its place; "
-            f"`scrm sync confirm {before.id}` or `scrm sync cancel {before.id}` first"
-        )
     if before is not None:
+        _check_replaces(wish, before)
         _end(before, RunState.CANCELLED, f"a newer run was started by {wish.by}")
     staging.empty()
     run = SyncRun(
@@ -84,6 +80,24 @@ def start_run(wish: Wish) -> SyncRun:
     run.expected = session().scalar(_EXPECTED) or 0
     publish(SyncWanted(run.id))
     return run
+
+
+def _check_replaces(wish: Wish, before: SyncRun) -> None:
+    """Raise Conflict unless what ``before`` asks a person about is found out anew."""
+    if wish.dry_run:
+        lesser = "a dry run"
+    elif set(before.entities) - set(_entities(wish)) or not _reads_members(wish, before):
+        lesser = "one that reads less"
+    else:
+        return
+    raise Conflict(
+        f"sync run {before.id} waits for a person, and {lesser} would take its place; "
+        f"`scrm sync confirm {before.id}` or `scrm sync cancel {before.id}` first"
+    )
+
+
+def _reads_members(wish: Wish, before: SyncRun) -> bool:
+    return not wish.members or (bool(before.members) and set(before.members) <= set(wish.members))
 
 
 _EXPECTED = text("""

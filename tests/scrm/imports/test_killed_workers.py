@@ -37,7 +37,7 @@ def tried(committed, monkeypatch):
     with transaction():
         made = states.locked_import(id_, ACTOR)
         columns = suggesting.suggest(target_of("people"), made.columns, {})
-        states.set_mapping(made, {"source": "crm", "columns": columns})
+        states.set_mapping(made, {"source": "crm", "columns": columns}, ACTOR)
         states.start_trial(made)
     work_on_imports.func()
     return id_

@@ -15,10 +15,32 @@ from scrm.media.service.keeping import delete_file, keep_file
 from scrm.media.service.store import media_store
 from tests.scrm.media.conftest import JPG, kept
 
+DAYS = timedelta(days=2)
 
-def test_the_same_content_is_kept_once(session):
-    assert kept(JPG, "a.jpg").id == kept(JPG, "b.jpg").id
+
+def test_the_same_file_is_kept_once(session):
+    assert kept(JPG, "a.jpg").id == kept(JPG, "a.jpg").id
     assert session.scalar(select(func.count()).select_from(MediaFile)) == 1
+
+
+def test_the_same_content_under_another_name_is_another_file_and_stored_once(session, now):
+    first, second = kept(JPG, "王.jpg"), kept(JPG, "李.jpg")
+    assert (first.filename, second.filename) == ("王.jpg", "李.jpg")
+    assert first.sha256 == second.sha256
+    assert [kept(JPG, name).id for name in ("李.jpg", "王.jpg")] == [second.id, first.id]
+    with transaction():
+        delete_file(first.id)
+        session.execute(update(MediaFile).where(MediaFile.id == first.id).values(deleted_at=now - DAYS))
+    forget_media()
+    assert session.scalars(select(MediaFile.filename)).all() == ["李.jpg"]
+    assert media_store().get(second.sha256) == JPG
+    assert kept(JPG, "李.jpg").id == second.id  # although the place of the first name is free
+    with transaction():
+        delete_file(second.id)
+        session.execute(update(MediaFile).values(deleted_at=now - DAYS))
+    forget_media()
+    with pytest.raises(FileNotFoundError):
+        media_store().get(second.sha256)
 
 
 def test_what_was_deleted_comes_back_when_it_is_brought_again(session):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from werkzeug.http import parse_options_header
 
@@ -48,8 +50,11 @@ def test_a_download_has_its_name_and_one_for_programs_that_read_ascii_only(api, 
 
 
 def test_the_same_file_again_is_the_same_row(api):
-    ids = {api.post("/api/v1/media", **upload_form(MP4, name)).json["id"] for name in ("a.mp4", "b.mp4")}
-    assert len(ids) == 1
+    made = [api.post("/api/v1/media", **upload_form(MP4, name)).json for name in ("a.mp4", "a.mp4", "b.mp4")]
+    assert made[0] == made[1]
+    assert [one["filename"] for one in made] == ["a.mp4", "a.mp4", "b.mp4"]
+    assert {one["sha256"] for one in made} == {hashlib.sha256(MP4).hexdigest()}
+    assert made[2]["id"] != made[0]["id"]
 
 
 def test_a_deleted_file_is_gone(api):

@@ -189,7 +189,9 @@ def test_whoever_has_the_content_may_put_it_in_and_use_it(secret, api, api_with,
     file, writer = put_in(api), api_with(*READER, "media:write")
     name_it(api, person, file)
     assert not shown(writer, file)
-    assert put_in(writer, JPG, "mine.jpg") == file
+    mine = put_in(writer, JPG, "mine.jpg")
+    assert (shown(writer, mine), shown(writer, file)) == (True, False)  # nor what others call it
+    assert put_in(writer, JPG, "a.jpg") == file
     assert shown(writer, file)
     assert not shown(api_with(*READER), file)
 

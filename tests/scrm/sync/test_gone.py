@@ -9,7 +9,7 @@ from scrm.kernel.db import transaction
 from scrm.kernel.errors import Conflict
 from scrm.kernel.permissions import Scope
 from scrm.sync.queries import run_report
-from scrm.sync.service.runs import cancel_run, confirm_run
+from scrm.sync.service.runs import Wish, cancel_run, confirm_run, start_run
 from tests.scrm.sync.conftest import (
     LATER,
     begin,
@@ -241,6 +241,21 @@ class TestShrinkGuard:
         assert f"scrm sync confirm {run.id}" in entry.zh
         assert "12/42" in entry.zh
         assert "12 of 42 relations" in entry.en
+
+    @pytest.mark.parametrize(
+        "less", [{"entities": ["tags"]}, {**PEOPLE, "members": ["staff0001"]}, {**PEOPLE, "dry_run": True}]
+    )
+    def test_a_run_that_reads_less_leaves_it_to_the_person(self, stopped, committed, less):
+        run, _, _ = stopped
+        with pytest.raises(Conflict, match=f"sync run {run.id} waits for a person"), transaction():
+            start_run(Wish(by="op", **less))
+        assert run_of(run.id).state == "waiting_for_person"
+
+    def test_a_run_that_reads_as_much_takes_its_place(self, stopped, committed):
+        run, _, _ = stopped
+        with transaction():
+            newer = start_run(Wish(by="clock"))
+        assert (run_of(run.id).state, newer.state) == ("cancelled", "reading")
 
     def test_a_person_confirms_and_they_end(self, stopped, committed, corp):
         run, gone, _ = stopped

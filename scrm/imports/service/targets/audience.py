@@ -24,7 +24,7 @@ from scrm.imports.service.targets.registry import (
 )
 from scrm.kernel.batch import Batch, Shape, whole
 from scrm.kernel.db import session
-from scrm.kernel.permissions import Permission
+from scrm.kernel.permissions import Actor, Permission
 from scrm.people.service.identity import strength
 from scrm.people.service.sent import sent_identities
 
@@ -60,7 +60,7 @@ class AudienceMembers(Target):
         """Who, and onto which list."""
         return {"identities": identities_of(rows[0]), "audience": rows[0].get("audience")}
 
-    def store(self, batch: Batch) -> None:
+    def store(self, batch: Batch, actor: Actor) -> None:
         """Put the customers on their list; rows that name no customer are refused."""
         good = batch.read(ROW)
         customers = _customers([row["identities"] for _, row in good])

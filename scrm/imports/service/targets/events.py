@@ -24,7 +24,7 @@ from scrm.imports.service.targets.registry import (
 )
 from scrm.kernel.batch import Batch
 from scrm.kernel.db import session
-from scrm.kernel.permissions import Permission
+from scrm.kernel.permissions import Actor, Permission
 
 PREFIX = "property:"
 KINDS = {
@@ -88,7 +88,7 @@ class Events(Target):
         """Partitions of months that have none yet."""
         storing.make_room(storing.check_events(batch))
 
-    def store(self, batch: Batch) -> None:
+    def store(self, batch: Batch, actor: Actor) -> None:
         """As ``events:batch`` does."""
         storing.store_events(batch, storing.check_events(batch))
 

@@ -25,7 +25,7 @@ from scrm.imports.service.targets.registry import (
 )
 from scrm.kernel.batch import Batch
 from scrm.kernel.db import session
-from scrm.kernel.permissions import Permission
+from scrm.kernel.permissions import Actor, Permission
 
 STATUS_WORDS = {
     "已下单": "placed", "下单": "placed", "待付款": "placed", "未付款": "placed", "已付款": "paid", "付款": "paid",
@@ -105,7 +105,7 @@ class Orders(Target):
         """Months of timelines that have none yet."""
         orders.make_room(batch)
 
-    def store(self, batch: Batch) -> None:
+    def store(self, batch: Batch, actor: Actor) -> None:
         """As ``orders:batch`` does."""
         orders.store_orders(batch)
 

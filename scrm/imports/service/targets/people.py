@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import func, select
@@ -20,11 +21,14 @@ from scrm.imports.service.targets.registry import (
     register,
 )
 from scrm.kernel.batch import Batch, RowStatus
+from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
-from scrm.kernel.permissions import Permission
+from scrm.kernel.permissions import Actor, Permission
 from scrm.people.models import Person
 from scrm.people.queries.fields import FieldSpec, FieldType, field_specs
+from scrm.people.service.checking import checked
 from scrm.people.service.records import take_people
+from scrm.people.service.values import NO_FILE, Said, missing_files
 
 PREFIX = "field:"
 KINDS = {
@@ -82,9 +86,22 @@ class People(Target):
         }
         return made | ({"at": values["at"]} if "at" in values else {})
 
-    def store(self, batch: Batch) -> None:
+    def store(self, batch: Batch, actor: Actor) -> None:
         """As ``people:batch`` does."""
-        take_people(batch)
+        take_people(batch, actor)
+
+    def check_said(self, said: Mapping[str, Sequence[Any]], actor: Actor) -> dict[str, str]:
+        """A mapping names no file that whoever wrote it may not see; cells are asked of whoever gave the file."""
+        specs, now = field_specs(), utcnow()
+        named = []
+        for path, values in said.items():
+            spec = specs.get(path.removeprefix(PREFIX)) if path.startswith(PREFIX) else None
+            if spec is None or spec.type is not FieldType.FILE:
+                continue
+            for value in values:
+                with suppress(ValueError):  # what is no id at all is said of each row
+                    named.append(Said(0, spec.key, checked(spec, value), "", now))
+        return {f"{PREFIX}{one.field}": NO_FILE for one in missing_files(named, specs, actor)}
 
     def found(self, batch: Batch, changes: Changes) -> list[Found | None]:
         """New persons, and fields and identities of known ones that change."""

@@ -22,7 +22,7 @@ from scrm.imports.service.targets.registry import (
 )
 from scrm.kernel.batch import Batch
 from scrm.kernel.db import session
-from scrm.kernel.permissions import Permission
+from scrm.kernel.permissions import Actor, Permission
 
 OWN = (
     TargetField("source_id", Kind.TEXT, "商品编号", "product id", also=("商品id", "编号", "id", "货号", "source_id")),
@@ -63,7 +63,7 @@ class Products(Target):
         """One product of ``products:batch``; a currency without a price says nothing."""
         return {name: v for name, v in rows[0].items() if name != "currency" or "price" in rows[0]}
 
-    def store(self, batch: Batch) -> None:
+    def store(self, batch: Batch, actor: Actor) -> None:
         """As ``products:batch`` does."""
         store_products(batch)
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from scrm.imports.service.converting import Kind
 from scrm.kernel.batch import Batch
 from scrm.kernel.errors import InvalidInput
-from scrm.kernel.permissions import Permission
+from scrm.kernel.permissions import Actor, Permission
 
 Values = dict[str, Any]
 """What one row says: converted values by field path; several columns of one identity make a list."""
@@ -90,8 +90,12 @@ class Target(Protocol):
         """Make what must be committed before the batch is stored; most targets need nothing."""
         return
 
-    def store(self, batch: Batch) -> None:
-        """Write the batch through the service of the ``:batch`` endpoint."""
+    def store(self, batch: Batch, actor: Actor) -> None:
+        """Write the batch through the service of the ``:batch`` endpoint, as the one who gave the file."""
+
+    def check_said(self, said: Mapping[str, Sequence[Any]], actor: Actor) -> dict[str, str]:
+        """What is wrong, by path, with values that a mapping itself says (constants, translations)."""
+        return {}
 
     def found(self, batch: Batch, changes: Changes) -> list[Found | None]:
         """What became of each record of the batch; None for refused ones."""
