@@ -207,7 +207,7 @@ class Stack:
         self.signal(name, signal.SIGKILL)
         self._running.pop(name).wait()
 
-    def terminate(self, name: str, seconds: float = 20.0) -> int:
+    def terminate(self, name: str, seconds: float = 60.0) -> int:
         """SIGTERM to the process itself, as a supervisor does; returns its exit code."""
         process = self._running.pop(name)
         process.terminate()
@@ -245,7 +245,7 @@ class Stack:
 
     def _ready(self) -> bool:
         try:
-            return requests.get(f"{self.url}/readyz", timeout=2).status_code == requests.codes.ok
+            return requests.get(f"{self.url}/readyz", timeout=30).status_code == requests.codes.ok
         except requests.ConnectionError:
             return False
 

@@ -120,7 +120,7 @@ def test_a_change_while_the_customer_is_evaluated_is_evaluated_afterwards(people
                 name(ids[:1], "x")
 
         with ThreadPoolExecutor(1) as pool:
-            pool.submit(change_meanwhile).result(timeout=10)
+            pool.submit(change_meanwhile).result(timeout=60)
     assert count(RuleDue) == 1, "it waits, and the writer did not"
     evaluate_rules.func()
     assert tagged() == set()
@@ -164,7 +164,7 @@ def test_what_a_backfill_saw_before_it_had_the_locks_is_not_written(people, app)
                 time.sleep(0.02)
             gone = people.ids[: PEOPLE // 2]
             session().execute(text("UPDATE customers SET name = 'x' WHERE id = ANY(:ids)"), {"ids": gone})
-        slice_.result(timeout=10)
+        slice_.result(timeout=60)
     assert tagged() == set(people.ids) - set(gone)
 
 

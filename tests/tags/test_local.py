@@ -271,7 +271,7 @@ def test_who_tags_while_the_group_is_switched_is_told_to_wecom_too(corp, app):  
             waiting = pool.submit(switch_in_another_thread)
             with pytest.raises(TimeoutError):
                 waiting.result(timeout=0.3)
-        waiting.result(timeout=10)
+        waiting.result(timeout=60)
     jobs.switch_pushes.func()
     assert states(corp.people[0]) == {key.id: S.PENDING_ADD}
     everything_there_is_to_tell()

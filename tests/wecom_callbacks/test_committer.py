@@ -10,6 +10,8 @@ from wecom_callbacks.committer import Committer, NewRow
 from wecom_callbacks.models import InboxRow
 from wecom_callbacks.views.callbacks import _conninfo
 
+PATIENCE = 2.0  # seconds
+
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_thread_that_ends_by_an_error_is_replaced(app, committed):
@@ -19,11 +21,11 @@ def test_a_thread_that_ends_by_an_error_is_replaced(app, committed):
         if trouble:
             raise trouble.pop()
 
-    committer = Committer(_conninfo(app), 0.4, noted)
+    committer = Committer(_conninfo(app), PATIENCE, noted)
     for number in range(3):
         committer.store(NewRow(bytes([number]), "main", "events", "<xml/>", utcnow()))
         if number == 0:
-            committer._thread.join(5)
-            threading.Event().wait(0.3)  # longer than the committer has patience with a store that is away
+            committer._thread.join(60)
+            threading.Event().wait(PATIENCE * 0.75)  # longer than it tries a store that is away
     committer.close()
     assert committed.scalar(select(func.count()).select_from(InboxRow)) == 3

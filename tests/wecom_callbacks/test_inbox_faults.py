@@ -84,7 +84,7 @@ class WeCom:
     def send(self, first: int, count: int) -> None:
         """Several, each until it is taken."""
         for number in range(first, first + count):
-            wait_until(partial(self._taken, message_xml(number)), 30)
+            wait_until(partial(self._taken, message_xml(number)), 60)
 
     def _taken(self, text: str) -> bool:
         return self.post(text) == 200
@@ -145,12 +145,12 @@ def test_postgres_restarted_under_load_loses_nothing_that_was_answered() -> None
     with Stack(["web"]) as stack:
         wecom = WeCom(stack)
         with wecom.load():
-            wait_until(lambda: len(wecom.taken) > 200, 20)
+            wait_until(lambda: len(wecom.taken) > 200, 60)
             stack.stop_store("postgres")
-            wait_until(lambda: wecom.failures > 20, 20)
+            wait_until(lambda: wecom.failures > 20, 60)
             before = len(wecom.taken)
             stack.start_store("postgres")
-            wait_until(lambda: len(wecom.taken) > before + 200, 20)
+            wait_until(lambda: len(wecom.taken) > before + 200, 60)
         assert wecom.taken <= stored(stack)
         assert wecom.slowest < WECOM_SECONDS
 
@@ -159,13 +159,13 @@ def test_a_postgres_that_hangs_is_answered_in_time_and_comes_back() -> None:
     with Stack(["web"]) as stack:
         wecom = WeCom(stack)
         with wecom.load(threads=80):  # more than one process has threads
-            wait_until(lambda: len(wecom.taken) > 100, 20)
+            wait_until(lambda: len(wecom.taken) > 100, 60)
             backends = [pid for (pid,) in stack.sql(INTAKE_BACKENDS)]
             freeze(backends, signal.SIGSTOP)
-            wait_until(lambda: wecom.failures > 160, 30)
+            wait_until(lambda: wecom.failures > 160, 60)
             freeze(backends, signal.SIGCONT)
             before = len(wecom.taken)
-            wait_until(lambda: len(wecom.taken) > before + 100, 20)
+            wait_until(lambda: len(wecom.taken) > before + 100, 60)
         assert wecom.taken <= stored(stack)
         assert wecom.slowest < WECOM_SECONDS
 
@@ -200,12 +200,12 @@ def test_sigterm_under_load_loses_nothing() -> None:
     with Stack(["web"]) as stack:
         wecom = WeCom(stack)
         with wecom.load(threads=16):
-            wait_until(lambda: len(wecom.taken) > 200, 20)
+            wait_until(lambda: len(wecom.taken) > 200, 60)
             stack.terminate("web")
             stack.start("web")
             stack.wait_web()
             before = len(wecom.taken)
-            wait_until(lambda: len(wecom.taken) > before + 100, 20)
+            wait_until(lambda: len(wecom.taken) > before + 100, 60)
         assert wecom.taken <= stored(stack)
 
 
@@ -237,10 +237,10 @@ def test_a_worker_frozen_past_its_lease_is_overtaken_and_writes_nothing() -> Non
     with Stack(["web", "clock"], environment=QUICK_LEASE) as stack:
         WeCom(stack).send(1, 20)
         stack.start("worker:events", SCRM_STOP_AT="batch_handled")
-        wait_until(lambda: "processing" in counts(stack), 20)
+        wait_until(lambda: "processing" in counts(stack), 60)
         frozen = stack.pid("worker:events")
         stack._running["frozen"] = stack._running.pop("worker:events")
-        wait_until(lambda: state_of(frozen) == "T", 20)
+        wait_until(lambda: state_of(frozen) == "T", 60)
         stack.start("worker:events")
         drained(stack, 20, 60)
         attempts = stack.sql("SELECT DISTINCT attempts FROM callback_inbox")

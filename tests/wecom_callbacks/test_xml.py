@@ -23,10 +23,10 @@ ENVELOPE = b"<xml><ToUserName><![CDATA[wwcorp]]></ToUserName><Encrypt><![CDATA[Q
 
 
 def refusal(function, document):
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(Refused) as caught:
         function(document, DEPTH)
-    assert time.perf_counter() - started < 0.05
+    assert time.thread_time() - started < 0.5
     return caught.value.refusal
 
 

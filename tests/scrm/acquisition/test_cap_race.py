@@ -39,15 +39,15 @@ def test_a_check_during_an_uncommitted_add_is_made_up_for(app, committed, code):
             [follow_id] = ensure_follows([("amy", "wm1")]).values()
             note_facts([ContactRecorded(follow_id, 0, 0, ContactFact.ADDED, utcnow(), "ch1")])
             recorded.set()
-            assert go_on.wait(10)
+            assert go_on.wait(60)
 
     adding = Thread(target=add)
     adding.start()
-    assert recorded.wait(10)
+    assert recorded.wait(60)
     with transaction():
         assert keep_due() == 0, "whoever adds holds the code"
     go_on.set()
-    adding.join(10)
+    adding.join(60)
     assert checks_due()
     with transaction():
         assert keep_due() == 1
@@ -71,10 +71,10 @@ def test_an_add_that_waits_for_a_check_marks_the_code_again(app, committed, code
     with transaction():
         assert keep_due() == 1
         adding.start()
-        assert started.wait(10)
+        assert started.wait(60)
         adding.join(0.5)
         assert adding.is_alive(), "it waits for our commit"
-    adding.join(10)
+    adding.join(60)
     assert checks_due()
     with transaction():
         keep_due()

@@ -38,7 +38,7 @@ def at_once(app: Flask, work: Callable[[], object]) -> list[object]:
 
     def one(_: int) -> object:
         with app.app_context():
-            gate.wait(10)
+            gate.wait(60)
             return work()
 
     with ThreadPoolExecutor(WORKERS) as pool:

@@ -30,7 +30,7 @@ WORKER = "worker:events"
 @pytest.fixture(scope="module")
 def deployment() -> Iterator[Stack]:
     with Stack([WORKER, "clock"], environment={"SCRM_LOG__LEVEL": "INFO"}) as stack:
-        wait_until(lambda: registered(stack), 30, lambda: stack.log(WORKER).read_text())
+        wait_until(lambda: registered(stack), 60, lambda: stack.log(WORKER).read_text())
         yield stack
 
 
@@ -38,7 +38,7 @@ def deployment() -> Iterator[Stack]:
 def stack(deployment: Stack) -> Stack:
     if not deployment.alive(WORKER):
         deployment.start(WORKER)
-        wait_until(lambda: registered(deployment), 30)
+        wait_until(lambda: registered(deployment), 60)
     return deployment
 
 
@@ -65,7 +65,7 @@ def made(stack: Stack, name: str, seconds: float = 20) -> None:
 def test_a_worker_finishes_its_job_on_sigterm(stack: Stack) -> None:
     started, done = stack.folder / "started", stack.folder / "done"
     send(stack, "subprocess.check_call", ["sh", "-c", f"touch {started}; sleep 2; touch {done}"])
-    wait_until(started.exists, 10)
+    wait_until(started.exists, 60)
     assert stack.terminate(WORKER) == 0
     assert done.exists()
 
@@ -73,16 +73,16 @@ def test_a_worker_finishes_its_job_on_sigterm(stack: Stack) -> None:
 def test_a_job_can_see_that_its_worker_was_asked_to_end(stack: Stack) -> None:
     send(stack, "scrm.kernel.ending.asked.wait", 60)
     queue = RqQueue("events", connection=stack.redis(), serializer=JSONSerializer)
-    wait_until(lambda: queue.started_job_registry.get_job_ids() != [], 10)
+    wait_until(lambda: queue.started_job_registry.get_job_ids() != [], 60)
     began = time.monotonic()
     stack.terminate(WORKER)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 40
 
 
 def test_a_second_sigterm_does_not_cut_the_job(stack: Stack) -> None:
     started, done = stack.folder / "started2", stack.folder / "done2"
     send(stack, "subprocess.check_call", ["sh", "-c", f"touch {started}; sleep 3; touch {done}"])
-    wait_until(started.exists, 10)
+    wait_until(started.exists, 60)
     pid, at_end = stack.pid(WORKER), []
 
     def end() -> None:
@@ -93,7 +93,7 @@ def test_a_second_sigterm_does_not_cut_the_job(stack: Stack) -> None:
     ending.start()
     time.sleep(1.2)
     os.kill(pid, signal.SIGTERM)
-    ending.join(15)
+    ending.join(60)
     assert at_end == [True]
 
 
@@ -106,7 +106,7 @@ def test_a_worker_survives_redis_being_away_and_emptied(stack: Stack) -> None:
     stack.start_store("valkey")
     made(stack, "after-restart")
     stack.redis().flushall()
-    wait_until(lambda: registered(stack), 40)
+    wait_until(lambda: registered(stack), 60)
     made(stack, "after-flush")
     assert (stack.alive(WORKER), stack.pid(WORKER)) == (True, pid)
 
@@ -114,7 +114,7 @@ def test_a_worker_survives_redis_being_away_and_emptied(stack: Stack) -> None:
 def test_a_worker_survives_redis_going_away_during_a_job(stack: Stack) -> None:
     pid, started = stack.pid(WORKER), stack.folder / "started3"
     send(stack, "subprocess.check_call", ["sh", "-c", f"touch {started}; sleep 2"])
-    wait_until(started.exists, 10)
+    wait_until(started.exists, 60)
     stack.stop_store("valkey")
     time.sleep(3)
     stack.start_store("valkey")
@@ -127,7 +127,7 @@ def test_an_idle_worker_ends_at_once_also_while_redis_is_away(stack: Stack) -> N
     time.sleep(1)
     begun = time.monotonic()
     assert stack.terminate(WORKER) == 0
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 15
     stack.start_store("valkey")
 
 
@@ -137,7 +137,7 @@ def test_worker_and_clock_survive_postgresql_being_restarted(stack: Stack) -> No
     time.sleep(2)
     stack.start_store("postgres")
     stack.redis().delete(f"{PREFIX}clock")
-    wait_until(lambda: bool(stack.redis().exists(f"{PREFIX}clock")), 20)
+    wait_until(lambda: bool(stack.redis().exists(f"{PREFIX}clock")), 60)
     made(stack, "after-postgres")
     assert [stack.pid(WORKER), stack.pid("clock")] == pids
     assert stack.alive("clock")
@@ -150,7 +150,7 @@ def test_a_worker_that_starts_takes_down_the_flags_of_a_killed_one(stack: Stack)
     store.set(flag, 1)
     store.set(other, 1)
     stack.start(WORKER)
-    wait_until(lambda: not store.exists(flag), 20)
+    wait_until(lambda: not store.exists(flag), 60)
     assert store.exists(other)
     store.delete(other)
 
@@ -169,14 +169,14 @@ def test_web_answers_what_it_has_accepted_before_it_ends(stack: Stack) -> None:
         for thread in asking:
             thread.start()
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-        wait_until(lambda: stack.sql(waiting)[0][0] == len(asking), 10)
+        wait_until(lambda: stack.sql(waiting)[0][0] == len(asking), 60)
         ending = threading.Thread(target=stack.terminate, args=["web"])
         ending.start()
         time.sleep(1)
         assert answers == []
-    ending.join(20)
+    ending.join(60)
     for thread in asking:
-        thread.join(20)
+        thread.join(60)
     assert answers == [200] * len(asking)
 
 

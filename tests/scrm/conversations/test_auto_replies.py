@@ -300,8 +300,8 @@ def test_two_planners_at_once_answer_once(committed, app, rule):
 def test_questions_wecom_does_not_answer_do_not_hold_the_worker_for_long(desk, settings, monkeypatch):
     monkeypatch.setattr(jobs, "READ_TIMEOUT", 0.2)
     monkeypatch.setattr(jobs, "ASK_SECONDS", 0.1)
-    desk.sandbox.fault("hang", api="kf/service_state/get", seconds=0.5, times=None)
-    many = [Question(n, desk.open_kfid, desk.person) for n in range(settings.wecom.concurrency * 10)]
+    desk.sandbox.fault("hang", api="kf/service_state/get", seconds=20, times=None)
+    many = [Question(n, desk.open_kfid, desk.person) for n in range(settings.wecom.concurrency * 100)]
     started = time.monotonic()
     assert jobs._ask_states(many) == {question.session_id for question in many}
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 10

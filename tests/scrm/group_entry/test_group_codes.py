@@ -94,7 +94,7 @@ def test_the_picture_leads_where_wecoms_leads(company, api, kind):
     assert (answer.status_code, answer.content_type.partition(";")[0]) == (200, PICTURES[kind])
     assert api.get(f"{url}?size=300", headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
     if kind == "png":
-        theirs = requests.get(company.way(code)["qr_code"], timeout=5).content
+        theirs = requests.get(company.way(code)["qr_code"], timeout=30).content
         assert content_of(answer.data) == content_of(theirs)
     api.delete(f"{URL}/{code['id']}")
     assert api.get(url).status_code == 404

@@ -125,7 +125,7 @@ def test_a_question_that_hangs_is_given_up(
     JOBS["t.broken"] = Job("t.broken", Queue.EVENTS, lambda: None, slow)
     started = utcnow()
     Scheduler(app, [Every("t.broken", 0), Every("t.a", 0)]).tick()
-    assert utcnow() - started < timedelta(seconds=5)
+    assert utcnow() - started < timedelta(seconds=20)
     assert woken(redis) == ["t.a"]
 
 
@@ -232,11 +232,11 @@ class Running:
 
     def end(self) -> None:
         self.stop.set()
-        self.thread.join(10)
+        self.thread.join(60)
         assert not self.thread.is_alive()
 
 
-def wait_for(question: Callable[[], bool], seconds: float = 10) -> None:
+def wait_for(question: Callable[[], bool], seconds: float = 60) -> None:
     until = utcnow() + timedelta(seconds=seconds)
     while not question():
         assert utcnow() < until, "did not happen"

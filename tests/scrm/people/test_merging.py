@@ -282,7 +282,7 @@ def test_a_merge_waits_for_a_batch_that_still_writes_for_the_person(app, committ
         thread.start()
         assert not merged.wait(0.3)
         write_values([Said(b, "name", "late", "till", MOMENT)])
-    thread.join(20)
+    thread.join(60)
     assert merged.is_set()
     assert rows("SELECT person_id, value FROM person_fields") == [(a, "late")]
     with transaction():

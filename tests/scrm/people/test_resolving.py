@@ -138,10 +138,10 @@ def test_two_batches_that_name_one_new_phone_make_one_person(app, committed, row
 
     thread = threading.Thread(target=first)
     thread.start()
-    holding.wait(10)
+    holding.wait(60)
     with transaction():
         results.append(resolve([[Identity("member_no", "M0"), Identity("phone", "13912345670")]], "mall"))
-    thread.join(10)
+    thread.join(60)
     assert results[0] == results[1]
     assert rows("SELECT count(*) FROM people") == [(1,)]
 

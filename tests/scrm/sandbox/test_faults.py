@@ -45,7 +45,7 @@ def test_latency_makes_the_answer_late(wecom, control):
 
 def test_a_truncated_answer_is_no_json(wecom, control, url):
     control.fault("truncate", api="getcallbackip")
-    answer = requests.get(url, timeout=5)
+    answer = requests.get(url, timeout=30)
     assert answer.status_code == 200
     with pytest.raises(requests.JSONDecodeError):
         answer.json()
@@ -53,7 +53,7 @@ def test_a_truncated_answer_is_no_json(wecom, control, url):
 
 def test_an_html_page_comes_in_place_of_the_answer(wecom, control, url):
     control.fault("html", api="getcallbackip")
-    answer = requests.get(url, timeout=5)
+    answer = requests.get(url, timeout=30)
     assert (answer.status_code, answer.headers["Content-Type"]) == (502, "text/html")
 
 
@@ -69,12 +69,12 @@ def test_a_hang_outlasts_the_client_and_is_let_go_when_faults_are_cleared(contro
     control.fault("hang", api="getcallbackip", seconds=20)
     with pytest.raises(requests.Timeout):
         requests.get(url, timeout=0.2)
-    control.fault("hang", api="getcallbackip", seconds=20)
+    control.fault("hang", api="getcallbackip", seconds=200)
     ended = []
 
     def call():
         try:
-            requests.get(url, timeout=20)
+            requests.get(url, timeout=200)
         except requests.RequestException:
             ended.append(time.monotonic())
 
@@ -82,7 +82,7 @@ def test_a_hang_outlasts_the_client_and_is_let_go_when_faults_are_cleared(contro
     thread.start()
     time.sleep(0.2)
     control.clear_faults()
-    thread.join(3)
+    thread.join(60)
     assert ended
 
 

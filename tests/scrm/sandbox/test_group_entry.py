@@ -39,7 +39,7 @@ def test_a_way_is_read_back_with_its_code(wecom, way, chats):
     )
     found = shown(wecom, config_id)
     assert len(config_id) == 32
-    assert wecom.session.get(found.pop("qr_code"), timeout=5).headers["Content-Type"] == "image/png"
+    assert wecom.session.get(found.pop("qr_code"), timeout=30).headers["Content-Type"] == "image/png"
     assert found == {
         "config_id": config_id,
         "scene": 2,

@@ -227,7 +227,7 @@ def test_pictures_from_customers_can_be_downloaded(wecom, account, control):
     media_id = sync(wecom, account)["msg_list"][0]["image"]["media_id"]
     url = f"{wecom.base_url}/cgi-bin/media/get"
     query = {"access_token": wecom.token, "media_id": media_id}
-    assert wecom.session.get(url, params=query, timeout=5).content.startswith(b"\x89PNG")
+    assert wecom.session.get(url, params=query, timeout=30).content.startswith(b"\x89PNG")
 
 
 def test_batchget_names_customers(wecom, account, customer):

@@ -18,7 +18,7 @@ def test_an_upload_lives_three_days_for_all_apps(wecom, control, as_app):
     url = f"{wecom.base_url}/cgi-bin/media/get"
     second = as_app("second")
     query = {"access_token": second.token, "media_id": answer["media_id"]}
-    assert second.session.get(url, params=query, timeout=5).content == PNG
+    assert second.session.get(url, params=query, timeout=30).content == PNG
     control.advance_clock(3 * 86_400)
     wecom.login()
     assert code(wecom.get("media/get", media_id=answer["media_id"])) == 40007

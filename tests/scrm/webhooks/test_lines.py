@@ -104,7 +104,7 @@ def test_answers_that_have_no_clear_end_use_their_connection_up(receiver, lines,
 
 
 def test_what_a_receiver_says_unasked_is_never_taken_for_the_next_answer(lines):
-    said = []
+    said, unasked = [], threading.Event()
 
     def serve(server):
         with suppress(OSError):
@@ -115,6 +115,7 @@ def test_what_a_receiver_says_unasked_is_never_taken_for_the_next_answer(lines):
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
                 time.sleep(0.05)
                 connection.sendall(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
+                unasked.set()
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(5)
@@ -122,7 +123,8 @@ def test_what_a_receiver_says_unasked_is_never_taken_for_the_next_answer(lines):
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         for _ in range(3):
             assert many(url, lines, 1) == [200]
-            time.sleep(0.1)
+            assert unasked.wait(60)
+            unasked.clear()
     assert len(said) == 3
     for connection in said:
         connection.close()

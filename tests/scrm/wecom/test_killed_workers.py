@@ -102,11 +102,11 @@ def test_a_broadcast_whose_worker_was_killed_after_wecom_accepted_is_not_sent_ag
 
 
 def test_a_worker_stopped_past_its_lease_writes_nothing_when_it_goes_on(corp, process_env):
-    corp.control.fault("latency", api=MARK, seconds=1.5)
+    corp.control.fault("latency", api=MARK, seconds=3)
     made = mark(corp)
     with worker("events", process_env) as process:
         until(lambda: effect(made).state == EffectState.SENT)
-        time.sleep(0.5)  # the request is under way
+        time.sleep(1.5)  # the request is under way
         process.send_signal(signal.SIGSTOP)
         until(lambda: len(corp.accepted(MARK)) == 1)
         with shifted(LEASE_OVER):

@@ -193,11 +193,11 @@ def test_every_outcome_is_recorded_once(corp, caplog):
 
 def test_a_hanging_call_holds_up_neither_the_others_nor_the_urgent_queue(corp, app):
     api = "externalcontact/send_welcome_msg"
-    corp.control.fault("hang", api=api, seconds=2.0)
+    corp.control.fault("hang", api=api, seconds=60)
     stuck = planned("welcome", {"welcome_code": "stuck", "text": {"content": "a"}})
     started = time.monotonic()
     assert Lane(Queue.URGENT).run() is True  # more to do: the queue's other jobs get their turn
-    assert time.monotonic() - started < 1.9
+    assert time.monotonic() - started < 4.5  # the call itself is given up after five
     others = [planned("welcome", {"welcome_code": f"c{n}", "text": {"content": "a"}}) for n in range(3)]
     Lane(Queue.URGENT).run()
     assert {effect(one).errcode for one in others} == {41050}

@@ -168,7 +168,7 @@ def test_a_lock_from_before_the_clock_was_set_back_is_nobodys(store, redis):
     )  # 20 seconds, and the three hours of the clock
     began = time.monotonic()
     assert tokens(store, fetch).get()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
     redis.set("scrm:token:{corp}:lock", "alive", px=20_000)
     with tokens(store, Fetcher())._locked() as got:
         assert not got
@@ -207,8 +207,8 @@ def test_fifty_threads_in_five_processes_need_one_token(app, settings, sandbox, 
     go, ready = tmp_path / "go", [tmp_path / f"ready{number}" for number in range(5)]
     programs = [f"READY, GO = {str(mine)!r}, {str(go)!r}\n{WORKER}" for mine in ready]
     workers = [nursery().spawn(["-c", program], process_env, tmp_path / "log") for program in programs]
-    wait_until(lambda: all(mine.exists() for mine in ready), 30, (tmp_path / "log").read_text)
+    wait_until(lambda: all(mine.exists() for mine in ready), 60, (tmp_path / "log").read_text)
     go.touch()
-    assert [worker.wait(30) for worker in workers] == [0] * 5, (tmp_path / "log").read_text()
+    assert [worker.wait(60) for worker in workers] == [0] * 5, (tmp_path / "log").read_text()
     assert sandbox.log_counts()["gettoken"] == {"0": 1}
     assert sandbox.log_counts()["externalcontact/get_follow_user_list"] == {"0": 50}

@@ -64,6 +64,6 @@ def test_counts_stay_right_whatever_dies():
         before = max(moments())
         stack.start(WORKER)
         stack.start("clock")
-        wait_until(lambda: min(moments(), default=0) > before, 40)
+        wait_until(lambda: min(moments(), default=0) > before, 60)
         listed = json.loads(stack.run("sets", "--limit", "9999", "--json").stdout)["sets"]
         assert {each["leaf"]: each["customers"] for each in listed}['{"kind":"has_tag","tag_ids":[1]}'] == 3
