@@ -40,7 +40,7 @@ def columns(refresh: bool, forget: bool, check: int | None, as_json: bool) -> No
         title = f"{len(found)} parts, {sum(row['bytes'] for row in found) / 1024 / 1024:.1f} MB"
         title += "".join(f"; {how}: {what}" for how, what in done.items())
         print_table(title, COLUMNS, [[_told(row, name) for name in COLUMNS] for row in found])
-    if done.get("wrong"):
+    if done.get("wrong") or done.get("failed"):
         raise SystemExit(1)
 
 
@@ -50,12 +50,13 @@ def _change(refresh: bool, forget: bool, check: int | None) -> dict[str, Any]:
     if forget:
         return {"forgotten": forget_files()}
     if refresh:
-        return {"written": _refresh()}
+        written, failed = _refresh()
+        return {"written": written} | ({"failed": failed} if failed else {})
     return _check(check) if check else {}
 
 
-def _refresh() -> int:
-    """Write what is due and what has changed at all, with a bar over the parts; returns how many."""
+def _refresh() -> tuple[int, list[str]]:
+    """Write what is due and what has changed at all, with a bar over the parts; returns how many, and what could not be."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -75,7 +76,8 @@ def _refresh() -> int:
         def tell(done: int, parts: int) -> None:
             bar.update(task, completed=done, total=parts)
 
-        return jobs.write_everything(tell)
+        written, failed = jobs.write_everything(tell)
+    return written, sorted(f"{source} {month:%Y-%m}" if month else str(source) for source, month in failed)
 
 
 def _check(count: int) -> dict[str, Any]:

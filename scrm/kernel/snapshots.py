@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -27,6 +28,17 @@ class Snapshot:
         """From PostgreSQL's own way of writing one: ``10:20:10,14,15``."""
         xmin, xmax, running = told.split(":")
         return cls(int(xmin), int(xmax), frozenset(map(int, filter(None, running.split(",")))))
+
+    @classmethod
+    def of_all(cls, seen: Iterable[Self]) -> Self:
+        """What every one of them saw.
+
+        :param seen: at least one
+        """
+        given = list(seen)
+        xmax = min(each.xmax for each in given)
+        running = {xid for each in given for xid in each.running if xid < xmax}
+        return cls(min(each.xmin for each in given), xmax, frozenset(running))
 
     def __str__(self) -> str:
         return f"{self.xmin}:{self.xmax}:{','.join(map(str, sorted(self.running)))}"

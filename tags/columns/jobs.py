@@ -18,8 +18,9 @@ from tags.columns.service import noting, refreshing, troubles
 from tags.columns.service.building import drafting
 from tags.columns.service.checking import differences
 from tags.columns.service.doubting import doubted, fault, trust
+from tags.columns.service.pieces import Part, drafts_of, rest_of
 from tags.columns.service.shelf import Chunk, Copy, read_copy, write_copy
-from tags.columns.service.surveying import Part, Survey, survey
+from tags.columns.service.surveying import Survey, survey
 from tags.columns.service.taking import take
 from tags.columns.service.troubles import Place
 
@@ -107,25 +108,27 @@ def _is_spoiled(chunk: Chunk) -> bool:
     return error is not None
 
 
-def write_everything(tell: Callable[[int, int], None]) -> int:
-    """Write all that is missing or has changed, whether it has rested or not; returns how many parts were written.
+def write_everything(tell: Callable[[int, int], None]) -> tuple[int, set[Place]]:
+    """Write all that is missing or has changed, whether it has rested or not.
 
     :param tell: is told how many are done, and of how many
+    :returns: how many parts were written, and which could not be
     """
     with transaction():
         noting.ensure_base()
-    found, done = look_over(), 0
-    while parts := [*found.absent, *(each.part for each in found.stale)]:
-        copy: Copy | None = found.copy
-        for number, part in enumerate(parts):
-            tell(number, len(parts))
-            copy = write(copy, part) if copy else None
-            done += copy is not None
-        tell(len(parts), len(parts))
-        if copy and not found.absent:
-            break
+    look_at_doubted()
+    failed, done, looked_again = set[Place](), 0, False
+    while not looked_again:
         found = look_over()
-    return done
+        parts = [*found.absent, *(each.part for each in found.stale)]
+        parts = [each for each in parts if each.place not in failed]
+        written, copy = 0, found.copy
+        for part, after in _writing(copy, parts, failed):
+            copy, written = after, written + (not drafts_of(after, part))
+            tell(written, len(parts))
+        done += written
+        looked_again = not (parts and found.absent)
+    return done, failed
 
 
 def check(chunk: Chunk) -> list[str] | None:
@@ -149,23 +152,41 @@ def _written(copy: Copy, parts: list[Part], stop: float, failed: set[Place]) -> 
 
     :param failed: gets the parts that could not be written
     """
+    waiting = list(parts)
+    if waiting and time.monotonic() > stop:
+        return False
+    for part, after in _writing(copy, parts, failed):
+        if not drafts_of(after, part):
+            waiting.remove(part)
+        if waiting and time.monotonic() > stop:
+            return False
+    return all(each.place in failed for each in waiting)
+
+
+def _writing(copy: Copy, parts: list[Part], failed: set[Place]) -> Iterator[tuple[Part, Copy]]:
+    """Write parts one after the other, a large one in pieces; after each step the part and the list.
+
+    Ends early when the copy has to be looked over again.
+
+    :param failed: gets the parts that could not be written
+    """
     if not parts:
-        return True
+        return
     from duckdb import Error  # takes a fifth of a second, and most of the time there is nothing to write
 
     for part in parts:
-        if time.monotonic() > stop:
-            return False
-        try:
-            after = write(copy, part)
-        except (Error, OSError) as error:
-            _not_written(part, error)
-            failed.add(part.place)
-            continue
-        if after is None:
-            return False
-        copy = after
-    return True
+        unfinished = True
+        while unfinished:
+            try:
+                after = write(copy, part)
+            except (Error, OSError) as error:
+                _not_written(part, error)
+                failed.add(part.place)
+                break
+            if after is None:
+                return
+            copy, unfinished = after, bool(drafts_of(after, part))
+            yield part, copy
 
 
 def _not_written(part: Part, error: Exception) -> None:
@@ -181,14 +202,16 @@ def _not_written(part: Part, error: Exception) -> None:
 
 
 def write(copy: Copy, part: Part) -> Copy | None:
-    """Write one part from one snapshot; the transaction ends before the file is made. None: look the copy over again.
+    """Write one part, or its next piece, from one snapshot; the transaction ends before the file is made.
 
     Where few persons changed since it was written, only their rows are read from PostgreSQL, the others from the file.
+
+    :returns: the list, with pieces that wait for others among its drafts; None: look the copy over again
     """
     with drafting() as place:
         with one_snapshot():
-            taken = take(part.source, part.month, place, part.before)
-        after = refreshing.put(copy, taken, place)
+            taken = take(rest_of(copy, part), place)
+        after = refreshing.put(copy, part, taken, place)
     if after:
         with transaction():
             troubles.written(part.place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date
@@ -80,15 +81,19 @@ FROM column_base b CROSS JOIN (
 
 def look(stretches: Sequence[Stretch], chunks: Sequence[Chunk]) -> Look | None:
     """The present moment and whose rows the copy has not as they are now, in one statement; None: nothing is noted."""
-    snapshots = [*(each.since for each in stretches), *(each.snapshot for each in chunks)]
+    seen: dict[tuple[Source, date | None], list[Snapshot]] = defaultdict(list)
+    for each in chunks:
+        seen[each.source, each.month].append(each.snapshot)
+    copied = {month: Snapshot.of_all(pieces) for month, pieces in seen.items()}
+    snapshots = [*(each.since for each in stretches), *copied.values()]
     values = {
         "sources": [str(each.source) for each in stretches],
         "firsts": [each.first for each in stretches],
         "lasts": [each.last for each in stretches],
         "since": [str(each.since) for each in stretches],
-        "copied": [str(each.source) for each in chunks],
-        "months": [each.month for each in chunks],
-        "snapshots": [str(each.snapshot) for each in chunks],
+        "copied": [str(source) for source, _ in copied],
+        "months": [month for _, month in copied],
+        "snapshots": list(map(str, copied.values())),
         "xmin": min(each.xmin for each in snapshots),
         "always": ALWAYS,
         "events": Source.EVENTS,

@@ -49,6 +49,7 @@ def build(taken: Taken, place: Path) -> Chunk:
     draft.replace(folder() / name)
     seconds = time.monotonic() - taken.started
     made = Chunk(taken.source, taken.month, name, taken.snapshot, taken.as_of, seconds)
+    made = replace(made, begin=taken.part.begin, end=taken.part.end)
     return replace(made, typed=laid.typed, left_out=laid.left_out, rows=laid.rows)
 
 

@@ -108,13 +108,13 @@ def _rows(chunk: Chunk, table: str) -> sql.Composable:
     if table == "orders":
         columns = sql.SQL(", ").join(map(_utc, ORDER_COLUMNS))
         return sql.SQL("SELECT {}, person_id AS whose FROM orders WHERE person_id IS NOT NULL AND {}").format(
-            columns, within("placed_at", chunk.month)
+            columns, within(chunk)
         )
     if table == "order_lines":
         return sql.SQL(
             "SELECT order_id, product_id, person_id AS whose FROM order_lines JOIN orders o ON o.id = order_id"
             " WHERE product_id IS NOT NULL AND person_id IS NOT NULL AND {}"
-        ).format(within("placed_at", chunk.month))
+        ).format(within(chunk, id_="order_id"))
     return _events(chunk, int(table.removeprefix("events_")))
 
 
@@ -133,7 +133,7 @@ def _events(chunk: Chunk, type_id: int) -> sql.Composable:
         value = sql.SQL(VALUES[PropertyType(kind)]).format(sql.Literal(key))
         columns.append(sql.SQL("{} AS {}").format(value, sql.Identifier(f"p_{key}")))
     return sql.SQL("SELECT {} FROM behaviour_events WHERE type_id = {} AND {}").format(
-        sql.SQL(", ").join(columns), sql.Literal(type_id), within("at", chunk.month)
+        sql.SQL(", ").join(columns), sql.Literal(type_id), within(chunk)
     )
 
 
@@ -143,7 +143,7 @@ def _types_without_table(chunk: Chunk, persons: list[int]) -> list[str]:
         return []
     question = sql.SQL(
         "SELECT DISTINCT type_id FROM behaviour_events WHERE {} AND type_id <> ALL(%s) AND person_id <> ALL(%s)"
-    ).format(within("at", chunk.month))
+    ).format(within(chunk))
     driver: Any = session().connection().connection.driver_connection
     rows = driver.execute(question, [list(chunk.typed), persons]).fetchall()
     return sorted(f"events_{type_id}" for (type_id,) in rows)

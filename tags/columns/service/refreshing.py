@@ -17,8 +17,9 @@ from tags.columns.queries.missed import Missed
 from tags.columns.queries.months import estimated_rows
 from tags.columns.service.building import DRAFTS, PREFIXES, build
 from tags.columns.service.doubting import MARK, trust
-from tags.columns.service.shelf import LIST, Copy, folder, read_copy, write_copy
-from tags.columns.service.surveying import Part, Stale, Survey
+from tags.columns.service.pieces import Part, drafts_of
+from tags.columns.service.shelf import LIST, Chunk, Copy, folder, read_copy, write_copy
+from tags.columns.service.surveying import Stale, Survey
 from tags.columns.service.taking import Taken
 
 FEW = 100  # changed persons that nobody notices
@@ -70,9 +71,10 @@ def _persons(missed: Missed | None) -> float:
     return float("inf") if missed.persons is None else missed.persons
 
 
-def put(copy: Copy, taken: Taken, place: Path) -> Copy | None:
-    """Make a file of what was taken and put it on the list, in place of the one that was there for the month.
+def put(copy: Copy, part: Part, taken: Taken, place: Path) -> Copy | None:
+    """Make a file of what was taken and put it on the list: in place of what was there for the part, if that is all of it.
 
+    :param part: what is to be written; of a large one pieces that were taken before are among the drafts
     :returns: the list; None: meanwhile the database became another one, or the month left the table or came back
     """
     chunk = build(taken, place)
@@ -80,15 +82,26 @@ def put(copy: Copy, taken: Taken, place: Path) -> Copy | None:
     if taken.base != copy.base or (taken.month in taken.detached) != (taken.month in copy.detached):
         (folder() / chunk.file).unlink()
         return None
-    written = (chunk.source, chunk.month)
-    before = [each for each in copy.chunks if (each.source, each.month) == written]
-    others = [each for each in copy.chunks if (each.source, each.month) != written]
-    copy = replace(copy, chunks=(*others, chunk))
-    write_copy(copy)
-    for each in before:
-        remove_file(each.file)
+    after = _with(copy, part, chunk)
+    write_copy(after)
+    for file in _files(copy) - _files(after):
+        remove_file(file)
     metrics.COLUMNS_BUILD_SECONDS.inc(chunk.seconds)
-    return copy
+    return after
+
+
+def _with(copy: Copy, part: Part, chunk: Chunk) -> Copy:
+    """The list with one file more; drafts of the same part that lead nowhere go."""
+    pieces = (*drafts_of(copy, part), chunk)
+    drafts = tuple(each for each in copy.drafts if not part.holds(each))
+    if chunk.end != part.end:
+        return replace(copy, drafts=(*drafts, *pieces))
+    others = tuple(each for each in copy.chunks if not part.holds(each))
+    return replace(copy, chunks=(*others, *pieces), drafts=drafts)
+
+
+def _files(copy: Copy) -> set[str]:
+    return {each.file for each in (*copy.chunks, *copy.drafts)}
 
 
 def remove_file(file: str) -> None:
@@ -106,7 +119,7 @@ def forget_files() -> int:
 def remove_strays() -> int:
     """Remove what is not on the list and older than an hour: files of a writer who was killed; returns how many."""
     copy = read_copy()
-    listed = {each.file for each in copy.chunks} if copy else set()
+    listed = _files(copy) if copy else set()
     before = (utcnow() - STRAY).timestamp()
     return sum(_remove(path) for path in _ours() if _named(path) not in listed and _written_at(path) < before)
 

@@ -19,7 +19,7 @@ import orjson
 from scrm.kernel.settings import settings
 from scrm.kernel.snapshots import Snapshot
 
-FORMAT = 1  # of the files and the list; another one is built anew
+FORMAT = 2  # of the files and the list; another one is built anew
 LIST = "columns.json"
 
 
@@ -44,6 +44,8 @@ class Chunk:
         values that do not fit the column and is asked of PostgreSQL. Types without rows in the month are not there
     :param left_out: of events: the same of those properties that held such values
     :param rows: how many events, orders or pairs of person and customer
+    :param begin: the first id of the rows in it, of a month in several pieces (tags/columns/service/pieces.py); None: any
+    :param end: the first id that is not; None: any
     """
 
     source: Source
@@ -55,6 +57,8 @@ class Chunk:
     typed: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     left_out: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     rows: int = 0
+    begin: int | None = None
+    end: int | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class Copy:
     :param since: per source of months, a snapshot in which months without a chunk had no rows; a source that is missing has
         months that are still to be copied
     :param detached: months of events that were out of the table then
+    :param drafts: pieces of months that are still being written, which nobody asks
     """
 
     base: str
@@ -73,12 +78,12 @@ class Copy:
     since: Mapping[Source, Snapshot]
     detached: frozenset[date]
     chunks: tuple[Chunk, ...]
+    drafts: tuple[Chunk, ...] = ()
 
     def of(self, source: Source) -> list[Chunk]:
-        """The chunks of a source, the oldest month first."""
-        return sorted(
-            (each for each in self.chunks if each.source is source), key=lambda each: each.month or date.min
-        )
+        """The chunks of a source, the oldest month first, its pieces in their order."""
+        found = [each for each in self.chunks if each.source is source]
+        return sorted(found, key=lambda each: (each.month or date.min, each.begin or 0))
 
 
 def folder() -> Path:
@@ -120,7 +125,7 @@ def write_copy(copy: Copy) -> None:
 
 
 def _said(copy: Copy) -> dict[str, Any]:
-    chunks = [{**vars(each), "snapshot": str(each.snapshot)} for each in copy.chunks]
+    chunks, drafts = ([_said_of(each) for each in some] for some in (copy.chunks, copy.drafts))
     since = {source: str(snapshot) for source, snapshot in copy.since.items()}
     return {
         "format": FORMAT,
@@ -129,7 +134,12 @@ def _said(copy: Copy) -> dict[str, Any]:
         "since": since,
         "detached": sorted(copy.detached),
         "chunks": chunks,
+        "drafts": drafts,
     }
+
+
+def _said_of(chunk: Chunk) -> dict[str, Any]:
+    return {**vars(chunk), "snapshot": str(chunk.snapshot)}
 
 
 def _copy(said: Mapping[str, Any]) -> Copy:
@@ -138,7 +148,8 @@ def _copy(said: Mapping[str, Any]) -> Copy:
         said["zone"],
         {Source(source): Snapshot.parse(told) for source, told in said["since"].items()},
         frozenset(map(date.fromisoformat, said["detached"])),
-        tuple(_chunk(each) for each in said["chunks"]),
+        tuple(map(_chunk, said["chunks"])),
+        tuple(map(_chunk, said["drafts"])),
     )
 
 
@@ -153,6 +164,8 @@ def _chunk(said: Mapping[str, Any]) -> Chunk:
         _by_type(said["typed"]),
         _by_type(said["left_out"]),
         said["rows"],
+        said["begin"],
+        said["end"],
     )
 
 

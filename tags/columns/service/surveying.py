@@ -17,27 +17,11 @@ from scrm.kernel.snapshots import Snapshot
 from tags.columns.queries.base import BASE
 from tags.columns.queries.missed import Missed, missed, months_changed
 from tags.columns.queries.months import months_with_rows
+from tags.columns.service.pieces import Part, part_of
 from tags.columns.service.shelf import Chunk, Copy, Source, folder, read_copy
 from tags.columns.service.taking import is_otherwise_typed, registered_types
 
 MONTHLY = (Source.EVENTS, Source.ORDERS)
-
-
-@dataclass(frozen=True)
-class Part:
-    """A month of a source that is to be written.
-
-    :param before: how it was written last, if that is of use
-    """
-
-    source: Source
-    month: date | None
-    before: Chunk | None = None
-
-    @property
-    def place(self) -> tuple[Source, date | None]:
-        """What it is called among troubles."""
-        return self.source, self.month
 
 
 @dataclass(frozen=True)
@@ -55,7 +39,7 @@ class Stale:
     @property
     def part(self) -> Part:
         """What is to be written; what was there is of use unless it lacks columns."""
-        return Part(self.chunk.source, self.chunk.month, None if self.is_otherwise_typed else self.chunk)
+        return part_of(self.chunk, anew=self.is_otherwise_typed)
 
 
 @dataclass(frozen=True)
@@ -93,7 +77,7 @@ def survey() -> Survey:
     copy = _with_these_months(_copy_of(now), now)
     found = missed(copy.chunks)
     spoiled = {each.file for each in copy.chunks if not _is_usable(each, now)}
-    absent = {Part(each.source, each.month) for each in copy.chunks if each.file in spoiled}
+    absent = {part_of(each, anew=True) for each in copy.chunks if each.file in spoiled}
     if not copy.of(Source.PEOPLE):
         absent.add(Part(Source.PEOPLE, None))
     since: dict[Source, Snapshot] = dict(copy.since)
@@ -111,7 +95,8 @@ def survey() -> Survey:
     stale = [each for each in stale if each.missed or each.is_otherwise_typed]
     kept = [each if each.file in spoiled | found.keys() else _moved_on(each, now) for each in chunks]
     newest_first = sorted(absent, key=lambda part: part.month or date.max, reverse=True)
-    return Survey(replace(copy, since=since, chunks=tuple(kept)), newest_first, stale)
+    copy = replace(copy, since=since, chunks=tuple(kept), drafts=_usable_drafts(copy, now))
+    return Survey(copy, newest_first, stale)
 
 
 def _moment() -> _Moment:
@@ -144,7 +129,14 @@ def _with_these_months(copy: Copy, now: _Moment) -> Copy:
     chunks = [each for each in copy.chunks if each.source is not Source.EVENTS or each.month not in moved]
     since = dict(copy.since)
     since.pop(Source.EVENTS, None)
-    return replace(copy, since=since, detached=now.detached, chunks=tuple(chunks))
+    drafts = [each for each in copy.drafts if each.source is not Source.EVENTS or each.month not in moved]
+    return replace(copy, since=since, detached=now.detached, chunks=tuple(chunks), drafts=tuple(drafts))
+
+
+def _usable_drafts(copy: Copy, now: _Moment) -> tuple[Chunk, ...]:
+    """Without those of months of which one is of no use any more: they are begun anew."""
+    lost = {(each.source, each.month) for each in copy.drafts if not _is_usable(each, now)}
+    return tuple(each for each in copy.drafts if (each.source, each.month) not in lost)
 
 
 def _is_usable(chunk: Chunk, now: _Moment) -> bool:
@@ -158,8 +150,8 @@ def _months(source: Source, copy: Copy, doubtful: Container[str], now: _Moment) 
     since = copy.since.get(source)
     known = since is not None and now.knows_since(since)
     filled = months_changed(source, since) if since and known else months_with_rows(source)
-    empty = {each.file for each in chunks if each.rows == 0 and each.file not in doubtful}
-    return filled - held, empty
+    there = {each.month for each in chunks if each.rows or each.file in doubtful}
+    return filled - held, {each.file for each in chunks if each.month not in there}
 
 
 def _moved_on(chunk: Chunk, now: _Moment) -> Chunk:

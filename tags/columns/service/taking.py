@@ -1,4 +1,4 @@
-"""Rows on their way out of PostgreSQL: a month of a source, copied into files of one short transaction."""
+"""Rows on their way out of PostgreSQL: a month of a source, or a piece of one, copied into files of one short transaction."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from scrm.kernel.settings import settings
 from scrm.kernel.snapshots import Snapshot
 from tags.columns.queries.base import BASE
 from tags.columns.queries.missed import few_missed
+from tags.columns.service import pieces
+from tags.columns.service.pieces import Part
 from tags.columns.service.shelf import Chunk, Source
 
 EVENT_COLUMNS = {"person_id": "BIGINT", "at": "TIMESTAMP", "day": "DATE"}
@@ -39,6 +41,7 @@ TYPES = Mapping[int, Mapping[str, PropertyType]]
 class Taken:
     """Rows in CSV files, and what they are.
 
+    :param part: what was to be taken; of one that is too large its first piece was
     :param base: the database they are of
     :param started: ``time.monotonic()`` when the taking began
     :param files: table → its file, without a header
@@ -47,8 +50,7 @@ class Taken:
     :param before: the part as it was; the rows are only those of ``persons``, who changed since. None: all rows
     """
 
-    source: Source
-    month: date | None
+    part: Part
     snapshot: Snapshot
     as_of: datetime
     base: str
@@ -59,16 +61,26 @@ class Taken:
     before: Chunk | None = None
     persons: Sequence[int] = ()
 
+    @property
+    def source(self) -> Source:
+        """The table."""
+        return self.part.source
 
-def take(source: Source, month: date | None, place: Path, before: Chunk | None = None) -> Taken:
+    @property
+    def month(self) -> date | None:
+        """The month; None: the table has none."""
+        return self.part.month
+
+
+def take(part: Part, place: Path) -> Taken:
     """Copy rows into files of ``place``; needs a REPEATABLE READ transaction that has not read anything yet.
 
     The lock comes before the snapshot: a month that is being detached is either there in both or in neither.
 
-    :param month: None for ``customer_people`` only
-    :param before: the part as it was written last; with few changes since, and of the same types, only the rows of the
-        persons who changed are taken
+    Where the part is as it was written last but for few changes since, and of the same types, only the rows of the persons
+    who changed are taken. Else all of it, or as much as one piece may have.
     """
+    source, before = part.source, part.before
     as_of, started = utcnow(), time.monotonic()
     session().execute(text(f"LOCK TABLE {source} IN ACCESS SHARE MODE"))
     session().execute(text("SET LOCAL datestyle = 'ISO'"))
@@ -76,18 +88,29 @@ def take(source: Source, month: date | None, place: Path, before: Chunk | None =
     types = registered_types() if source is Source.EVENTS else {}
     detached = closed_months(BehaviourEvent.__tablename__) if source is Source.EVENTS else ()
     persons = few_missed(before) if before and not is_otherwise_typed(before, types) else None
+    if persons is None and part.month is not None:
+        part = replace(part, end=_end_of_piece(part))
     files = {}
-    for name, question in _questions(source, month, types, persons).items():
+    for name, question in _questions(part, types, persons).items():
         files[name] = place / f"{name}.csv"
         _copy(question, files[name])
     snapshot = Snapshot.parse(told.snapshot)
-    taken = Taken(source, month, snapshot, as_of, told.base, started, files, types, frozenset(detached))
+    taken = Taken(part, snapshot, as_of, told.base, started, files, types, frozenset(detached))
     return taken if persons is None else replace(taken, before=before, persons=persons)
 
 
 _MOMENT = text(f"""
 SELECT CAST(pg_current_snapshot() AS text) AS snapshot, (SELECT {BASE} FROM column_base) AS base
 """)  # noqa: S608  # a constant
+
+
+def _end_of_piece(part: Part) -> int | None:
+    """Where its first piece ends; the end of the part if that is all of it."""
+    question = sql.SQL("SELECT id FROM {} WHERE {} ORDER BY id OFFSET {} LIMIT 1").format(
+        sql.Identifier(part.source), within(part), sql.Literal(pieces.ROWS)
+    )
+    row = _driver().execute(question).fetchone()
+    return row[0] if row else part.end
 
 
 def is_otherwise_typed(chunk: Chunk, types: TYPES) -> bool:
@@ -119,13 +142,11 @@ def slots(types: TYPES) -> int:
     return max((len(keys) for keys in types.values()), default=0)
 
 
-def _questions(
-    source: Source, month: date | None, types: TYPES, persons: Sequence[int] | None
-) -> dict[str, sql.Composable]:
-    if source is Source.EVENTS:
-        asked: dict[str, sql.Composable] = {"events": _events(month, types)}
-    elif source is Source.ORDERS:
-        asked = {"orders": _orders(month), "order_lines": _lines(month)}
+def _questions(part: Part, types: TYPES, persons: Sequence[int] | None) -> dict[str, sql.Composable]:
+    if part.source is Source.EVENTS:
+        asked: dict[str, sql.Composable] = {"events": _events(part, types)}
+    elif part.source is Source.ORDERS:
+        asked = {"orders": _orders(part), "order_lines": _lines(part)}
     else:
         asked = {"people": sql.SQL("SELECT person_id, customer_id FROM customer_people WHERE true")}
     if persons is None:
@@ -134,14 +155,14 @@ def _questions(
     return {name: question + theirs for name, question in asked.items()}
 
 
-def _events(month: date | None, types: TYPES) -> sql.Composed:
+def _events(part: Part, types: TYPES) -> sql.Composed:
     """One pass over the JSON: every property of a row's type in a slot, as JSON, so that its kind can be told."""
     zone = sql.Literal(settings().corp.timezone)
     columns: list[sql.Composable] = [sql.SQL("type_id, person_id, timezone('UTC', at)")]
     columns.append(sql.SQL("CAST(timezone({}, at) AS date)").format(zone))
     columns += [_slot(types, number) for number in range(slots(types))]
     listed = sql.SQL(", ").join(columns)
-    return sql.SQL("SELECT {} FROM behaviour_events WHERE {}").format(listed, within("at", month))
+    return sql.SQL("SELECT {} FROM behaviour_events WHERE {}").format(listed, within(part))
 
 
 def _slot(types: TYPES, number: int) -> sql.Composed:
@@ -159,7 +180,7 @@ def _slot(types: TYPES, number: int) -> sql.Composed:
     return sql.SQL("CASE {} END").format(sql.SQL(" ").join(cases))
 
 
-def _orders(month: date | None) -> sql.Composed:
+def _orders(part: Part) -> sql.Composed:
     columns = [
         sql.SQL("timezone('UTC', {})").format(sql.Identifier(name))
         if kind == "TIMESTAMP"
@@ -167,32 +188,46 @@ def _orders(month: date | None) -> sql.Composed:
         for name, kind in ORDER_COLUMNS.items()
     ]
     listed = sql.SQL(", ").join(columns)
-    return sql.SQL("SELECT {} FROM orders WHERE person_id IS NOT NULL AND {}").format(
-        listed, within("placed_at", month)
-    )
+    return sql.SQL("SELECT {} FROM orders WHERE person_id IS NOT NULL AND {}").format(listed, within(part))
 
 
-def _lines(month: date | None) -> sql.Composed:
+def _lines(part: Part) -> sql.Composed:
     return sql.SQL(
         "SELECT l.order_id, l.product_id FROM order_lines l JOIN orders o ON o.id = l.order_id"
         " WHERE l.product_id IS NOT NULL AND o.person_id IS NOT NULL AND {}"
-    ).format(within("placed_at", month))
+    ).format(within(part, id_="order_id"))
 
 
-def within(column: str, month: date | None) -> sql.Composed:
-    """The rows whose moment lies in a month."""
-    if month is None:
+MOMENTS = {Source.EVENTS: "at", Source.ORDERS: "placed_at"}
+
+
+def within(part: Part | Chunk, id_: str = "id") -> sql.Composable:
+    """The rows that belong to a part: by their moment and, in pieces, by their id.
+
+    :param id_: the column with the id
+    """
+    if part.month is None:
         raise ValueError("events and orders are taken month by month")
-    begins, ends = month_edges(month)
-    return sql.SQL("{0} >= {1} AND {0} < {2}").format(
-        sql.Identifier(column), sql.Literal(begins.isoformat()), sql.Literal(ends.isoformat())
+    begins, ends = month_edges(part.month)
+    moment, number = sql.Identifier(MOMENTS[part.source]), sql.Identifier(id_)
+    edges: list[tuple[str, sql.Identifier, str | int]] = [
+        (">=", moment, begins.isoformat()),
+        ("<", moment, ends.isoformat()),
+    ]
+    edges += [(">=", number, part.begin)] if part.begin is not None else []
+    edges += [("<", number, part.end)] if part.end is not None else []
+    return sql.SQL(" AND ").join(
+        sql.SQL("{} {} {}").format(column, sql.SQL(how), sql.Literal(edge)) for how, column, edge in edges
     )
 
 
+def _driver() -> Any:
+    return session().connection().connection.driver_connection
+
+
 def _copy(question: sql.Composable, path: Path) -> None:
-    driver: Any = session().connection().connection.driver_connection
     statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(question)
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(file, "wb") as out, driver.cursor() as cursor, cursor.copy(statement) as rows:
+    with os.fdopen(file, "wb") as out, _driver().cursor() as cursor, cursor.copy(statement) as rows:
         for block in rows:
             out.write(block)

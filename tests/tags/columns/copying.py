@@ -13,6 +13,7 @@ from tags.columns.models import ColumnChange
 from tags.columns.queries.base import BASE
 from tags.columns.service.building import build, drafting
 from tags.columns.service.noting import ensure_base
+from tags.columns.service.pieces import Part
 from tags.columns.service.shelf import Copy, Source, write_copy
 from tags.columns.service.taking import take
 from tags.sets.service.keeping import asked_within
@@ -28,7 +29,7 @@ def copy_all():
         first = func.date_trunc("month", func.timezone("UTC", moment))
         months += [(source, month.date()) for month in session().scalars(select(first).distinct())]
     with drafting() as place:
-        chunks = tuple(build(take(source, month, place), place) for source, month in months)
+        chunks = tuple(build(take(Part(source, month), place), place) for source, month in months)
     seen = _without_us()
     chunks = tuple(replace(each, snapshot=seen) for each in chunks)
     since = dict.fromkeys(Source, seen)

@@ -14,6 +14,7 @@ from scrm.cli.columns import columns as command
 from scrm.kernel import metrics
 from scrm.kernel.db import db
 from tags.columns import jobs
+from tags.columns.service import laying
 from tags.columns.service.shelf import Source, folder, read_copy
 from tests.tags.columns.facts import event, event_type, order
 
@@ -111,3 +112,11 @@ def test_nothing_is_made_where_it_is_switched_off(scrm, columns):
     code, told = scrm("--refresh")
     assert (code, "columns.enabled" in told) == (1, True)
     assert read_copy() is None
+
+
+def test_what_could_not_be_written_is_named(scrm, monkeypatch):
+    event(1, MAY, event_type(long="text"), long="x" * 10_000)
+    order(1, MAY)
+    monkeypatch.setattr(laying, "LONGEST_LINE", 1000)
+    code, told = scrm("--refresh", "--json")
+    assert (code, told["written"], told["failed"]) == (1, 2, ["behaviour_events 2026-05"])
