@@ -89,24 +89,28 @@ class Population:
     :param where: over :class:`Customer`
     :param assignments: the same over :class:`TagAssignment`
     :param everybody: many at once, so that leaves are worked out as sets
+    :param few: so few that what one rule set on them is found from their own tags
     """
 
     where: ColumnElement[bool]
     assignments: ColumnElement[bool]
     everybody: bool = False
+    few: bool = False
 
     @classmethod
     def of_ids(cls, customer_ids: Sequence[int]) -> Population:
         """A few."""
-        return cls(is_one_of(Customer.id, customer_ids), is_one_of(TagAssignment.customer_id, customer_ids))
+        own = is_one_of(TagAssignment.customer_id, customer_ids)
+        return cls(is_one_of(Customer.id, customer_ids), own, few=True)
 
     @classmethod
-    def between(cls, begin: int, end: int) -> Population:
+    def between(cls, begin: int, end: int, *, few: bool = False) -> Population:
         """All whose id is greater than ``begin`` and at most ``end``."""
         return cls(
             and_(Customer.id > begin, Customer.id <= end),
             and_(TagAssignment.customer_id > begin, TagAssignment.customer_id <= end),
             everybody=True,
+            few=few,
         )
 
 
@@ -209,7 +213,8 @@ def difference_statement(rules: Sequence[Compiled], population: Population) -> S
 def difference_table(truth: CTE, rules: Sequence[Compiled], population: Population) -> CTE:
     """The same from a truth table, to count or to join."""
     held = held_sources(rules, population)
-    return missing(truth, rules, held).union_all(surplus(truth, rules, held)).cte("differences")
+    over = surplus(truth, rules, held, few=population.few and len(rules) == 1)
+    return missing(truth, rules, held).union_all(over).cte("differences")
 
 
 def held_sources(rules: Sequence[Compiled], population: Population) -> CTE:
@@ -217,14 +222,17 @@ def held_sources(rules: Sequence[Compiled], population: Population) -> CTE:
     # An array and not a join with a list: the planner knows how many rows each source has, and takes its index.
     sources = literal([rule.source for rule, _ in rules], ARRAY(Text))
     rule_id = cast(func.substr(TagSource.source, len(RULE) + 1), BigInteger).label("rule_id")
-    a = TagAssignment
-    return (
-        select(a.customer_id, a.follow_id, a.tag_id, rule_id, TagSource.spent_at.is_not(None).label("spent"))
-        .join(TagSource, TagSource.assignment_id == a.id)
-        .where(TagSource.source == func.any(sources), population.assignments)
-        .cte("held")
-        .prefix_with("MATERIALIZED")
-    )
+    a, spent = TagAssignment, TagSource.spent_at.is_not(None).label("spent")
+    its = and_(TagSource.assignment_id == a.id, TagSource.source == func.any(sources))
+    found = select(a.customer_id, a.follow_id, a.tag_id).where(population.assignments)
+    if population.few and len(rules) == 1:
+        # OFFSET 0 keeps the planner from beginning with all that the rule holds: while it is being backfilled that is
+        # more and more, and statistics do not know yet.
+        own = select(rule_id, spent).where(its).correlate(a).offset(0).lateral("own")
+        found = found.add_columns(own.c.rule_id, own.c.spent).join(own, true())
+    else:
+        found = found.add_columns(rule_id, spent).join(TagSource, its)
+    return found.cte("held").prefix_with("MATERIALIZED")
 
 
 def truth_table(rules: Sequence[Compiled], population: ColumnElement[bool]) -> CTE:
@@ -269,8 +277,11 @@ def missing(truth: CTE, rules: Sequence[Compiled], held: CTE) -> Select[Any]:
     )  # fmt: skip
 
 
-def surplus(truth: CTE, rules: Sequence[Compiled], held: CTE) -> Select[Any]:
-    """Tags that have a rule as a source and should not: it no longer holds, no longer names them, or takes them away."""
+def surplus(truth: CTE, rules: Sequence[Compiled], held: CTE, *, few: bool = False) -> Select[Any]:
+    """Tags that have a rule as a source and should not: it no longer holds, no longer names them, or takes them away.
+
+    :param few: what is held is of few customers, so that a look at all relations there are would cost most
+    """
     named = _tags_of([(rule.id, tag_id) for rule, _ in rules for tag_id in rule.add_tag_ids], "named")
     taken = _tags_of([(rule.id, tag_id) for rule, _ in rules for tag_id in rule.remove_tag_ids], "taken")
     keeping = [rule.id for rule, _ in rules if rule.keep]
@@ -279,8 +290,11 @@ def surplus(truth: CTE, rules: Sequence[Compiled], held: CTE) -> Select[Any]:
     keeps = held.c.rule_id == func.any(literal(keeping, ARRAY(BigInteger)))
     # A hashed set, whatever the planner believes of its size.
     holds = tuple_(held.c.customer_id, held.c.rule_id).in_(select(truth.c.customer_id, truth.c.rule_id))
+    its = Follow.id == held.c.follow_id
+    looked_up = select(Follow.status).where(its).correlate(held).offset(0).lateral("relation")
+    status = looked_up.c.status if few else Follow.status
     over = or_(
-        Follow.status == FollowStatus.DELETED_BY_STAFF,
+        status == FollowStatus.DELETED_BY_STAFF,
         and_(holds, takes),
         and_(held.c.spent, not_(holds)),
         and_(not_(keeps), or_(not_(holds), not_(names))),
@@ -289,8 +303,7 @@ def surplus(truth: CTE, rules: Sequence[Compiled], held: CTE) -> Select[Any]:
         select(
             held.c.customer_id, held.c.follow_id, held.c.tag_id, held.c.rule_id, literal(False).label("adds")
         )
-        .select_from(held)
-        .join(Follow, Follow.id == held.c.follow_id)
+        .select_from(held.join(looked_up, true()) if few else held.join(Follow, its))
         .where(over)
     )
 
