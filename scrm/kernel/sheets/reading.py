@@ -10,7 +10,7 @@ from scrm.kernel.errors import InvalidInput
 from scrm.kernel.sheets.cells import Cell
 from scrm.kernel.sheets.delimited import csv_rows
 from scrm.kernel.sheets.limits import LIMITS, Limits
-from scrm.kernel.sheets.workbooks import visible_sheets, xlsx_rows
+from scrm.kernel.sheets.workbooks import open_workbook, visible_sheets, xlsx_rows
 
 ZIP = b"PK\x03\x04"
 OLD_EXCEL = b"\xd0\xcf\x11\xe0"  # the container of .xls, and of XLSX with a password
@@ -25,8 +25,8 @@ OTHERS = {  # how files begin, in small letters, that could pass for text of one
 def read_rows(
     file: BinaryIO, filename: str = "", *, sheet: str | None = None, limits: Limits = LIMITS
 ) -> Iterator[list[Cell]]:
-    """Rows of a file that can be read from its beginning, the header first if it has one, in bounded memory; empty rows
-    are not left out, so that row numbers are those that people see. Each is as long as it goes.
+    """Rows of a file that can be read from its beginning, the header first if it has one; empty rows are left out of
+    nothing: they come as rows of None, so that row numbers are those that people see.
 
     :param filename: named in refusals only
     :param sheet: of an XLSX file; its first visible one without
@@ -43,7 +43,8 @@ def sheet_names(file: BinaryIO, filename: str = "", *, limits: Limits = LIMITS) 
     """Names of the visible sheets of an XLSX file; none for CSV."""
     if not is_workbook(file, filename):
         return []
-    return visible_sheets(file, limits)
+    with open_workbook(file, limits) as book:
+        return visible_sheets(book)
 
 
 def is_workbook(file: BinaryIO, filename: str = "") -> bool:

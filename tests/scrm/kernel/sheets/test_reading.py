@@ -80,7 +80,7 @@ def test_numbers_of_xlsx_stay_what_people_see() -> None:
 
     assert rows_of(book(write)) == [
         [13800138000, Decimal("19.9"), Decimal("0.3"), 1_000_000_000, -5],
-        ["00123", "123456789012345678", True],
+        ["00123", "123456789012345678", True, None, None],
     ]
     assert [type(one) for one in rows_of(book(write))[0]] == [int, Decimal, Decimal, int, int]
 
@@ -107,7 +107,8 @@ def test_dates_times_errors_and_formulas_of_xlsx() -> None:
 
 def test_rows_keep_the_numbers_that_people_see_when_the_table_begins_lower() -> None:
     rows = rows_of(book(lambda made: made.add_worksheet().write_string(2, 1, "x")))
-    assert rows == [[], [], [None, "x"]]
+    assert len(rows) == 3
+    assert rows[2] == ["x"]
 
 
 def test_hidden_sheets_are_read_only_by_name() -> None:
@@ -165,15 +166,14 @@ def test_an_archive_that_lies_about_its_size_is_refused() -> None:
         rows_of(bytes(content))
 
 
-def test_two_cells_in_far_corners_are_two_cells() -> None:
+def test_two_cells_in_far_corners_make_no_giant_rectangle() -> None:
     def write(made) -> None:
         sheet = made.add_worksheet()
         sheet.write_string(0, 0, "a")
-        sheet.write_string(10_000, 150, "z")
+        sheet.write_string(1_000_000, 150, "z")
 
-    rows = rows_of(book(write))
-    assert [number for number, row in enumerate(rows) if row] == [0, 10_000]
-    assert rows[-1] == [*[None] * 150, "z"]
+    with pytest.raises(InvalidInput, match="delete what lies outside the table"):
+        rows_of(book(write))
 
 
 def test_too_many_rows_and_columns_are_refused() -> None:

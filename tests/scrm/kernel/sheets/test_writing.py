@@ -91,6 +91,7 @@ def test_xlsx_keeps_types_and_every_digit() -> None:
         True,
         day,
         datetime.fromisoformat("2024-01-02T04:00"),
+        None,
     ]
 
 
