@@ -15,7 +15,7 @@ from scrm.people.service.cleaning import work_on
 from scrm.people.service.linking import link_customers
 from scrm.people.service.matching import merge_wanted
 from scrm.people.service.quality import measure
-from scrm.people.service.suggesting import make_keys, suggest
+from scrm.people.service.suggesting import BEFORE_ALL, make_keys, suggest
 
 log = structlog.get_logger(__name__)
 RUN_SECONDS = 20.0
@@ -82,12 +82,13 @@ def suggest_duplicates() -> None:
 @job(Queue.BACKGROUND, due=work.comparing_due)
 def compare_alike() -> None:
     """Compare persons who have something in common; what is left of the night's keys says how far it is."""
-    until = time.monotonic() + RUN_SECONDS
+    until, last = time.monotonic() + RUN_SECONDS, BEFORE_ALL
     while True:
         with transaction():
-            more = suggest(KEYS)
-        if not more:
+            done = suggest(last, KEYS)
+        if done is None:
             return
+        last = done
         if time.monotonic() > until:
             compare_alike.wake()
             return

@@ -143,7 +143,7 @@ _CLAUSES: dict[Neglect, Callable[[datetime], ColumnElement[bool]]] = {
 }
 
 
-LOOKED_AT, LOOKS = 10_000, 10  # customers of one look, and looks of one page: together less than a second
+LOOKED_AT, LOOKS = 10_000, 5  # customers of one look, and looks of one page: half a second or less
 
 
 def neglected_page(scope: Scope, kind: Neglect, query: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from scrm.people.service.likeness import TAIL_DIGITS, THRESHOLD, Features, Liken
 from scrm.people.service.resolving import identities_of
 
 MOST_IN_BLOCK = 20
+BEFORE_ALL = -(2**63)  # no hash is smaller; the one that is equal once in 2^64 is never compared
 Pair = tuple[int, int]
 
 
@@ -56,14 +57,16 @@ SELECT DISTINCT hashtextextended(k.key, 0) AS key, k.person_id FROM (
 """)
 
 
-def suggest(limit: int) -> bool:
-    """Compare the persons of the next keys and let those keys go; whether there were any.
+def suggest(after: int, limit: int) -> int | None:
+    """Compare the persons of the next keys and let those keys go; the last of them, None when there were none.
 
     Pairs that were decided, or wait for a decision, are not compared again.
+
+    :param after: keys up to this one are gone; saves a look at what is left of their rows
     """
-    blocks = list(session().scalars(_BLOCKS, {"limit": limit}))
+    blocks = list(session().scalars(_BLOCKS, {"after": after, "limit": limit}))
     if not blocks:
-        return False
+        return None
     pairs = [(row.low_id, row.high_id) for row in session().execute(_PAIRS, {"keys": blocks})]
     people = {person for pair in pairs for person in pair}
     features, known = features_of(people), identities_of(people)
@@ -74,10 +77,11 @@ def suggest(limit: int) -> bool:
         if alike.score >= THRESHOLD and not objections(known.get(pair[0], ()), known.get(pair[1], ()))
     ])  # fmt: skip
     session().execute(_COMPARED, {"keys": blocks})
-    return True
+    last: int = blocks[-1]
+    return last
 
 
-_BLOCKS = text("SELECT DISTINCT key FROM alike_keys ORDER BY key LIMIT :limit")
+_BLOCKS = text("SELECT DISTINCT key FROM alike_keys WHERE key > :after ORDER BY key LIMIT :limit")
 _COMPARED = text("DELETE FROM alike_keys WHERE key = ANY(CAST(:keys AS bigint[]))")
 _PAIRS = text("""
 SELECT DISTINCT a.person_id AS low_id, b.person_id AS high_id
