@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
+from typing import Any
 
 import click
 import psycopg
@@ -27,6 +28,7 @@ from scrm.kernel import jobs
 from scrm.kernel.apikeys import create_key
 from scrm.kernel.db import Base, db, transaction
 from scrm.kernel.schema import upgrade_schema
+from scrm.kernel.settings import EXTENSION
 from scrm.sandbox.control import SandboxControl
 from scrm.sandbox.ports import free_port
 from scrm.sandbox.testing import RunningSandbox, running_sandbox
@@ -291,3 +293,17 @@ def run_here(
         return code, *capsys.readouterr()
 
     return call
+
+
+@pytest.fixture
+def configure(app: Flask, settings: Settings) -> Iterator[Callable[..., None]]:
+    """Settings for one test: configure(alerts={"operators": ("boss",)}, corp={"timezone": "Asia/Tokyo"})."""
+
+    def change(**sections: dict[str, Any]) -> None:
+        changed = {
+            name: getattr(settings, name).model_copy(update=values) for name, values in sections.items()
+        }
+        app.extensions[EXTENSION] = settings.model_copy(update=changed)
+
+    yield change
+    app.extensions[EXTENSION] = settings

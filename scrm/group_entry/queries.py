@@ -27,7 +27,7 @@ from scrm.staff.models import Staff
 
 FIGURES = """count(*) AS joins, count(*) FILTER (WHERE s.left_at IS NULL) AS present,
   count(*) FILTER (WHERE s.left_at < s.joined_at + interval '24 hours') AS left_24h,
-  count(*) FILTER (WHERE s.left_at < s.joined_at + interval '7 days') AS left_7d,
+  count(*) FILTER (WHERE s.left_at < (s.joined_at AT TIME ZONE :zone + interval '7 days') AT TIME ZONE :zone) AS left_7d,
   count(*) FILTER (WHERE EXISTS (SELECT FROM follows f
     WHERE f.customer_id = s.customer_id AND f.status IN ('active', 'half'))) AS customers"""
 NO_FIGURES = {"joins": 0, "present": 0, "left_24h": 0, "left_7d": 0, "customers": 0}
@@ -103,7 +103,7 @@ def statistics(scope: Scope, code_id: int, since: datetime, until: datetime) -> 
     """What came of one code between two times: in total, by group, and by day of the corp's zone and group.
 
     ``joins``: people who came through it; ``present``: of these, still there; ``left_24h``, ``left_7d``: gone again
-    within that time; ``customers``: of these, followed by a member now.
+    within that time (days are those of the corp's zone, one of which may have 23 or 25 hours); ``customers``: of these, followed by a member now.
     """
     code = group_code_detail(scope, code_id)
     values = {"states": [code.state], "since": since, "until": until, **_scoped(scope)}

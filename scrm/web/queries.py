@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from rq import Queue as RqQueue
@@ -11,9 +12,10 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import text
 
 from config.queues import Queue
-from scrm.kernel.clock import utcnow
+from scrm.kernel.clock import in_zone, utcnow
 from scrm.kernel.db import session
 from scrm.kernel.redis import redis
+from scrm.kernel.settings import settings
 from tags.columns.service.shelf import Source, folder, read_copy
 
 TOTALS = {
@@ -28,7 +30,7 @@ TOTALS = {
     "group codes": "SELECT count(*) FROM group_codes WHERE status = 'active'",
     "acquisition links": "SELECT count(*) FROM acquisition_links WHERE status = 'active'",
     "broadcasts": "SELECT count(*) FROM broadcasts",
-    "losses, 24 h": "SELECT count(*) FROM losses WHERE lost_at > now() - interval '1 day'",
+    "losses, 24 h": "SELECT count(*) FROM losses WHERE lost_at > :day_ago",
 }
 STATES = {
     "inbox": "SELECT state, count(*) AS n, extract(epoch FROM now() - min(received_at))::float AS age"
@@ -41,7 +43,7 @@ STATES = {
     "alerts": "SELECT coalesce(state || ' (' || reason || ')', state) AS state, count(*) AS n,"
     " extract(epoch FROM now() - min(created_at))::float AS age FROM (SELECT state, created_at,"
     " CASE WHEN state = 'silenced' THEN reason END AS reason FROM alerts"
-    " WHERE created_at > now() - interval '2 days') a GROUP BY a.state, a.reason",
+    " WHERE created_at > :two_days_ago) a GROUP BY a.state, a.reason",
 }
 WELCOMES = """
 SELECT count(*) FILTER (WHERE outcome = 'sent') AS sent, count(*) FILTER (WHERE outcome = 'missed') AS missed,
@@ -62,7 +64,7 @@ UNION ALL
  FROM callback_inbox WHERE state IN ('dead', 'failed') ORDER BY id DESC LIMIT 10)
 UNION ALL
 (SELECT 'alert ' || id, kind, coalesce(reason, state), created_at FROM alerts
- WHERE (state = 'failed' OR reason = 'no receiver') AND created_at > now() - interval '7 days' ORDER BY id DESC LIMIT 10)
+ WHERE (state = 'failed' OR reason = 'no receiver') AND created_at > :week_ago ORDER BY id DESC LIMIT 10)
 UNION ALL
 (SELECT 'loss alarm ' || id, 'mass_delete', deletions || ' deletions by staff ' || staff_id, crossed_at FROM loss_alarms
  WHERE acknowledged_at IS NULL AND withdrawn_at IS NULL ORDER BY id DESC LIMIT 10)
@@ -70,14 +72,22 @@ ORDER BY at DESC LIMIT 10
 """
 
 
+def _limits() -> dict[str, datetime]:
+    """Since when things are shown: 24 hours, and days as the corp's zone has them, one of which may have 23 or 25 hours."""
+    now = in_zone(utcnow(), settings().corp.zone)
+    days = {"two_days_ago": now - timedelta(days=2), "week_ago": now - timedelta(days=7)}
+    return {"day_ago": utcnow() - timedelta(hours=24), **days}
+
+
 def overview() -> dict[str, Any]:
     """Everything on the overview page, as plain values (ages and latencies in seconds)."""
+    limits = _limits()
     return {
-        "totals": {name: session().scalar(text(question)) for name, question in TOTALS.items()},
+        "totals": {name: session().scalar(text(question), limits) for name, question in TOTALS.items()},
         "states": {name: state_counts(name) for name in STATES},
         "queues": queue_depths(),
         "welcome": welcome_figures(),
-        "errors": [dict(row) for row in session().execute(text(ERRORS)).mappings()],
+        "errors": [dict(row) for row in session().execute(text(ERRORS), limits).mappings()],
     }
 
 
@@ -88,7 +98,7 @@ def welcome_figures() -> dict[str, Any]:
 
 def state_counts(name: str) -> list[dict[str, Any]]:
     """Rows by state with the age of the oldest, for ``inbox``, ``effects``, ``broadcasts`` or ``alerts``."""
-    return [dict(row) for row in session().execute(text(STATES[name] + " ORDER BY 1")).mappings()]
+    return [dict(row) for row in session().execute(text(STATES[name] + " ORDER BY 1"), _limits()).mappings()]
 
 
 def errcode_counts() -> list[dict[str, Any]]:

@@ -14,25 +14,10 @@ from scrm.alerts.service import Alert, alert
 from scrm.kernel.clock import shifted, utcnow
 from scrm.kernel.db import session as current_session
 from scrm.kernel.db import transaction
-from scrm.kernel.settings import EXTENSION
 from scrm.staff.models import Department, Staff, StaffDepartment
 from scrm.wecom.models import Effect
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
-
-
-@pytest.fixture
-def configure(app, settings):
-    """Settings for one test: configure(alerts={"operators": ("boss",)}, corp={"timezone": "Asia/Tokyo"})."""
-
-    def change(**sections):
-        changed = {
-            name: getattr(settings, name).model_copy(update=values) for name, values in sections.items()
-        }
-        app.extensions[EXTENSION] = settings.model_copy(update=changed)
-
-    yield change
-    app.extensions[EXTENSION] = settings
 
 
 @contextmanager

@@ -76,6 +76,24 @@ def test_a_limited_key_sees_the_figures_of_its_own_groups_only(api_with, committ
     assert own.get(f"{URL}/overview?{PERIOD}").json["items"][0]["joins"] == 1
 
 
+@pytest.mark.parametrize(("left", "counted"), [("2026-03-12 15:30Z", 1), ("2026-03-12 16:30Z", 0)])
+def test_seven_days_are_those_of_the_corps_zone_also_where_one_has_23_hours(
+    api, company, committed, configure, left, counted
+):
+    configure(corp={"timezone": "America/New_York"})
+    group = company.group()
+    made = company.code(group)
+    committed.execute(
+        text("""INSERT INTO group_stays (group_id, member_id, member_type, state, joined_at, left_at)
+        VALUES (:group, 'wm', 2, :state, '2026-03-05 17:00Z', :left)"""),
+        {"group": group, "state": made["state"], "left": left},
+    )  # from noon to noon of New York are 167 hours: the 8th has 23
+    committed.commit()
+    assert api.get(f"{URL}/{made['id']}/statistics?{PERIOD}").json["total"]["left_7d"] == counted
+    (row,) = api.get(f"{URL}/overview?{PERIOD}").json["items"]
+    assert row["left_7d"] == counted
+
+
 def test_the_default_period_is_the_last_30_days(api, code):
     shown = api.get(f"{URL}/{code['id']}/statistics").json
     since, until = (datetime.fromisoformat(shown[name]) for name in ("since", "until"))

@@ -15,7 +15,6 @@ from scrm.customers.service.recording import Add, Deletion, record_adds, record_
 from scrm.kernel.clock import shifted, utcnow
 from scrm.kernel.db import session as current_session
 from scrm.kernel.db import transaction
-from scrm.kernel.settings import EXTENSION
 from scrm.losses.models import Loss, LossAlarm
 from scrm.staff.models import Department, Staff, StaffDepartment
 
@@ -33,20 +32,6 @@ def noon(session):
     """The clock shows half past noon, so that what happens from noon on is news."""
     with shifted(at(30) - utcnow()):
         yield
-
-
-@pytest.fixture
-def configure(app, settings):
-    """Settings for one test: configure(losses={"alarm_count": 3})."""
-
-    def change(**sections):
-        changed = {
-            name: getattr(settings, name).model_copy(update=values) for name, values in sections.items()
-        }
-        app.extensions[EXTENSION] = settings.model_copy(update=changed)
-
-    yield change
-    app.extensions[EXTENSION] = settings
 
 
 @pytest.fixture

@@ -1,15 +1,16 @@
 """Overview, sign-in, probes and the API description."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from openapi_spec_validator import validate
 from rq import Queue as RqQueue
 from rq.serializers import JSONSerializer
+from sqlalchemy import text
 
-from scrm.kernel.clock import utcnow
+from scrm.kernel.clock import shifted, utcnow
 from scrm.kernel.db import transaction
-from scrm.web.queries import queue_depths
+from scrm.web.queries import overview, queue_depths
 from scrm.web.signin import new_signin_link
 
 OPEN_ENDPOINTS = {
@@ -61,14 +62,40 @@ def test_the_overview_shows_counts_queues_and_errors(link, app):
     assert {row["queue"] for row in figures["queues"]} == {"urgent", "events", "broadcast", "background"}
 
 
+@pytest.mark.parametrize(
+    ("created", "shown"), [("2026-03-05 17:30Z", ["alert 1"]), ("2026-03-05 16:30Z", [])]
+)
+def test_days_of_the_overview_are_those_of_the_corps_zone_also_where_one_has_23_hours(
+    session, configure, created, shown
+):
+    configure(corp={"timezone": "America/New_York"})
+    failed = "VALUES (1, 'loss', 'k', '', '', 'failed', :created, :created)"
+    session.execute(
+        text(
+            f"INSERT INTO alerts (id, kind, key, zh, en, state, due_at, created_at) OVERRIDING SYSTEM VALUE {failed}"
+        ),
+        {"created": created},
+    )
+    noon = datetime(2026, 3, 12, 16, 0, tzinfo=UTC)  # of New York; seven days ago it was 17:00 UTC
+    with shifted(noon - utcnow()):
+        assert [error["what"] for error in overview()["errors"]] == shown
+    with shifted(
+        noon - timedelta(days=3) - utcnow()
+    ):  # the 9th at noon; two days ago it was the 7th at 17:00 UTC
+        session.execute(text("UPDATE alerts SET created_at = '2026-03-07 16:30Z'"))
+        assert overview()["states"]["alerts"] == []
+        session.execute(text("UPDATE alerts SET created_at = '2026-03-07 17:30Z'"))
+        assert [row["n"] for row in overview()["states"]["alerts"]] == [1]
+
+
 def test_health_and_readiness(session, app):
     assert app.test_client().get("/healthz").json == {"status": "ok"}
     assert app.test_client().get("/readyz").json == {"status": "ok"}
 
 
 def test_metrics_are_in_prometheus_format(session, app):
-    text = app.test_client().get("/metrics").text
-    assert 'scrm_queue_waiting{queue="urgent"} 0.0' in text
+    told = app.test_client().get("/metrics").text
+    assert 'scrm_queue_waiting{queue="urgent"} 0.0' in told
 
 
 def test_a_queue_says_how_long_its_oldest_wake_up_has_waited(session, app, redis):
