@@ -112,7 +112,7 @@ class LeafThen(Schema):
 
     path = fields.String()
     words = fields.Nested(Sentence)
-    holds = fields.Boolean()
+    holds = fields.Boolean(allow_none=True, metadata={"description": "empty: this key may not ask it"})
     value = fields.String(allow_none=True, metadata={"description": "what it looked at, where there is such"})
 
 

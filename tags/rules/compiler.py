@@ -6,7 +6,7 @@ explanation cannot disagree (docs/conditions.md).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -25,9 +25,15 @@ from tags.rules.references import CALLED, reference_names, references
 from tags.rules.tree import Node, parse_tree
 
 TIME = "time"
-JOINTS = {
+JOINTS: dict[Language, dict[str, str]] = {
     "zh": {"all": " 且 ", "any": " 或 ", "not": "不是"},
     "en": {"all": " and ", "any": " or ", "not": "not "},
+}
+
+
+HIDDEN_WORDS = {
+    "zh": "（此密钥无权查看的条件）",
+    "en": "(a condition that this key may not read)",
 }
 
 
@@ -115,9 +121,13 @@ def versioned(tree: Mapping[str, Any]) -> dict[str, Any]:
     return current_tree(tree)
 
 
-def explain(tree: Mapping[str, Any], customer_id: int, language: Language = "zh") -> dict[str, Any]:
+def explain(
+    tree: Mapping[str, Any], customer_id: int, language: Language = "zh", hidden: Collection[str] = ()
+) -> dict[str, Any]:
     """Every node of the tree with its words and whether it holds for one customer, from one statement.
 
+    :param hidden: paths of leaves of which neither the words nor the answers are told, nor those of the branches above
+        them, the whole tree apart
     :returns: ``{"words", "holds", "path", "kind"?, "all" | "any" | "not"?}``, nested as the tree is
     :raises NotFound: when there is no such customer
     """
@@ -133,13 +143,31 @@ def explain(tree: Mapping[str, Any], customer_id: int, language: Language = "zh"
     if row is None:
         raise NotFound(f"there is no customer {customer_id}")
     truth = {each.path: bool(value) for each, value in zip(nodes, row, strict=True)}
-    return _explained(node, truth, language, reference_names(node))
+    told = _explained(node, truth, _Sentence(language, reference_names(node), hidden))
+    return {**told, "holds": truth[node.path]}
 
 
-def words(tree: Mapping[str, Any], language: Language = "zh") -> str:
-    """The condition as people say it, with the names of tags, staff, groups and channel codes."""
+def words(tree: Mapping[str, Any], language: Language = "zh", hidden: Collection[str] = ()) -> str:
+    """The condition as people say it, with the names of tags, staff, groups and channel codes.
+
+    :param hidden: paths of leaves that are not told
+    """
     node = parse_tree(tree)
-    return _words(node, language, reference_names(node))
+    return _words(node, _Sentence(language, reference_names(node), hidden))
+
+
+def leaf_words(node: Node, hidden: Collection[str] = ()) -> dict[str, dict[str, str]]:
+    """Every leaf of a condition in both languages, by path; see :func:`words`."""
+    names = reference_names(node)
+    zh, en = (_Sentence(language, names, hidden) for language in JOINTS)
+    return {each.path: {"zh": _words(each, zh), "en": _words(each, en)} for _, each in node.leaves()}
+
+
+@dataclass(frozen=True)
+class _Sentence:
+    language: Language
+    names: Names
+    hidden: Collection[str]
 
 
 def _clause(node: Node, now: datetime, everybody: bool = False) -> ColumnElement[bool]:
@@ -152,10 +180,13 @@ def _clause(node: Node, now: datetime, everybody: bool = False) -> ColumnElement
     return and_(*below).self_group() if node.op == "all" else or_(*below).self_group()
 
 
-def _words(node: Node, language: Language, names: Names) -> str:
+def _words(node: Node, told: _Sentence) -> str:
+    language = told.language
+    if node.path in told.hidden:
+        return HIDDEN_WORDS[language]
     if node.leaf is not None:
-        return node.leaf.words(node.args, language, names)
-    below = [_words(child, language, names) for child in node.children]
+        return node.leaf.words(node.args, language, told.names)
+    below = [_words(child, told) for child in node.children]
     joint = JOINTS[language][node.op]
     if node.op == "not":
         return f"{joint}（{below[0]}）" if language == "zh" else f"{joint}({below[0]})"
@@ -164,11 +195,10 @@ def _words(node: Node, language: Language, names: Names) -> str:
     return f"（{joint.join(below)}）" if language == "zh" else f"({joint.join(below)})"
 
 
-def _explained(node: Node, truth: Mapping[str, bool], language: Language, names: Names) -> dict[str, Any]:
-    told: dict[str, Any] = {
-        "path": node.path, "words": _words(node, language, names), "holds": truth[node.path],
-    }  # fmt: skip
+def _explained(node: Node, truth: Mapping[str, bool], said: _Sentence) -> dict[str, Any]:
+    holds = None if any(each.path in said.hidden for each in node.walk()) else truth[node.path]
+    told: dict[str, Any] = {"path": node.path, "words": _words(node, said), "holds": holds}
     if node.leaf is not None:
         return {**told, "kind": node.leaf.kind}
-    below = [_explained(child, truth, language, names) for child in node.children]
+    below = [_explained(child, truth, said) for child in node.children]
     return {**told, node.op: below[0] if node.op == "not" else below}

@@ -198,7 +198,7 @@ class LeafOut(Schema):
 
     path = fields.String()
     words = fields.Nested(WordsOut)
-    holds = fields.Boolean()
+    holds = fields.Boolean(allow_none=True, metadata={"description": "empty: this key may not ask it"})
     value = fields.String(allow_none=True, metadata={"description": "what it looked at, where there is such"})
 
 
@@ -245,7 +245,11 @@ class ExplainOut(Schema):
     customer_id = fields.Integer()
     at = time_field()
     holds = fields.Boolean()
-    condition = fields.Dict(metadata={"description": "the tree with path, words and holds at every node"})
+    condition = fields.Dict(
+        metadata={
+            "description": "the tree with path, words and holds at every node; empty holds: this key may not ask it"
+        }
+    )
 
 
 class RunOut(Schema):

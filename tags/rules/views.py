@@ -39,7 +39,7 @@ blueprint = api_blueprint("rules", "标签规则 rules that set and take away ta
 @blueprint.response(200, page_schema(RuleOut))
 def list_rules(query: dict[str, Any]) -> dict[str, Any]:
     """Rules, newest first."""
-    return rules.rule_page(query)
+    return rules.rule_page(current_actor(), query)
 
 
 @blueprint.route("/rules", methods=["POST"])
@@ -55,7 +55,7 @@ def create_rule(data: dict[str, Any]) -> dict[str, Any]:
     """
     _require_everyone()
     refuse_unreadable(current_actor(), data["condition"])
-    return rules.rule_detail(saving.create_rule(data, current_actor().name).id)
+    return rules.rule_detail(current_actor(), saving.create_rule(data, current_actor().name).id)
 
 
 @blueprint.route("/rules/condition-schema")
@@ -83,7 +83,7 @@ def preview_rule(data: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(200, RuleOut)
 def get_rule(rule_id: int) -> dict[str, Any]:
     """One rule."""
-    return rules.rule_detail(rule_id)
+    return rules.rule_detail(current_actor(), rule_id)
 
 
 @blueprint.route("/rules/<int:rule_id>", methods=["PATCH"])
@@ -97,7 +97,7 @@ def change_rule(data: dict[str, Any], rule_id: int) -> dict[str, Any]:
         if "condition" in data:
             refuse_unreadable(current_actor(), data["condition"])
         saving.change_rule(rule_id, data, current_actor().name, _expected_version())
-    return rules.rule_detail(rule_id)
+    return rules.rule_detail(current_actor(), rule_id)
 
 
 @blueprint.route("/rules/<int:rule_id>", methods=["DELETE"])
@@ -115,7 +115,7 @@ def delete_rule(rule_id: int) -> None:
 @blueprint.response(200, RuleVersionList)
 def list_rule_versions(rule_id: int) -> dict[str, Any]:
     """What the rule said at each version."""
-    return {"items": rules.rule_versions(rule_id)}
+    return {"items": rules.rule_versions(current_actor(), rule_id)}
 
 
 @blueprint.route("/rules/<int:rule_id>/versions/<int:version>/activate", methods=["POST"])
@@ -128,7 +128,7 @@ def restore_rule_version(data: dict[str, Any], rule_id: int, version: int) -> di
     with transaction():
         refuse_unreadable(current_actor(), rules.condition_at(rule_id, version))
         saving.restore_version(rule_id, version, current_actor().name, data["confirm"])
-    return rules.rule_detail(rule_id)
+    return rules.rule_detail(current_actor(), rule_id)
 
 
 @blueprint.route("/rules/<int:rule_id>/changes")
@@ -146,7 +146,7 @@ def list_rule_changes(query: dict[str, Any], rule_id: int) -> dict[str, Any]:
 @blueprint.response(200, ExplainOut)
 def explain_rule(data: dict[str, Any], rule_id: int) -> dict[str, Any]:
     """Whether the rule holds for one customer, and which part of it does not."""
-    return rules.explanation(current_actor().scope, rule_id, data["customer_id"], data["language"])
+    return rules.explanation(current_actor(), rule_id, data["customer_id"], data["language"])
 
 
 @blueprint.route("/rules/<int:rule_id>/backfill", methods=["POST"])

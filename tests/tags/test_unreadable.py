@@ -1,10 +1,18 @@
 """A condition may ask what its author may read: a count says yes or no as well as a value does."""
 
+import json
+
 import pytest
 
-from scrm.people.models import CustomField
+from scrm.customers.models import Customer
+from scrm.kernel.clock import utcnow
+from scrm.kernel.db import session
+from scrm.people.models import CustomField, PersonField
+from tags.models import Rule
+from tests.tags.cases_of_people import person_of
 from tests.tags.conftest import add
 from tests.tags.test_api import send
+from tests.tags.test_rules import backfill
 
 SECRET = {"kind": "field", "field": "person.secret", "op": "equals", "value": "x1"}
 ENOUGH = (
@@ -124,3 +132,85 @@ def test_of_a_masked_value_may_be_asked_whether_it_is_there(api_with, world, con
     if status == 403:
         assert refused(answer)[1].endswith("it needs people:write")
         send(api_with("rules:read", "people:write"), "post", "/conditions/count", {"condition": condition})
+
+
+PHONE = asks("person.phone", value="+8613812345678")
+UNTOLD = {"zh": "（此密钥无权查看的条件）", "en": "(a condition that this key may not read)"}
+NAMED = asks("customer.name", value="x")
+
+
+@pytest.fixture
+def known(world, secret):
+    """A customer called x with a secret and a phone."""
+    follow = world.followed(name="x")
+    person = person_of(session().get(Customer, follow.customer_id))
+    for field, value in (("secret", "x1"), ("phone", "+8613812345678")):
+        add(PersonField(person_id=person, field=field, value=value, source="t", at=utcnow()))
+    return follow
+
+
+def nowhere(answer):
+    """What is hidden does not stand anywhere in an answer."""
+    told = json.dumps(answer, ensure_ascii=False)
+    return not any(each in told for each in ("x1", "138", "secret"))
+
+
+def test_what_others_saved_tells_who_belongs_and_not_what_the_reader_may_not_ask(api, api_with, known):
+    tree = {"all": [NAMED, {"not": {"any": [SECRET, {"not": PHONE}]}}]}
+    id_ = send(api, "post", "/audiences", {"kind": "tree", "name": "a", "condition": {"not": tree}}, 201)[
+        "id"
+    ]
+    send(api, "patch", f"/audiences/{id_}", {"condition": {"all": [NAMED, SECRET, {"not": {"not": PHONE}}]}})
+    key = api_with("audiences:read")
+    assert send(key, "get", f"/audiences/{id_}/count")["count"] == 1
+    [member] = send(key, "get", f"/audiences/{id_}/members")["items"]
+    assert [leaf["holds"] for leaf in member["leaves"]] == [True, None, None]
+    assert [leaf["value"] for leaf in member["leaves"]] == ["x", "***", "***"]
+    assert [leaf["words"] for leaf in member["leaves"]][1:] == [UNTOLD, UNTOLD]
+    why = send(key, "post", f"/audiences/{id_}/explain", {"customer_id": known.customer_id})
+    assert why["belongs"] is True
+    assert [each["holds"] for each in why["condition"]["all"]] == [True, None, None]
+    assert why["condition"]["all"][2]["not"]["holds"] is None
+    shown = send(key, "get", f"/audiences/{id_}")
+    assert shown["words"]["en"] == f"(name is 「x」 and {UNTOLD['en']} and not (not ({UNTOLD['en']})))"
+    hidden = {"kind": "***"}
+    assert shown["condition"]["all"] == [NAMED, hidden, {"not": {"not": hidden}}]
+    history = send(key, "get", f"/audiences/{id_}/history")
+    listed = send(key, "get", "/audiences")
+    assert all(map(nowhere, (member, why, shown, history, listed)))
+    full = send(
+        api, "post", f"/audiences/{id_}/explain", {"customer_id": known.customer_id, "language": "en"}
+    )
+    assert [each["holds"] for each in full["condition"]["all"]] == [True, True, True]
+    assert full["condition"]["all"][1]["words"] == "secret is 「x1」"
+
+
+def test_rules_and_their_reasons_hide_it_too(api, api_with, known, world):
+    tag = world.tag()
+    body = {"name": "r", "condition": {"all": [NAMED, SECRET]}, "add_tag_ids": [tag.id], "state": "active"}
+    id_ = send(api, "post", "/rules", body, 201)["id"]
+    send(api, "patch", f"/rules/{id_}", {"condition": {"all": [SECRET, PHONE]}})
+    backfill(session().get(Rule, id_))
+    key = api_with("rules:read", "customers:read")
+    shown = send(key, "get", f"/rules/{id_}")
+    assert (shown["condition"]["all"], shown["reads"]) == ([{"kind": "***"}] * 2, ["field:phone"])
+    explained = send(key, "post", f"/rules/{id_}/explain", {"customer_id": known.customer_id})
+    assert [each["holds"] for each in explained["condition"]["all"]] == [None, None]
+    reasons = send(key, "get", f"/customers/{known.customer_id}/tags/{tag.id}/why")
+    [reason] = reasons["reasons"]
+    assert [(leaf["holds"], leaf["value"]) for leaf in reason["leaves"]] == [(None, "***")] * 2
+    versions = send(key, "get", f"/rules/{id_}/versions")
+    assert all(map(nowhere, (shown, explained, reasons, versions, send(key, "get", "/rules"))))
+    [told] = send(api, "get", f"/customers/{known.customer_id}/tags/{tag.id}/why")["reasons"]
+    assert [(leaf["holds"], leaf["value"]) for leaf in told["leaves"]] == [
+        (True, "x1"),
+        (True, "+8613812345678"),
+    ]
+
+
+def test_an_archived_field_stays_hidden(api, api_with, known, secret):
+    id_ = send(api, "post", "/audiences", {"kind": "tree", "name": "a", "condition": SECRET}, 201)["id"]
+    send(api, "patch", "/fields/secret", {"archived": True})
+    [member] = send(api_with("audiences:read"), "get", f"/audiences/{id_}/members")["items"]
+    assert nowhere(member)
+    send(api_with("audiences:read", "rules:read"), "post", "/conditions/count", {"condition": SECRET}, 403)

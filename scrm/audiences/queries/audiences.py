@@ -14,13 +14,13 @@ from scrm.audiences.queries.users import users_of
 from scrm.kernel.db import session
 from scrm.kernel.errors import NotFound, ScrmError
 from scrm.kernel.paging import paginate
-from scrm.kernel.permissions import Scope
+from scrm.kernel.permissions import Actor, Scope
 from tags.arrays import is_one_of
-from tags.rules.compiler import words
 from tags.rules.migration import SCHEMA_VERSION
+from tags.rules.queries.veiling import Reader
 
 
-def audience_page(scope: Scope, query: Mapping[str, Any]) -> dict[str, Any]:
+def audience_page(actor: Actor, query: Mapping[str, Any]) -> dict[str, Any]:
     """A page of audiences, newest first; ``kind``, ``archived`` and ``q`` (part of the name) narrow it.
 
     ``last_look`` of each is its newest daily count, which only an unlimited scope gets to see.
@@ -34,8 +34,9 @@ def audience_page(scope: Scope, query: Mapping[str, Any]) -> dict[str, Any]:
     if q := query.get("q"):
         statement = statement.where(Audience.name.icontains(q, autoescape=True))
     page = paginate(statement, Audience.id, query)
-    looks = _last_looks([each.id for each in page["items"]]) if scope.everyone else {}
-    items = [{**shown(each), "last_look": looks.get(each.id)} for each in page["items"]]
+    looks = _last_looks([each.id for each in page["items"]]) if actor.scope.everyone else {}
+    reader = Reader(actor)
+    items = [{**shown(reader, each), "last_look": looks.get(each.id)} for each in page["items"]]
     return {**page, "items": items}
 
 
@@ -57,12 +58,12 @@ def audience_by_id(audience_id: int) -> Audience:
     return found
 
 
-def audience_detail(audience_id: int) -> dict[str, Any]:
-    """One audience with everything unfinished that uses it."""
-    return {**shown(audience_by_id(audience_id)), "used_by": users_of(audience_id)}
+def audience_detail(actor: Actor, audience_id: int) -> dict[str, Any]:
+    """One audience as an actor may read it, with everything unfinished that uses it."""
+    return {**shown(Reader(actor), audience_by_id(audience_id)), "used_by": users_of(audience_id)}
 
 
-def audience_changes(scope: Scope, audience_id: int, query: Mapping[str, Any]) -> dict[str, Any]:
+def audience_changes(actor: Actor, audience_id: int, query: Mapping[str, Any]) -> dict[str, Any]:
     """A page of who changed what, newest first; also of a deleted audience.
 
     How many members came and went counts everybody's customers: only an unlimited scope gets to see it.
@@ -70,7 +71,9 @@ def audience_changes(scope: Scope, audience_id: int, query: Mapping[str, Any]) -
     if session().get(Audience, audience_id) is None:
         raise NotFound(f"there is no audience {audience_id}")
     page = paginate(select(AudienceChange).filter_by(audience_id=audience_id), AudienceChange.id, query)
-    return {**page, "items": [_change_shown(scope, each) for each in page["items"]]}
+    reader = Reader(actor)
+    items = [_change_shown(actor.scope, reader, each) for each in page["items"]]
+    return {**page, "items": items}
 
 
 def tree_of(audience: Audience) -> dict[str, Any]:
@@ -80,23 +83,30 @@ def tree_of(audience: Audience) -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, "kind": KIND, "audience_ids": [audience.id]}
 
 
-def shown(audience: Audience) -> dict[str, Any]:
-    """An audience with the words of its condition, in both languages."""
+def shown(reader: Reader, audience: Audience) -> dict[str, Any]:
+    """An audience with its condition, and that in words of both languages, as a reader gets them."""
     columns = {column.key: getattr(audience, column.key) for column in Audience.__table__.columns}
-    return {**columns, "words": _words(audience.condition) if audience.condition else None}
+    if not audience.condition:
+        return {**columns, "words": None}
+    told = {"condition": reader.condition(audience.condition), "words": _words(reader, audience.condition)}
+    return {**columns, **told}
 
 
-def _change_shown(scope: Scope, change: AudienceChange) -> dict[str, Any]:
+def _change_shown(scope: Scope, reader: Reader, change: AudienceChange) -> dict[str, Any]:
     told = {column.key: getattr(change, column.key) for column in AudienceChange.__table__.columns}
     if "members" in change.changes and not scope.everyone:
         told["changes"] = {**change.changes, "members": None}
     trees = change.changes.get("condition")
-    return {**told, "words": [_words(tree) for tree in trees if tree] if trees else None}
+    if not trees:
+        return {**told, "words": None}
+    conditions = [reader.condition(tree) if tree else tree for tree in trees]
+    told["changes"] = {**told["changes"], "condition": conditions}
+    return {**told, "words": [_words(reader, tree) for tree in trees if tree]}
 
 
-def _words(condition: Mapping[str, Any]) -> dict[str, str] | None:
+def _words(reader: Reader, condition: Mapping[str, Any]) -> dict[str, str] | None:
     """The sentence of a condition; nothing when it can no longer be read."""
     try:
-        return {"zh": words(condition, "zh"), "en": words(condition, "en")}
+        return reader.sentence(condition)
     except ScrmError:
         return None

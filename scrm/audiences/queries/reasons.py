@@ -13,26 +13,27 @@ from scrm.customers.queries import customer_by_id
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.errors import ScrmError
-from scrm.kernel.permissions import Scope
+from scrm.kernel.permissions import Actor, Scope
 from scrm.kernel.settings import settings
 from tags.rules.compiler import compile_condition, explain
 from tags.rules.costs import ConditionTooSlow, too_slow
 from tags.rules.leaves import Language
+from tags.rules.queries.veiling import Reader
 from tags.rules.service.bounds import TooSlow, bounded
 
 
-def explanation(scope: Scope, audience_id: int, customer_id: int, language: Language) -> dict[str, Any]:
-    """Whether a customer of the scope belongs, node by node.
+def explanation(actor: Actor, audience_id: int, customer_id: int, language: Language) -> dict[str, Any]:
+    """Whether a customer of the actor's scope belongs, node by node as far as the actor may ask.
 
     :raises NotFound: no such audience, or no such customer in the scope
     :raises ConditionTooSlow: it takes longer than ``[rules] preview_seconds``; names the leaf that costs most
     """
     tree = tree_of(audience_by_id(audience_id))
-    customer_by_id(scope, customer_id)
-    seconds = settings().rules.preview_seconds
+    customer_by_id(actor.scope, customer_id)
+    hidden, seconds = Reader(actor).hidden(tree), settings().rules.preview_seconds
     try:
         with bounded(seconds):
-            told = explain(tree, customer_id, language)
+            told = explain(tree, customer_id, language, hidden)
     except TooSlow:
         raise too_slow(tree, seconds, everybody=False) from None
     return {

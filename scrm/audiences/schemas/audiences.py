@@ -209,7 +209,11 @@ class AudienceExplainOut(Schema):
     customer_id = fields.Integer()
     at = time_field()
     belongs = fields.Boolean()
-    condition = fields.Dict(metadata={"description": "the tree with path, words and holds at every node"})
+    condition = fields.Dict(
+        metadata={
+            "description": "the tree with path, words and holds at every node; empty holds: this key may not ask it"
+        }
+    )
 
 
 class CustomerAudienceOut(Schema):

@@ -68,7 +68,7 @@ blueprint = api_blueprint("audiences", "人群 audiences: saved conditions and l
 @blueprint.response(200, page_schema(AudienceListedOut))
 def list_audiences(query: dict[str, Any]) -> dict[str, Any]:
     """Audiences, newest first, with what the last daily look counted."""
-    return audiences.audience_page(current_actor().scope, query)
+    return audiences.audience_page(current_actor(), query)
 
 
 @blueprint.route("/audiences", methods=["POST"])
@@ -79,7 +79,7 @@ def list_audiences(query: dict[str, Any]) -> dict[str, Any]:
 def create_audience(data: dict[str, Any]) -> dict[str, Any]:
     """Save a condition under a name, or make an empty list."""
     _refuse_unreadable(data)
-    return audiences.audience_detail(saving.create_audience(data, current_actor().name).id)
+    return audiences.audience_detail(current_actor(), saving.create_audience(data, current_actor().name).id)
 
 
 @blueprint.route("/audiences/preview", methods=["POST"])
@@ -99,7 +99,7 @@ def preview_audience(data: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(200, AudienceDetailOut)
 def get_audience(audience_id: int) -> dict[str, Any]:
     """One audience, with everything unfinished that uses it."""
-    return audiences.audience_detail(audience_id)
+    return audiences.audience_detail(current_actor(), audience_id)
 
 
 @blueprint.route("/audiences/<int:audience_id>", methods=["PATCH"])
@@ -117,7 +117,7 @@ def change_audience(data: dict[str, Any], audience_id: int) -> dict[str, Any]:
         refuse_limited(current_actor(), audience_id)
         _refuse_unreadable(data)
         saving.change_audience(audience_id, data, current_actor().name, _expected_version())
-    return audiences.audience_detail(audience_id)
+    return audiences.audience_detail(current_actor(), audience_id)
 
 
 @blueprint.route("/audiences/<int:audience_id>", methods=["DELETE"])
@@ -138,7 +138,7 @@ def archive_audience(audience_id: int) -> dict[str, Any]:
     with transaction():
         refuse_limited(current_actor(), audience_id)
         saving.archive_audience(audience_id, current_actor().name)
-    return audiences.audience_detail(audience_id)
+    return audiences.audience_detail(current_actor(), audience_id)
 
 
 @blueprint.route("/audiences/<int:audience_id>/restore", methods=["POST"])
@@ -151,7 +151,7 @@ def restore_audience(audience_id: int) -> dict[str, Any]:
         _refuse_unreadable(
             {"condition": saving.restore_audience(audience_id, current_actor().name).condition}
         )
-    return audiences.audience_detail(audience_id)
+    return audiences.audience_detail(current_actor(), audience_id)
 
 
 @blueprint.route("/audiences/<int:audience_id>/history")
@@ -160,7 +160,7 @@ def restore_audience(audience_id: int) -> dict[str, Any]:
 @blueprint.response(200, page_schema(AudienceHistoryOut))
 def list_audience_history(query: dict[str, Any], audience_id: int) -> dict[str, Any]:
     """Who changed what, newest first; also of a deleted audience."""
-    return audiences.audience_changes(current_actor().scope, audience_id, query)
+    return audiences.audience_changes(current_actor(), audience_id, query)
 
 
 @blueprint.route("/audiences/<int:audience_id>/count")
@@ -188,7 +188,7 @@ def list_members(query: dict[str, Any], audience_id: int) -> dict[str, Any]:
 @blueprint.response(200, AudienceExplainOut)
 def explain_audience(data: dict[str, Any], audience_id: int) -> dict[str, Any]:
     """Whether one customer belongs, and which part of the condition says so."""
-    return explanation(current_actor().scope, audience_id, data["customer_id"], data["language"])
+    return explanation(current_actor(), audience_id, data["customer_id"], data["language"])
 
 
 @blueprint.route("/customers/<int:customer_id>/audiences")

@@ -15,11 +15,10 @@ from scrm.kernel.db import session
 from scrm.kernel.permissions import Actor
 from scrm.kernel.settings import settings
 from tags.arrays import is_one_of
-from tags.rules.compiler import words
+from tags.rules.compiler import leaf_words, words
 from tags.rules.costs import too_slow
 from tags.rules.queries.impact import NO_RULE, impact_on
 from tags.rules.queries.veiling import Veil
-from tags.rules.references import reference_names
 from tags.rules.service.bounds import TooSlow, bounded
 from tags.rules.service.reasons import leaf_columns
 from tags.rules.service.texts import RuleText
@@ -79,24 +78,22 @@ def newest(customer_ids: BitMap64, most: int) -> list[int]:
 
 
 def leaf_answers(actor: Actor, tree: Mapping[str, Any], customer_ids: Sequence[int]) -> list[dict[str, Any]]:
-    """Every leaf's words, answer, and value as the actor may read it, for each of these customers, in the order given."""
+    """Every leaf's words, answer and value, as the actor may read them, for each of these customers, in the order given."""
     node = parse_tree(tree)
     leaves = list(node.leaves())
     if not customer_ids or not leaves:
         return []
-    names = reference_names(node)
-    told: list[dict[str, Any]] = [
-        {"path": each.path, "words": {n: leaf.words(each.args, n, names) for n in ("zh", "en")}}
-        for leaf, each in leaves
-    ]
-    columns, veil = leaf_columns(leaves, utcnow(), actor.scope), Veil(actor, node)
+    veil = Veil(actor, node)
+    said = leaf_words(node, veil.hidden)
+    told: list[dict[str, Any]] = [{"path": each.path, "words": said[each.path]} for _, each in leaves]
+    columns = leaf_columns(leaves, utcnow(), actor.scope)
     rows = session().execute(select(Customer.id, *columns).where(is_one_of(Customer.id, customer_ids)))
     found = {row.id: row for row in rows}
     return [
         {
             "customer_id": id_,
             "leaves": [
-                {**leaf, "holds": holds, "value": veil.shown(leaf["path"], value)}
+                {**leaf, "holds": veil.holds(leaf["path"], holds), "value": veil.shown(leaf["path"], value)}
                 for leaf, holds, value in zip(told, found[id_].holds, found[id_].shown, strict=True)
             ],
         }

@@ -12,39 +12,48 @@ from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.errors import NotFound
 from scrm.kernel.paging import paginate
-from scrm.kernel.permissions import Scope
+from scrm.kernel.permissions import Actor
 from scrm.kernel.settings import settings
 from tags.models import Rule, RuleChange, RuleVersion
-from tags.rules.compiler import explain, words
+from tags.rules.compiler import explain
 from tags.rules.costs import too_slow
 from tags.rules.leaves import Language
 from tags.rules.queries.conflicts import with_conflicts
+from tags.rules.queries.veiling import Reader
 from tags.rules.queries.versions import with_changes
 from tags.rules.service.bounds import TooSlow, bounded
 
 
-def rule_page(query: Mapping[str, Any]) -> dict[str, Any]:
-    """A page of rules, newest first; ``state`` narrows it."""
+def rule_page(actor: Actor, query: Mapping[str, Any]) -> dict[str, Any]:
+    """A page of rules as an actor may read them, newest first; ``state`` narrows it."""
     statement = _rules()
     if state := query.get("state"):
         statement = statement.where(Rule.state == state)
     page = paginate(statement, Rule.id, query)
-    return {**page, "items": with_conflicts([_shown(row) for row in page["items"]])}
+    reader = Reader(actor)
+    return {**page, "items": with_conflicts([_shown(reader, row) for row in page["items"]])}
 
 
-def rule_detail(rule_id: int) -> dict[str, Any]:
-    """One rule with its newest version; raises NotFound."""
+def rule_detail(actor: Actor, rule_id: int) -> dict[str, Any]:
+    """One rule with its newest version, as an actor may read it; raises NotFound."""
+    return with_conflicts([_shown(Reader(actor), _rule(rule_id))])[0]
+
+
+def _rule(rule_id: int) -> dict[str, Any]:
     row = session().execute(_rules().where(Rule.id == rule_id)).mappings().one_or_none()
     if row is None:
         raise NotFound(f"there is no rule {rule_id}")
-    return with_conflicts([_shown(dict(row))])[0]
+    return dict(row)
 
 
-def rule_versions(rule_id: int) -> list[dict[str, Any]]:
-    """What a rule said at each version and what that changed in words, newest first; raises NotFound."""
-    rule_detail(rule_id)
+def rule_versions(actor: Actor, rule_id: int) -> list[dict[str, Any]]:
+    """What a rule said at each version and what that changed in words, as an actor may read it, newest first.
+
+    :raises NotFound: no such rule
+    """
+    _rule(rule_id)
     found = select(RuleVersion).filter_by(rule_id=rule_id).order_by(RuleVersion.version)
-    return with_changes(session().scalars(found).all())[::-1]
+    return with_changes(session().scalars(found).all(), Reader(actor))[::-1]
 
 
 def condition_at(rule_id: int, version: int) -> dict[str, Any]:
@@ -57,22 +66,23 @@ def condition_at(rule_id: int, version: int) -> dict[str, Any]:
 
 def rule_changes(rule_id: int, query: Mapping[str, Any]) -> dict[str, Any]:
     """A page of who changed name, state, priority or schedule, newest first; raises NotFound."""
-    rule_detail(rule_id)
+    _rule(rule_id)
     return paginate(select(RuleChange).where(RuleChange.rule_id == rule_id), RuleChange.id, query)
 
 
-def explanation(scope: Scope, rule_id: int, customer_id: int, language: Language) -> dict[str, Any]:
-    """Whether a rule holds for a customer of the scope, leaf by leaf.
+def explanation(actor: Actor, rule_id: int, customer_id: int, language: Language) -> dict[str, Any]:
+    """Whether a rule holds for a customer of the actor's scope, leaf by leaf as far as the actor may ask.
 
     :raises NotFound: no such rule, or no such customer in the scope
     :raises ConditionTooSlow: it takes longer than ``[rules] preview_seconds``; names the leaf that costs most
     """
-    rule = rule_detail(rule_id)
-    customer_by_id(scope, customer_id)
+    rule = _rule(rule_id)
+    customer_by_id(actor.scope, customer_id)
+    hidden = Reader(actor).hidden(rule["condition"])
     seconds = settings().rules.preview_seconds
     try:
         with bounded(seconds):
-            told = explain(rule["condition"], customer_id, language)
+            told = explain(rule["condition"], customer_id, language, hidden)
     except TooSlow:
         raise too_slow(rule["condition"], seconds, everybody=False) from None
     return {
@@ -97,6 +107,7 @@ def _rules() -> Any:
     )  # fmt: skip
 
 
-def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+def _shown(reader: Reader, row: Mapping[str, Any]) -> dict[str, Any]:
     condition = row["condition"]
-    return {**row, "words": {"zh": words(condition, "zh"), "en": words(condition, "en")}}
+    told = {"condition": reader.condition(condition), "words": reader.sentence(condition)}
+    return {**row, **told, "reads": reader.facts(row["reads"])}

@@ -11,8 +11,7 @@ from sqlalchemy import select
 from scrm.kernel.db import session
 from tags.arrays import is_one_of
 from tags.models import RuleVersion, Tag
-from tags.rules.compiler import words
-from tags.rules.leaves import Language
+from tags.rules.queries.veiling import Reader
 
 Told = dict[str, list[str]]
 TAGS = {
@@ -21,24 +20,32 @@ TAGS = {
 }
 
 
-def with_changes(versions: Sequence[RuleVersion]) -> list[dict[str, Any]]:
-    """Versions, oldest first, each with ``changes`` ``{"zh": [...], "en": [...]}``; the first has none."""
+def with_changes(versions: Sequence[RuleVersion], reader: Reader) -> list[dict[str, Any]]:
+    """Versions, oldest first, each with ``changes`` ``{"zh": [...], "en": [...]}``; the first has none.
+
+    :param reader: whose reading of the conditions is told
+    """
     ids = {id_ for v in versions for id_ in (*v.add_tag_ids, *v.remove_tag_ids)}
     found = session().execute(select(Tag.id, Tag.name).where(is_one_of(Tag.id, ids)))
     names = {row.id: row.name for row in found}
     told: list[Told] = [{"zh": [], "en": []}]
-    told += [_changes(old, new, names) for old, new in pairwise(versions)]
+    told += [_changes(old, new, names, reader) for old, new in pairwise(versions)]
     return [
-        {**{c.key: getattr(v, c.key) for c in v.__table__.columns}, "changes": change}
+        {
+            **{c.key: getattr(v, c.key) for c in v.__table__.columns},
+            "condition": reader.condition(v.condition),
+            "changes": change,
+        }
         for v, change in zip(versions, told, strict=True)
     ]
 
 
-def _changes(old: RuleVersion, new: RuleVersion, names: Mapping[int, str]) -> Told:
+def _changes(old: RuleVersion, new: RuleVersion, names: Mapping[int, str], reader: Reader) -> Told:
     told: Told = {"zh": [], "en": []}
     if old.condition != new.condition:
-        for language in told:
-            told[language].append(_condition(old, new, "zh" if language == "zh" else "en"))
+        before, after = reader.sentence(old.condition), reader.sentence(new.condition)
+        told["zh"].append(f"条件由「{before['zh']}」改为「{after['zh']}」")
+        told["en"].append(f"condition: {before['en']} → {after['en']}")
     for field in TAGS:
         _tag_changes(told, field, (set(getattr(old, field)), set(getattr(new, field))), names)
     if old.keep != new.keep:
@@ -49,11 +56,6 @@ def _changes(old: RuleVersion, new: RuleVersion, names: Mapping[int, str]) -> To
         told["zh"].append(f"{days}天后去掉标签" if days else "标签不再过期")
         told["en"].append(f"takes tags away {days} days after" if days else "tags no longer expire")
     return told
-
-
-def _condition(old: RuleVersion, new: RuleVersion, language: Language) -> str:
-    before, after = words(old.condition, language), words(new.condition, language)
-    return f"条件由「{before}」改为「{after}」" if language == "zh" else f"condition: {before} → {after}"
 
 
 def _tag_changes(told: Told, field: str, sets: tuple[set[int], set[int]], names: Mapping[int, str]) -> None:

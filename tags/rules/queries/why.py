@@ -16,9 +16,8 @@ from scrm.kernel.permissions import Actor, Scope
 from tags.arrays import row_table
 from tags.models import Rule, RuleVersion, Tag, TagAssignment, TagChange, TagHistory, TagSource
 from tags.queries import own_follow
-from tags.rules.compiler import words
+from tags.rules.compiler import leaf_words, words
 from tags.rules.queries.veiling import Veil
-from tags.rules.references import reference_names
 from tags.rules.tree import parse_tree
 
 
@@ -91,7 +90,7 @@ def _then(actor: Actor, row: Any, versions: Mapping[tuple[int, int], dict[str, A
     leaves = [
         {
             "path": path,
-            "holds": told[0],
+            "holds": veil.holds(path, told[0]) if veil else None,
             "value": veil.kept(path, told[1]) if veil and len(told) > 1 else None,
             "words": known.get(path),
         }
@@ -109,11 +108,8 @@ def _words(
     """
     try:
         node = parse_tree(condition)
-        names = reference_names(node)
-        leaves = {
-            each.path: {"zh": leaf.words(each.args, "zh", names), "en": leaf.words(each.args, "en", names)}
-            for leaf, each in node.leaves()
-        }
-        return {"zh": words(condition, "zh"), "en": words(condition, "en")}, leaves, Veil(actor, node)
+        veil = Veil(actor, node)
+        sentence = {"zh": words(condition, "zh", veil.hidden), "en": words(condition, "en", veil.hidden)}
+        return sentence, leaf_words(node, veil.hidden), veil
     except ScrmError:
         return None, {}, None
