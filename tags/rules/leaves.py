@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -129,14 +129,19 @@ def called(table: str, id_: int | str, names: Names, language: Language = "zh") 
     return names.get((f"{table}/{language}", id_)) or names.get((table, id_)) or f"#{id_}"
 
 
-def listed(ids: Sequence[int], table: str, names: Names, language: Language = "zh") -> str:
-    """Rows by their names, and by number where they have none: ``VIP、#7``."""
-    return "、".join(called(table, id_, names, language) for id_ in ids)
+def listed(ids: Sequence[int], table: str, names: Names, language: Language) -> str:
+    """Rows by their names, and by number where they have none: ``VIP、#7``, ``VIP, #7``."""
+    return enumerated([called(table, id_, names, language) for id_ in ids], language)
 
 
-def quoted(texts: Sequence[str]) -> str:
-    """Texts in corner quotes: ``「a」「b」``."""
-    return "".join(f"「{text}」" for text in texts)
+def enumerated(texts: Iterable[str], language: Language) -> str:
+    """Texts one after the other, as the language writes it."""
+    return ("、" if language == "zh" else ", ").join(texts)
+
+
+def any_quoted(texts: Sequence[str], language: Language) -> str:
+    """Texts in corner quotes of which one suffices: ``「a」或「b」``, ``「a」 or 「b」``."""
+    return ("或" if language == "zh" else " or ").join(f"「{text}」" for text in texts)
 
 
 def plain_text(value: str) -> None:

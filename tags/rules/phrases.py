@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from tags.rules.leaves import Language
+from tags.rules.leaves import Language, enumerated
 
 SIMPLE: dict[str, tuple[str, str]] = {
     "equals": ("等于{}", "is {}"),
@@ -55,7 +55,7 @@ def comparison_words(args: Mapping[str, Any], language: Language, told: Told = p
     if op == "anniversary":
         return _anniversary_words(args["days"], args.get("calendar") == "lunar", zh)
     values = [args["value"]] if args.get("value") is not None else args.get("values") or ()
-    return SIMPLE[op][0 if zh else 1].format("、".join(map(told, values)))
+    return SIMPLE[op][0 if zh else 1].format(enumerated(map(told, values), language))
 
 
 def _days_words(op: str, days: int, zh: bool) -> str:

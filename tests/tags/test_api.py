@@ -223,6 +223,15 @@ def test_bad_rules_are_refused_with_the_path_inside_the_tree(api, world):
     assert send(api, "get", "/rules")["items"] == []
 
 
+def test_a_rule_that_does_nothing_is_refused_when_made_and_when_changed(api, world):
+    text = {"name": "r", "condition": VIP}
+    assert problem(api, "post", "/rules", text)[0] == "add_tag_ids"
+    made = send(api, "post", "/rules", {**text, "add_tag_ids": [world.tag().id]}, 201)
+    told = problem(api, "patch", f"/rules/{made['id']}", {"add_tag_ids": []})
+    assert told == ("add_tag_ids", "give at least one tag to add or to remove")
+    assert send(api, "get", f"/rules/{made['id']}")["version"] == 1
+
+
 def test_rules_that_feed_each_other_in_a_ring_are_named(api, world):
     one, two, three = world.tag(), world.tag(), world.tag()
 

@@ -149,6 +149,16 @@ def test_a_stage_that_the_company_has_not_is_refused_by_its_path(session):
     }
 
 
+@pytest.mark.parametrize(
+    ("values", "problem"), [(["2020-02-30", "2021-01-01"], "must be a day"), ([True, 3], "must be a number")]
+)
+def test_a_wrong_value_is_refused_as_one_of_the_type_it_is_written_like(session, values, problem):
+    born = {"kind": "field", "field": "person.birthday", "op": "between", "values": values}
+    with pytest.raises(InvalidInput, match=problem) as refused:
+        validate_condition(born)
+    assert list(refused.value.fields) == ["condition.values.0"]
+
+
 def test_explain_tells_every_node(session, world):
     follow = world.followed(name="vip")
     told = explain({"all": [NAMED_VIP, {"not": IN_GROUP}, IN_GROUP]}, follow.customer_id, "en")

@@ -55,10 +55,12 @@ class Compared(Schema):
 
 def comparisons_of(kinds: list[Kind], data: Mapping[str, Any]) -> dict[str, str]:
     """What is wrong when the value may be of any of these types; the problem of the type that comes nearest."""
-    found = [comparisons.problems(kind, data) for kind in kinds]
-    if not all(found):
+    found = {kind: comparisons.problems(kind, data) for kind in kinds}
+    if not all(found.values()):
         return {}
-    return next((each for each in found if "op" not in each), found[0])
+    near = [kind for kind, each in found.items() if "op" not in each] or kinds
+    written = any(isinstance(value, str) for value in (data.get("value"), *data.get("values", ())))
+    return found[min(near, key=lambda kind: written == (kind is Kind.NUMBER))]
 
 
 def _refuse(problems: Mapping[str, str]) -> None:

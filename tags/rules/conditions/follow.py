@@ -106,10 +106,10 @@ def _words(args: Args, language: Language, names: Names) -> str:
     parts = [
         (window_words(args["added"], language), "{}添加", "added {}"),
         (window_words(args["ended"], language), "{}结束", "ended {}"),
-        (_listed(args["staff_ids"], "staff", names), "成员{}", "by {}"),
-        (_listed(args["department_ids"], "departments", names), "部门{}（含下级）", "by members of {} and below"),
-        (_listed(args["channel_code_ids"], "channel_codes", names), "通过渠道活码{}", "through channel code {}"),
-        (_listed(args["acquisition_link_ids"], "acquisition_links", names), "通过获客链接{}", "through acquisition link {}"),
+        (listed(args["staff_ids"] or (), "staff", names, language), "成员{}", "by {}"),
+        (listed(args["department_ids"] or (), "departments", names, language), "部门{}（含下级）", "by members of {} and below"),
+        (listed(args["channel_code_ids"] or (), "channel_codes", names, language), "通过渠道活码{}", "through channel code {}"),
+        (listed(args["acquisition_link_ids"] or (), "acquisition_links", names, language), "通过获客链接{}", "through acquisition link {}"),
         (_ways(args["add_ways"] or (), zh), "添加方式为{}", "by way of {}"),
     ]  # fmt: skip
     told = [(chinese if zh else english).format(value) for value, chinese, english in parts if value]
@@ -117,10 +117,6 @@ def _words(args: Args, language: Language, names: Names) -> str:
     if zh:
         return state + (f"（{'，'.join(told)}）" if told else "")
     return state + (f": {', '.join(told)}" if told else "")
-
-
-def _listed(ids: Any, table_name: str, names: Names) -> str:
-    return listed(ids or (), table_name, names)
 
 
 def _ways(ways: Any, zh: bool) -> str:

@@ -113,9 +113,9 @@ def _expires(args: Args, since: datetime, until: datetime) -> Select[Any] | None
 
 def _words(args: Args, language: Language, names: Names) -> str:
     zh = language == "zh"
-    tags = listed(args["tag_ids"] or (), "tags", names)
+    tags = listed(args["tag_ids"] or (), "tags", names, language)
     if args["tag_group_ids"]:
-        groups = listed(args["tag_group_ids"], "tag_groups", names)
+        groups = listed(args["tag_group_ids"], "tag_groups", names, language)
         tags = f"标签组{groups}中的标签" if zh else f"the groups {groups}"
     how = _how(args, language)
     if zh:

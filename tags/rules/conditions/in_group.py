@@ -71,11 +71,15 @@ def _words(args: Args, language: Language, names: Names) -> str:
     zh = language == "zh"
     parts = [
         (window_words(args["joined"], language), "{}加入", "joined {}"),
-        (listed(args["owner_staff_ids"] or (), "staff", names), "群主{}", "owned by {}"),
-        (listed(args["group_code_ids"] or (), "group_codes", names), "通过群活码{}", "through group code {}"),
+        (listed(args["owner_staff_ids"] or (), "staff", names, language), "群主{}", "owned by {}"),
+        (
+            listed(args["group_code_ids"] or (), "group_codes", names, language),
+            "通过群活码{}",
+            "through group code {}",
+        ),
     ]
     told = [(chinese if zh else english).format(value) for value, chinese, english in parts if value]
-    groups = listed(args["group_ids"] or (), "customer_groups", names)
+    groups = listed(args["group_ids"] or (), "customer_groups", names, language)
     if zh:
         return (f"在客户群{groups}中" if groups else "在任一客户群中") + (
             f"（{'，'.join(told)}）" if told else ""

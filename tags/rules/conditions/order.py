@@ -21,9 +21,9 @@ from tags.rules.leaves import (
     Language,
     Leaf,
     Names,
+    any_quoted,
     ids_field,
     listed,
-    quoted,
     texts_field,
 )
 from tags.rules.measures import (
@@ -201,7 +201,7 @@ def _expires(args: Args, since: datetime, until: datetime) -> Select[Any] | None
 def _words(args: Args, language: Language, names: Names) -> str:
     zh = language == "zh"
     when, moment = window_words(args["window"], language), TIME_WORDS[args["time"]][0 if zh else 1]
-    what = ("的订单" if zh else "orders") + _filter_words(args, zh, names)
+    what = ("的订单" if zh else "orders") + _filter_words(args, language, names)
     money = ("金额" if zh else "amount") + f"（{args['currency']}）" if args["currency"] else ""
     if happens_at_least_once(args):
         return f"{when}有{moment}{what}" if zh else " ".join(filter(None, ["has", what, moment, when]))
@@ -215,14 +215,19 @@ def _words(args: Args, language: Language, names: Names) -> str:
     )
 
 
-def _filter_words(args: Args, zh: bool, names: Names) -> str:
+def _filter_words(args: Args, language: Language, names: Names) -> str:
+    zh = language == "zh"
     told = []
     for name, (chinese, english) in FILTER_WORDS.items():
         if values := args[name]:
             shown = [STATUS_WORDS[v][0 if zh else 1] if name == "statuses" else v for v in values]
-            told.append(f"{chinese}{quoted(shown)}" if zh else f"{english} {quoted(shown)}")
+            told.append(
+                f"{chinese}{any_quoted(shown, language)}"
+                if zh
+                else f"{english} {any_quoted(shown, language)}"
+            )
     if args["product_ids"]:
-        products = listed(args["product_ids"], "products", names)
+        products = listed(args["product_ids"], "products", names, language)
         told.append(f"含商品{products}" if zh else f"with {products}")
     if args["currency"] and args["measure"] not in FIGURES:
         told.append(args["currency"])

@@ -20,6 +20,7 @@ from tags.rules.phrases import comparison_words
 from tags.rules.windows import today
 
 RECENCY = "recency_days"
+SCORES, WORST, BEST = ("r", "f", "m"), 1, 5
 FIGURES: dict[str, tuple[Any, str, str]] = {
     "r": (RfmScore.r, "R分", "R score"),
     "f": (RfmScore.f, "F分", "F score"),
@@ -43,6 +44,22 @@ class RfmArgs(Schema):
         for path, problem in comparisons.problems(Kind.NUMBER, data).items():
             name, _, place = path.partition(".")
             raise ValidationError({name: {int(place): [problem]} if place else [problem]})
+
+
+def _check(args: Args) -> dict[str, str]:
+    """A score beyond the best would silently hold for nobody."""
+    if args["figure"] not in SCORES:
+        return {}
+    given = (
+        {"value": args["value"]}
+        if "value" in args
+        else {f"values.{i}": v for i, v in enumerate(args.get("values", ()))}
+    )
+    return {
+        path: f"must be a score of {WORST} (worst) to {BEST} (best)"
+        for path, v in given.items()
+        if not WORST <= v <= BEST
+    }
 
 
 def _clause(args: Args, now: datetime, has: PersonHas = person_has) -> ColumnElement[bool]:
@@ -97,6 +114,7 @@ LEAF = Leaf(
     over_all=_over_all,
     words=_words,
     expires=_expires,
+    check=_check,
     variants=_variants,
     value=_value,
 )

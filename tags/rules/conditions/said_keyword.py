@@ -13,7 +13,7 @@ from scrm.conversations.models import Direction, Message
 from scrm.customers.models import Customer
 from scrm.kernel.schemas import Schema
 from tags.rules.leaf_values import how_often
-from tags.rules.leaves import Args, Language, Leaf, Names, plain_text, quoted, reads_always
+from tags.rules.leaves import Args, Language, Leaf, Names, any_quoted, plain_text, reads_always
 
 MAX_KEYWORDS = 20
 MAX_LENGTH = 100
@@ -57,7 +57,7 @@ def _value(args: Args, now: datetime) -> ColumnElement[Any]:
 
 
 def _words(args: Args, language: Language, names: Names) -> str:
-    said, days, exact = quoted(args["keywords"]), args["within_days"], args["match"] == "exact"
+    said, days, exact = any_quoted(args["keywords"], language), args["within_days"], args["match"] == "exact"
     if language == "zh":
         return (f"最近{days}天内" if days else "") + ("发过" if exact else "说过") + said
     return (

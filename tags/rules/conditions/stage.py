@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, select
 from scrm.kernel.schemas import Schema
 from scrm.value.models import Lifecycle
 from scrm.value.queries.settings import stages
-from tags.rules.leaves import Args, Language, Leaf, Names, quoted, reads_always, texts_field
+from tags.rules.leaves import Args, Language, Leaf, Names, any_quoted, reads_always, texts_field
 from tags.rules.persons import PersonHas, customers_of, is_of_person_with, of_person, person_has
 from tags.rules.windows import WindowField, leaving, window_words, within
 
@@ -53,7 +53,7 @@ def _check(args: Args) -> dict[str, str]:
 
 def _words(args: Args, language: Language, names: Names) -> str:
     when = window_words(args["entered"], language)
-    called = quoted([names.get((f"stages/{language}", key), key) for key in args["stages"]])
+    called = any_quoted([names.get((f"stages/{language}", key), key) for key in args["stages"]], language)
     if language == "zh":
         return f"处于阶段{called}" + (f"（{when}进入）" if when else "")
     return f"is in the stage {called}" + (f" entered {when}" if when else "")

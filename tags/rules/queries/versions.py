@@ -11,6 +11,7 @@ from sqlalchemy import select
 from scrm.kernel.db import session
 from tags.arrays import is_one_of
 from tags.models import RuleVersion, Tag
+from tags.rules.leaves import enumerated
 from tags.rules.queries.veiling import Reader
 
 Told = dict[str, list[str]]
@@ -62,7 +63,7 @@ def _tag_changes(told: Told, field: str, sets: tuple[set[int], set[int]], names:
     before, after = sets
     for place, ids in enumerate((before - after, after - before)):
         if ids:
-            listed = "、".join(names.get(id_, f"#{id_}") for id_ in sorted(ids))
+            tags = [names.get(id_, f"#{id_}") for id_ in sorted(ids)]
             zh, en = TAGS[field]
-            told["zh"].append(f"{zh[place]}：{listed}")
-            told["en"].append(f"{en[place]} {listed}")
+            told["zh"].append(f"{zh[place]}：{enumerated(tags, 'zh')}")
+            told["en"].append(f"{en[place]} {enumerated(tags, 'en')}")

@@ -251,6 +251,8 @@ def _write_next_version(rule: Rule, data: Mapping[str, Any], actor: str) -> None
 
 
 def _write_version(rule: Rule, text: Mapping[str, Any], actor: str) -> None:
+    if not text["add_tag_ids"] and not text["remove_tag_ids"]:
+        raise InvalidInput.field("add_tag_ids", "give at least one tag to add or to remove")
     validate_condition(text["condition"])
     for field in ("add_tag_ids", "remove_tag_ids"):
         _check_tags(field, text[field])
