@@ -5,12 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from scrm.kernel.db import CreatedAt, Id, Model, enum_text
-
-DIGEST_CHARS = 64  # of SHA-256 in hexadecimal digits
 
 
 class MediaKind(StrEnum):
@@ -39,11 +37,10 @@ class MediaFile(Model):
     """One file: a name and a content. Content that has several names is several files and is stored once."""
 
     __tablename__ = "media_files"
+    __table_args__ = (UniqueConstraint("sha256", "filename"),)
 
     id: Mapped[Id]
-    key: Mapped[str] = mapped_column(
-        "sha256", unique=True
-    )  # of the content; of its second name on with ``:<of the name>``
+    sha256: Mapped[str]  # of the content, which is stored by it
     kind: Mapped[MediaKind] = mapped_column(enum_text(MediaKind))
     filename: Mapped[str]
     content_type: Mapped[str]
@@ -52,16 +49,6 @@ class MediaFile(Model):
     made_by: Mapped[str]
     created_at: Mapped[CreatedAt]
     deleted_at: Mapped[datetime | None]
-
-    @property
-    def sha256(self) -> str:
-        """Digest of the content, by which it is stored."""
-        return content_of(self.key)
-
-
-def content_of(key: str) -> str:
-    """The digest of the content in a file's key."""
-    return key[:DIGEST_CHARS]
 
 
 class MediaUpload(Model):

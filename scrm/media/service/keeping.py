@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from scrm.kernel.clock import utcnow
@@ -15,7 +14,7 @@ from scrm.kernel.db import session
 from scrm.kernel.errors import Conflict, InvalidInput, NotFound
 from scrm.kernel.locks import hold_in_transaction, share_in_transaction
 from scrm.kernel.permissions import Actor
-from scrm.media.models import DIGEST_CHARS, MediaFile, MediaUpload, Use, content_of
+from scrm.media.models import MediaFile, MediaUpload, Use
 from scrm.media.registry import named_by
 from scrm.media.service.rules import (
     LARGEST,
@@ -51,7 +50,7 @@ def keep_file(filename: str, content: bytes, made_by: str) -> MediaFile:
     share_in_transaction(CLEANING)  # what is kept now is not removed as forgotten a moment later
     media_store().put(digest, content)  # before the row: content without a row harms nobody
     values = {
-        "key": digest,
+        "sha256": digest,
         "kind": kind_of(content),
         "filename": name,
         "content_type": content_type_of(content),
@@ -59,31 +58,10 @@ def keep_file(filename: str, content: bytes, made_by: str) -> MediaFile:
         "seconds": voice_seconds(content),
         "made_by": made_by,
     }
-    renamed = values | {"key": f"{digest}:{hashlib.sha256(name.encode()).hexdigest()}"}
-    found = _known(renamed) or _made(values) or _made(renamed)
-    if found is None:
-        raise RuntimeError(f"two names have one digest: {renamed['key']}")
-    return found
-
-
-def _known(values: Mapping[str, Any]) -> MediaFile | None:
-    """The file of this name and content, back if it was deleted; its name may have been the content's first."""
-    here = MediaFile.key.in_([values["key"], content_of(values["key"])])
-    again = update(MediaFile).where(here, MediaFile.filename == values["filename"]).values(deleted_at=None)
-    kept = session().scalars(again.returning(MediaFile), execution_options={"populate_existing": True})
-    return kept.first()
-
-
-def _made(values: Mapping[str, Any]) -> MediaFile | None:
-    """The file with this key, made unless somebody just did; None where another name has the key."""
     adding = insert(MediaFile).values(values)
-    adding = adding.on_conflict_do_update(
-        index_elements=[MediaFile.key],
-        set_={"deleted_at": None},
-        where=MediaFile.filename == values["filename"],
-    )
+    adding = adding.on_conflict_do_update(index_elements=["sha256", "filename"], set_={"deleted_at": None})
     kept = session().scalars(adding.returning(MediaFile), execution_options={"populate_existing": True})
-    return kept.one_or_none()
+    return kept.one()
 
 
 def delete_file(file_id: int, actor: Actor | None = None, *, used_too: bool = False) -> None:
@@ -115,17 +93,15 @@ def remove_forgotten(limit: int) -> int:
     """Remove content and rows of files deleted a day ago, at most ``limit``; how many there were."""
     hold_in_transaction(CLEANING)
     old = select(MediaFile.id).where(MediaFile.deleted_at < utcnow() - KEPT_AFTER_DELETION).limit(limit)
-    gone = session().scalars(delete(MediaFile).where(MediaFile.id.in_(old)).returning(MediaFile.key)).all()
-    digests = {content_of(key) for key in gone}
-    for digest in digests - _still_named(digests):
+    gone = session().scalars(delete(MediaFile).where(MediaFile.id.in_(old)).returning(MediaFile.sha256)).all()
+    for digest in set(gone) - _still_named(gone):
         media_store().remove(digest)
     return len(gone)
 
 
 def _still_named(digests: Iterable[str]) -> set[str]:
     """Contents that other files are made of too."""
-    content = func.left(MediaFile.key, DIGEST_CHARS)
-    return set(session().scalars(select(content).where(content.in_(list(digests)))))
+    return set(session().scalars(select(MediaFile.sha256).where(MediaFile.sha256.in_(list(digests)))))
 
 
 def check_uses(wanted: Iterable[tuple[int, Use, str]]) -> None:

@@ -17,7 +17,7 @@ from scrm.kernel.db import session
 from scrm.kernel.events import publish
 from scrm.kernel.settings import settings
 from scrm.media.events import MediaWanted
-from scrm.media.models import MediaFile, MediaUpload, Use, content_of
+from scrm.media.models import MediaFile, MediaUpload, Use
 from scrm.media.service.keeping import check_uses
 from scrm.media.service.store import MediaStore
 from scrm.wecom.client import Client
@@ -108,13 +108,13 @@ def stored(references: Sequence[Reference]) -> list[Stored]:
     """The files behind references; those that were deleted are missing."""
     ids = {r.library_id for r in references}
     found = session().execute(
-        select(MediaFile.id, MediaFile.key, MediaFile.filename).where(
+        select(MediaFile.id, MediaFile.sha256, MediaFile.filename).where(
             MediaFile.id.in_(ids), MediaFile.deleted_at.is_(None)
         )
     )
     files = {row.id: row for row in found}
     return [
-        Stored(r.library_id, Use(r.use), content_of(files[r.library_id].key), files[r.library_id].filename)
+        Stored(r.library_id, Use(r.use), files[r.library_id].sha256, files[r.library_id].filename)
         for r in references
         if r.library_id in files
     ]

@@ -25,6 +25,7 @@ def upgrade():
     sa.PrimaryKeyConstraint('place', 'source', 'month', name=op.f('pk_column_troubles'))
     )
     _place_of_choosing()
+    _names_of_files()
 
 
 def _place_of_choosing():
@@ -32,7 +33,20 @@ def _place_of_choosing():
     op.add_column('fields', sa.Column('choosing_after', sa.BigInteger(), nullable=True))
 
 
+def _names_of_files():
+    """The same content under another name is another file."""
+    op.drop_constraint('uq_media_files_sha256', 'media_files')
+    op.create_unique_constraint('uq_media_files_sha256_filename', 'media_files', ['sha256', 'filename'])
+
+
+def _one_name_each():
+    """Fails while a content has several names: delete the files that are not to stay, their ids are named elsewhere."""
+    op.drop_constraint('uq_media_files_sha256_filename', 'media_files')
+    op.create_unique_constraint('uq_media_files_sha256', 'media_files', ['sha256'])
+
+
 def downgrade():
+    _one_name_each()
     op.drop_column('fields', 'choosing_after')
     op.drop_table('column_troubles')
     op.drop_index('ix_orders_placed_at', table_name='orders')
