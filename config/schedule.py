@@ -69,6 +69,7 @@ SCHEDULE: tuple[Every | Daily, ...] = (
     Every("tags.rules.jobs.expire_rule_tags", 300),
     Every("tags.sets.jobs.keep_sets", 20),
     Every("tags.sets.jobs.warm_sets", 60),
+    Every("tags.sets.jobs.back_sets", 60),
     Every("tags.sets.jobs.check_sets", 900),
     Every("tags.sets.jobs.forget_set_changes", 300),
     Every("tags.columns.jobs.refresh_columns", 20),

@@ -50,9 +50,12 @@ def sets(limit: int, warm: bool, rebuild: bool, forget: bool, as_json: bool) -> 
 
 
 def _forget() -> dict[str, int]:
-    from tags.sets.service import store
+    from scrm.kernel.db import transaction
+    from tags.sets.service import backing, store
 
     keys = [each.digest for each in store.shelved()]
+    with transaction():
+        backing.forget()
     store.forget(keys)
     return {"forgotten": len(keys)}
 

@@ -9,7 +9,8 @@ from config.queues import Queue
 from scrm.kernel.db import session, transaction
 from scrm.kernel.jobs import job
 from scrm.kernel.settings import settings
-from tags.sets.service import upkeep
+from tags.columns.service.noting import ensure_base
+from tags.sets.service import backing, upkeep
 
 SLICE = 50  # sets of one transaction, so that few lie in the worker's memory at once
 RUN_SECONDS = 20.0
@@ -29,6 +30,15 @@ def warm_sets() -> None:
         warm_sets.wake()
 
 
+@job(Queue.BACKGROUND, due=lambda: bool(backing.aged()))
+def back_sets() -> None:
+    """Write the sets of Redis into PostgreSQL too, so that nobody waits long after Redis was emptied."""
+    with transaction():
+        ensure_base()
+    if _in_slices(_read(backing.aged), backing.back):
+        back_sets.wake()
+
+
 @job(Queue.BACKGROUND, due=lambda: settings().sets.checked_per_hour > 0)
 def check_sets() -> None:
     """Compare some sets with SQL, in one snapshot each time, and mend what differs."""
@@ -44,6 +54,7 @@ def forget_set_changes() -> None:
     """Delete noted changes that no set needs any more, and sets that are older than they."""
     with transaction():
         upkeep.forget_changes()
+        backing.forget_old()
     upkeep.forget_old_sets()
 
 

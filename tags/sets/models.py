@@ -43,3 +43,24 @@ class SetHorizon(Model):
     below: Mapped[int]
     next_below: Mapped[int]
     marked_at: Mapped[datetime]
+
+
+class BackedSet(Model):
+    """A set of customers as it was some minutes ago, for whoever finds Redis empty (tags/sets/service/backing.py).
+
+    :param digest: its name in Redis too; ``key`` its leaf
+    :param base: the database whose transactions ``snapshot`` tells of (tags/columns/queries/base.py)
+    :param snapshot: it holds every change that this snapshot saw
+    :param mark: a digest of ``bits``, which are not written again while they are the same
+    :param bits: a roaring bitmap of customer ids
+    """
+
+    __tablename__ = "backed_sets"
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str]
+    base: Mapped[str]
+    snapshot: Mapped[str]
+    as_of: Mapped[datetime]
+    mark: Mapped[str]
+    bits: Mapped[bytes]

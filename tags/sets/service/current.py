@@ -14,7 +14,7 @@ from scrm.kernel.clock import utcnow
 from scrm.kernel.crashpoints import reached
 from scrm.kernel.settings import settings
 from tags.sets.queries.changes import Look, look
-from tags.sets.service import store
+from tags.sets.service import backing, store
 from tags.sets.service.keeping import asked_within, brought_up, parts
 from tags.sets.service.memory import KeptSet, Memory, memory
 from tags.sets.service.watching import moves_with_time, sources_of
@@ -91,12 +91,15 @@ class _Question:
         return set(keys) - self._found.keys()
 
     def _held(self, keys: Collection[str]) -> dict[str, KeptSet]:
-        """The newer of what memory and Redis have; Redis is asked where memory's is missing or too old."""
+        """The newer of what memory and Redis have, else what PostgreSQL has; Redis is asked where memory's is too old."""
         held = self._shelf.get(keys)
         oldest = utcnow() - timedelta(seconds=settings().sets.staleness_seconds)
         lacking = [key for key in keys if key not in held or held[key].as_of < oldest]
         loaded = store.load(lacking)
         newer = {key: each for key, each in loaded.items() if key not in held or held[key].as_of < each.as_of}
+        backed = backing.load({*lacking} - held.keys() - newer.keys())
+        store.save(backed)
+        newer |= backed
         self._shelf.put(newer)
         return {**held, **newer}
 

@@ -20,7 +20,7 @@ from scrm.people.queries.fields import field_specs
 from tags.rules.service.bounds import TooSlow, bounded
 from tags.sets.models import SetChange, SetHorizon
 from tags.sets.queries.changes import look
-from tags.sets.service import store
+from tags.sets.service import backing, store
 from tags.sets.service.asking import FAMILIES
 from tags.sets.service.domains import domain_of, domains
 from tags.sets.service.keeping import asked, asked_within, brought_up, parts
@@ -71,6 +71,9 @@ def ask(keys: Collection[str]) -> None:
 def warm(keys: Collection[str]) -> None:
     """Ask for sets before anybody wants them, and bring to the present those that are there."""
     known = {each.key for each in store.shelved()}
+    backed = backing.load({*keys} - known)
+    store.save(backed)
+    known |= backed.keys()
     ask([key for key in keys if key not in known])
     keep([key for key in keys if key in known])
 
@@ -111,6 +114,7 @@ def compare(keys: Sequence[str]) -> int:
         metrics.SETS_DRIFT.inc(len(ids))
         log.warning("a set of customers was wrong", leaf=leaf_of(key)["kind"], customers=len(ids))
     store.replace({key: KeptSet(true[key], seen.snapshot, now) for key in wrong})
+    backing.forget(wrong)
     return sum(len(ids) for ids in wrong.values())
 
 

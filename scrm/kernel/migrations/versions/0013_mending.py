@@ -24,6 +24,18 @@ def upgrade():
     sa.Column('last_at', sa.DateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('place', 'source', 'month', name=op.f('pk_column_troubles'))
     )
+    op.create_table('backed_sets',
+    sa.Column('digest', sa.Text(), nullable=False),
+    sa.Column('key', sa.Text(), nullable=False),
+    sa.Column('base', sa.Text(), nullable=False),
+    sa.Column('snapshot', sa.Text(), nullable=False),
+    sa.Column('as_of', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('mark', sa.Text(), nullable=False),
+    sa.Column('bits', sa.LargeBinary(), nullable=False),
+    sa.PrimaryKeyConstraint('digest', name=op.f('pk_backed_sets'))
+    )
+    # Roaring bitmaps are compressed already.
+    op.execute('ALTER TABLE backed_sets ALTER bits SET STORAGE EXTERNAL')
     _place_of_choosing()
     _names_of_files()
 
@@ -48,5 +60,6 @@ def _one_name_each():
 def downgrade():
     _one_name_each()
     op.drop_column('fields', 'choosing_after')
+    op.drop_table('backed_sets')
     op.drop_table('column_troubles')
     op.drop_index('ix_orders_placed_at', table_name='orders')
