@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from redis.exceptions import RedisError
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 FLAG_SECONDS = 30  # a wake-up lost with Redis or a killed worker blocks its like at the most this long
+WAITING_SECONDS = 24 * 3600  # how long it is known which wake-up was the last of its kind
 TIMEOUT_SECONDS = 300
 FAILURE_SECONDS = 24 * 3600
 DAILY = frozenset(entry.job for entry in SCHEDULE if isinstance(entry, Daily))
@@ -101,12 +102,19 @@ def _flag(name: str, args: tuple[Argument, ...]) -> str:
     return "scrm:wake:" + ":".join([name, *map(str, args)])
 
 
+def _last(name: str, args: tuple[Argument, ...]) -> str:
+    return "scrm:woken:" + ":".join([name, *map(str, args)])
+
+
 def _push(wanted: Job, args: tuple[Argument, ...]) -> None:
     store = redis()
     if not store.set(_flag(wanted.name, args), 1, nx=True, ex=FLAG_SECONDS):
         return
-    queue = RqQueue(wanted.queue, connection=store, serializer=JSONSerializer)
-    queue.enqueue_call(
+    queue, last = RqQueue(wanted.queue, connection=store, serializer=JSONSerializer), _last(wanted.name, args)
+    waiting: Any = store.get(last)
+    if waiting and store.lpos(queue.key, waiting) is not None:
+        return  # in a long queue it waits for longer than the flag stands; one more each time would fill it
+    made = queue.enqueue_call(
         "scrm.kernel.jobs.perform",
         args=[wanted.name, *args],
         timeout=TIMEOUT_SECONDS,
@@ -114,6 +122,7 @@ def _push(wanted: Job, args: tuple[Argument, ...]) -> None:
         failure_ttl=FAILURE_SECONDS,
         description=wanted.name,
     )
+    store.set(last, made.id, ex=WAITING_SECONDS)
 
 
 def others_wait(queue: Queue) -> bool:
@@ -134,7 +143,7 @@ def others_wait(queue: Queue) -> bool:
 def forget_flags(queue: Queue) -> None:
     """Take down the wake-up flags of ``queue``: a worker killed just after its pop left one standing.
 
-    A worker calls this when it starts, so that the clock can wake again at once; at worst a job is woken twice.
+    A worker calls this when it starts, so that the clock can wake again at once, unless the wake-up still waits.
     """
     store = redis()
     names = {made.name for made in JOBS.values() if made.queue is queue}

@@ -71,6 +71,35 @@ def test_wake_ups_leave_after_the_commit_and_once(session, probe, redis):
     assert waiting(redis) == 1
 
 
+def lower_flags(redis):
+    """What the end of :data:`jobs.FLAG_SECONDS` does."""
+    for flag in redis.scan_iter("scrm:wake:*"):
+        redis.delete(flag)
+
+
+def test_a_wake_up_that_waits_longer_than_its_flag_stands_is_still_the_only_one(session, probe, redis):
+    for _ in range(3):
+        probe.wake(7)
+        lower_flags(redis)
+    probe.wake(8)
+    assert waiting(redis) == 2
+
+
+def test_a_worker_that_starts_leaves_one_wake_up_of_each_kind(session, probe, redis):
+    probe.wake()
+    jobs.forget_flags(Queue.EVENTS)
+    probe.wake()
+    assert waiting(redis) == 1
+
+
+def test_a_wake_up_that_a_worker_took_and_lost_is_sent_again(session, probe, redis):
+    probe.wake()
+    redis.delete("rq:queue:events")  # a worker took it, and was killed
+    lower_flags(redis)
+    probe.wake()
+    assert waiting(redis) == 1
+
+
 def test_a_wake_up_during_the_run_is_not_swallowed(session, probe, redis):
     probe.wake()
     redis.delete("rq:queue:events")  # a worker took it
