@@ -5,6 +5,7 @@ import pytest
 from tags.rules import jobs
 from tests.tags.conftest import throng
 from tests.tags.test_api import send
+from tests.tags.test_rules import backfill, make_rule
 
 ANYBODY = {"not": {"kind": "field", "field": "customer.name", "op": "equals", "value": "nobody"}}
 VIP = {"kind": "field", "field": "customer.name", "op": "equals", "value": "vip"}
@@ -54,6 +55,24 @@ def test_another_text_needs_another_yes(api, world, crowd):
     refused = send(api, "patch", path, {**other, "confirm": token}, 409)
     assert refused["fields"]["confirm"] != token
     assert refused["fields"]["customers"] == "7"
+
+
+def test_another_priority_that_turns_many_tags_round_asks_too(api, world, rule_limits):
+    for i in range(10):
+        world.followed(name="vip" if i < 3 else "x")
+    world.group.exclusive = True
+    gold, silver = world.tag("gold"), world.tag("silver")
+    backfill(make_rule(ANYBODY, gold, priority=5))
+    backfill(weaker := make_rule({"not": VIP}, silver, priority=1))
+    rule_limits(storm_min=3, storm_share=0.2)
+    path = f"/rules/{weaker.id}"
+    send(api, "patch", path, {"priority": 4})
+    refused = send(api, "patch", path, {"priority": 6}, 409)
+    assert refused["code"] == "rule-storm"
+    told = refused["fields"]
+    assert (told["customers"], told["added"], told["removed"], told["wecom_calls"]) == ("7", "7", "7", "7")
+    assert send(api, "get", path)["priority"] == 4
+    assert send(api, "patch", path, {"priority": 6, "confirm": told["confirm"]})["priority"] == 6
 
 
 def test_few_customers_or_a_small_share_pass_without_asking(api, world, crowd):

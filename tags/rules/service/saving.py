@@ -21,7 +21,7 @@ from tags.rules.queries.runs import LOOKING, OPEN
 from tags.rules.service.cycles import refuse_cycles
 from tags.rules.service.days import schedule_next
 from tags.rules.service.marking import ACTIVATION
-from tags.rules.service.storms import refuse_storm
+from tags.rules.service.storms import refuse_storm, refuse_storm_of_order
 from tags.rules.service.texts import RuleText
 from tags.tagging.service.rivals import exclusive_groups_of, rival_rules
 from tags.tagging.service.settling import want_settling
@@ -67,7 +67,8 @@ def change_rule(rule_id: int, data: Mapping[str, Any], actor: str, expected: int
     :param expected: the version the caller looked at; another one meanwhile is a Conflict
     :raises Conflict: it would touch so many customers that somebody has to confirm
     """
-    if _may_storm(rule_id, data):
+    turns = _may_turn(rule_id, data)
+    if turns or _may_storm(rule_id, data):
         with _trial():
             _change(rule_id, data, actor, expected)
         _refuse_storm_of_change(rule_id, data)
@@ -129,11 +130,21 @@ def _may_storm(rule_id: int, data: Mapping[str, Any]) -> bool:
     return data.get("state", rule.state) == RuleState.ACTIVE and (becomes_active or says_else)
 
 
+def _may_turn(rule_id: int, data: Mapping[str, Any]) -> bool:
+    """Whether the change gives the rule another priority, which decides in exclusive groups whatever its state."""
+    rule, _, _ = _changed_text(rule_id, data)
+    return bool(data.get("priority", rule.priority) != rule.priority)
+
+
 def _refuse_storm_of_change(rule_id: int, data: Mapping[str, Any]) -> None:
     """Counts before the lock is taken, which everybody who changes facts would wait for."""
-    _, text, _ = _changed_text(rule_id, data)
+    rule, text, _ = _changed_text(rule_id, data)
     validate_condition(text["condition"])
-    refuse_storm(_text(rule_id, text), data.get("confirm"))
+    changed, confirm = _text(rule_id, text), data.get("confirm")
+    if _may_storm(rule_id, data):
+        refuse_storm(changed, confirm)
+    if _may_turn(rule_id, data):
+        refuse_storm_of_order(changed, rule.priority, data["priority"], confirm)
 
 
 def _changed_text(rule_id: int, data: Mapping[str, Any]) -> tuple[Rule, dict[str, Any], RuleVersion]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import orjson
 
@@ -10,6 +11,7 @@ from scrm.kernel.errors import Conflict, InvalidInput
 from scrm.kernel.permissions import Scope
 from scrm.kernel.settings import settings
 from tags.rules.queries.impact import Impact, impact
+from tags.rules.queries.turning import turned
 from tags.rules.service.bounds import FAULTS, TooSlow, bounded, told
 from tags.rules.service.texts import RuleText
 
@@ -21,12 +23,24 @@ def refuse_storm(rule: RuleText, confirm: str | None) -> None:
     :raises Conflict: with the numbers and the token; the count itself taking too long asks as well
     :raises InvalidInput: the condition cannot be evaluated with the data there is
     """
+    _refuse(rule, confirm, lambda: impact(Scope.all(), rule))
+
+
+def refuse_storm_of_order(rule: RuleText, before: int, after: int, confirm: str | None) -> None:
+    """The same of another priority, which turns round who has which tag of an exclusive group.
+
+    :param confirm: the token is that of the rule's text too: one answer says yes to both
+    """
+    _refuse(rule, confirm, lambda: turned(rule.id, before, after))
+
+
+def _refuse(rule: RuleText, confirm: str | None, count: Callable[[], Impact]) -> None:
     limits, token = settings().rules, confirmation(rule)
     if confirm == token:
         return
     try:
         with bounded(limits.preview_seconds):
-            touched = impact(Scope.all(), rule)
+            touched = count()
     except TooSlow:
         raise Conflict(
             f"how many customers this would touch could not be counted within {limits.preview_seconds:g} seconds; "
