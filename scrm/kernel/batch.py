@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -26,6 +26,9 @@ OLDEST = datetime(1970, 1, 1, tzinfo=UTC)
 AHEAD = timedelta(days=1)  # clocks of tills are wrong by hours, not by days
 MOST_CHARS = 2000
 EXACT = Decimal(10) ** 14  # numeric(18, 4)
+DECIMAL = re.compile(
+    r"[0-9]{1,40}(?:\.[0-9]{1,40})?"
+)  # no signs, spaces, exponents, or digits of other scripts
 Checker = Callable[[Any], Any]
 """Gives the value as it is stored; raises ValueError saying what would be right, or RowProblem for parts of it."""
 
@@ -161,7 +164,8 @@ class Shape:
                 problems[name] = str(problem)
             except RowProblem as problem:
                 problems |= problem.under(name)
-        problems |= {n: "is missing" for n in self.required if n not in found and n not in problems}
+        named = {path.partition(".")[0] for path in problems}
+        problems |= {name: "is missing" for name in self.required if name not in found and name not in named}
         if problems:
             raise RowProblem(problems)
         return found
@@ -259,11 +263,8 @@ def truth(given: Any) -> bool:
 
 def exact(given: Any) -> Decimal:
     """An exact decimal, as text or number, not negative, with at most four places; text keeps every digit."""
-    if type(given) in (str, int, float):
-        try:
-            found = Decimal(str(given))
-        except InvalidOperation:
-            found = Decimal("NaN")
+    if type(given) in (int, float) or (type(given) is str and DECIMAL.fullmatch(given)):
+        found = Decimal(str(given))
         if found.is_finite() and 0 <= found < EXACT and found == found.quantize(Decimal("0.0001")):
             return found.quantize(Decimal("0.0001"))
     raise ValueError('must be an amount such as "19.90", not negative, with at most four decimals')

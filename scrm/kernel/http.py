@@ -13,7 +13,7 @@ from flask_smorest import Api, Blueprint
 from flask_swagger_ui import get_swaggerui_blueprint
 from marshmallow import RAISE
 from webargs.flaskparser import FlaskParser
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, UnsupportedMediaType
 from werkzeug.routing import IntegerConverter
 from werkzeug.routing import ValidationError as WerkzeugValidationError
 
@@ -87,6 +87,8 @@ def _begin() -> None:
     g.started = time.perf_counter()
     g.request_id = uuid.uuid4().hex
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("send the body as it is, without Content-Encoding: no gzip, no deflate")
 
 
 def _end(response: Response) -> Response:

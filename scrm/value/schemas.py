@@ -9,6 +9,7 @@ from typing import Any
 from marshmallow import ValidationError, fields
 from marshmallow.validate import Length, OneOf, Range, Regexp
 
+from scrm.commerce.service.currencies import CURRENCIES
 from scrm.kernel.schemas import PageQuery, Schema, time_field
 from scrm.value.models import Method
 
@@ -28,7 +29,9 @@ class RfmSettings(Schema):
     window_days = fields.Integer(required=True, strict=True, validate=Range(1, MOST_DAYS))
     currency = fields.String(
         required=True,
-        validate=Regexp(r"^[A-Z]{3}$", error="must be a currency by its three letters, such as CNY"),
+        validate=OneOf(
+            sorted(CURRENCIES), error="must be a currency by its three letters (ISO 4217), such as CNY"
+        ),
         metadata={"description": "only orders in this currency count: amounts of several cannot be added"},
     )
     recency_cuts = fields.List(
@@ -44,7 +47,9 @@ class RfmSettings(Schema):
         metadata={"description": "orders from which the score is 2, 3, 4, 5"},
     )
     monetary_cuts = fields.List(
-        fields.String(validate=Regexp(r"^\d{1,14}(\.\d{1,4})?$", error='must be an amount such as "199.90"')),
+        fields.String(
+            validate=Regexp(r"^\d{1,14}(\.\d{1,4})?\Z", error='must be an amount such as "199.90"')
+        ),
         required=True,
         validate=_ascending,
         metadata={"description": "amounts from which the score is 2, 3, 4, 5"},
@@ -94,7 +99,7 @@ class RfmCells(Schema):
 class StageSchema(Schema):
     """A stage: who may be in it, and where one comes into it from."""
 
-    key = fields.String(required=True, validate=Regexp(r"^[a-z][a-z0-9_]{0,31}$"))
+    key = fields.String(required=True, validate=Regexp(r"^[a-z][a-z0-9_]{0,31}\Z"))
     name_zh = fields.String(required=True, validate=Length(1, 40))
     name_en = fields.String(required=True, validate=Length(1, 40))
     orders_min = fields.Integer(strict=True, load_default=0, validate=Range(0, MOST_ORDERS))

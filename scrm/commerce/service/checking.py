@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
 from typing import Any
 
 from scrm.commerce.models import OrderStatus
+from scrm.commerce.service.currencies import CURRENCIES
 from scrm.kernel.batch import (
     RowProblem,
     Shape,
@@ -23,15 +23,14 @@ from scrm.people.service.sent import sent_identities
 ID_CHARS = 128
 MOST_LINES = 500
 MOST_STEPS = 50
-CURRENCY = re.compile(r"[A-Z]{3}")
 BODY = ("identities", "amount", "currency", "refunded_amount", "shop", "region", "seller", "lines")
 NEEDED = ("identities", "amount", "currency")
 
 
 def currency(given: Any) -> str:
     """A currency by its three letters (ISO 4217)."""
-    if not isinstance(given, str) or not CURRENCY.fullmatch(given):
-        raise ValueError("must be a currency by its three letters, such as CNY")
+    if not isinstance(given, str) or given not in CURRENCIES:
+        raise ValueError("must be a currency by its three letters (ISO 4217), such as CNY")
     return given
 
 

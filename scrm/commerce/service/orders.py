@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import compress
 from typing import Any
@@ -53,14 +54,35 @@ def store_orders(batch: Batch) -> None:
     orders = _united(checked)
     if not orders:
         return
-    made, changed = _store(batch.source, orders)
-    first: set[str] = set()
+    written = _store(batch.source, orders)
     for index, row in checked:
-        key = row["source_id"]
-        news = RowStatus.CREATED if key in made else RowStatus.UPDATED
-        known = key in first or key not in made | changed
-        batch.results[index]["status"] = RowStatus.UNCHANGED.value if known else news.value
-        first.add(key)
+        batch.results[index]["status"] = _status(index, orders[row["source_id"]], row, written).value
+
+
+@dataclass
+class Written:
+    """What is news of some orders, by source_id: it is told of the row that brought it.
+
+    :param made: orders that were not known
+    :param bodies: orders whose person, amounts or lines are others
+    :param steps: (order, status, at) that were not known
+    """
+
+    made: set[str]
+    bodies: set[str]
+    steps: set[tuple[str, str, datetime]]
+
+
+def _status(index: int, order: Row, row: Row, written: Written) -> RowStatus:
+    """What a row brought that no row before it did; the first of a new order made it."""
+    key = row["source_id"]
+    steps = {(key, str(step["status"]), step["at"]) for step in row["history"]} & written.steps
+    written.steps -= steps
+    if key in written.made:
+        written.made.discard(key)
+        return RowStatus.CREATED
+    body = key in written.bodies and order.get("body") == index
+    return RowStatus.UPDATED if steps or body else RowStatus.UNCHANGED
 
 
 def _with_persons(batch: Batch, checked: Sequence[tuple[int, Row]]) -> list[tuple[int, Row]]:
@@ -77,34 +99,38 @@ def _with_persons(batch: Batch, checked: Sequence[tuple[int, Row]]) -> list[tupl
 def _united(checked: Iterable[tuple[int, Row]]) -> dict[str, Row]:
     """One row per order: all steps of the batch, and the newest body."""
     orders: dict[str, Row] = {}
-    for _, row in checked:
+    for index, row in checked:
         order = orders.setdefault(row["source_id"], {"source_id": row["source_id"], "steps": set()})
         steps = {(step["at"], step["status"]) for step in row["history"]}
         order["steps"] |= steps
         if "person_id" in row:
             version = row.get("updated_at") or max(at for at, _ in steps)
             if "version_at" not in order or version >= order["version_at"]:
-                order |= {name: row.get(name) for name in NAMES}
-                order |= {"version_at": version, "lines": row.get("lines", [])}
+                said = {name: row.get(name) for name in NAMES} | {"lines": row.get("lines", [])}
+                if "body" not in order or any(order[name] != value for name, value in said.items()):
+                    order["body"] = index  # the row that says so first
+                order |= said | {"version_at": version}
     return orders
 
 
-def _store(source: str, orders: Mapping[str, Row]) -> tuple[set[str], set[str]]:
-    """(source_ids that are new, those that changed)."""
+def _store(source: str, orders: Mapping[str, Row]) -> Written:
+    """Write orders, lines and status changes, and tell what changed."""
     rows = orjson.dumps([_flat(order) for order in orders.values()], default=str).decode()
     written = session().execute(_UPSERT, {"source": source, "rows": rows}).all()
     made = {row.source_id for row in written if row.created}
-    changed = {row.source_id for row in written if row.changed}
+    bodies = {row.source_id for row in written if row.changed}
     places = session().execute(_PLACES, {"source": source, "rows": rows}).all()
     ids = {row.source_id: row.id for row in places}
     lined = _write_lines(source, [(row.id, orders[row.source_id]) for row in places if row.applied])
     steps = _write_steps([(ids[key], order) for key, order in orders.items()])
-    stepped = {order_id for order_id, *_ in steps}
-    changed |= {key for key, order_id in ids.items() if order_id in lined | stepped}
+    keys = {order_id: key for key, order_id in ids.items()}
+    bodies |= {keys[order_id] for order_id in lined}
+    news = {(keys[order_id], status, at) for order_id, status, at in steps}
     losers = {row.old_person_id for row in written if row.old_person_id is not None and row.changed}
     whole = {ids[row.source_id] for row in written if row.whole}
-    _tell([ids[key] for key in made | changed], losers, whole, steps)
-    return made, changed
+    changed = made | bodies | {key for key, *_ in news}
+    _tell([ids[key] for key in changed], losers, whole, steps)
+    return Written(made, bodies, news)
 
 
 def _flat(order: Row) -> Row:

@@ -45,6 +45,7 @@ class Reading:
     zone: tzinfo | None = None
 
 
+MOST_DIGITS = 40  # before or after the point: what 1e99999999 would take is no number that anybody means
 SHORTENED = re.compile(r"\d(?:\.\d+)?E\+\d+", re.IGNORECASE)
 MONEY_SIGNS = re.compile(r"[¥￥$€£\s元]")
 SEPARATORS = re.compile(r"[,，;；、|]")
@@ -91,10 +92,10 @@ def _decimal(cell: Cell, how: Reading) -> Decimal:
     text = MONEY_SIGNS.sub("", _text(cell, how))
     text = text.replace(".", "").replace(",", ".") if how.decimal_comma else text.replace(",", "")
     try:
-        found = Decimal(text)
+        found = Decimal(text if "_" not in text else "NaN")  # Python's own way of writing numbers
     except InvalidOperation:
         found = Decimal("NaN")
-    if not found.is_finite():
+    if not found.is_finite() or abs(found.adjusted()) > MOST_DIGITS:
         shown = "1.234,50" if how.decimal_comma else "1,234.50"
         raise ValueError(f"must be a number such as {shown}")
     return found

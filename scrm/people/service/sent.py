@@ -22,7 +22,7 @@ def sent_identities(given: Any) -> Identities:
     :raises RowProblem: unknown kinds, values that cannot be of their kind
     """
     if type(given) is not dict or not given:
-        raise ValueError('must be an object of identities such as {"phone": "13900001111"}')
+        raise ValueError('must name somebody by an object of identities such as {"phone": "13900001111"}')
     named = [(kind, value) for kind, values in given.items() for value in _listed(values)]
     if not 1 <= len(named) <= MOST_IDENTITIES:
         raise ValueError(f"must hold 1 to {MOST_IDENTITIES} identities")

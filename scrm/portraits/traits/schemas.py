@@ -46,7 +46,7 @@ class DefinitionSchema(Schema):
 class TraitIn(Schema):
     """A trait to make."""
 
-    key = fields.String(required=True, validate=Regexp(r"^[a-z][a-z0-9_]{0,63}$"))
+    key = fields.String(required=True, validate=Regexp(r"^[a-z][a-z0-9_]{0,63}\Z"))
     name_zh = fields.String(required=True, validate=Length(1, 80))
     name_en = fields.String(required=True, validate=Length(1, 80))
     definition = fields.Nested(DefinitionSchema, required=True)

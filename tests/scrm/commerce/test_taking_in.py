@@ -1,5 +1,6 @@
 """Batches of products and orders: versions, statuses in any order, lines, refusals."""
 
+import gzip
 from decimal import Decimal
 
 import pytest
@@ -80,6 +81,61 @@ def test_the_same_again_changes_and_tells_nothing(api, session, told):
         rows(session, "SELECT xmin, * FROM orders"),
         rows(session, "SELECT xmin, * FROM order_lines"),
     )
+
+
+def test_rows_of_one_order_say_each_what_it_brought(api, session):
+    paid, older = order("o1", PAID), order("o1", PLACED, amount="12")
+    assert statuses(send(api, "orders", order(), paid, older, paid)) == [
+        "created",
+        "updated",
+        "unchanged",
+        "unchanged",
+    ]
+    again = order("o1", PAID, amount="50")
+    shipped = {"source_id": "o1", "history": [PLACED, SHIPPED]}
+    assert statuses(send(api, "orders", order(), again, shipped)) == ["unchanged", "updated", "updated"]
+    assert rows(session, "SELECT status, amount FROM orders") == [("shipped", Decimal(50))]
+
+
+@pytest.mark.parametrize(
+    "amount",
+    ["1_000", "１２", " 12 ", "1e3", "+5", ".5", "9e99999999999", "1" * 30, "0." + "1" * 30, "", True],
+)
+def test_an_amount_is_a_plain_decimal(api, session, amount):
+    answer = send(api, "orders", order(amount=amount))
+    assert answer["results"][0]["problem"].keys() == {"amount"}
+
+
+@pytest.mark.parametrize("currency", ["ZZZ", "cny", "人民币", "CN", "CNY\n", 156])
+def test_a_currency_that_nobody_knows_is_refused(api, session, currency):
+    assert send(api, "orders", order(currency=currency))["results"][0]["problem"].keys() == {"currency"}
+    assert (
+        send(api, "products", {"source_id": "1", "name": "a", "price": "1", "currency": currency})["refused"]
+        == 1
+    )
+
+
+def test_what_is_wrong_inside_is_not_called_missing_as_well(api, session):
+    lost = order("o1", {"status": "lost", "at": PLACED["at"]}, identities={"phone": "1"})
+    assert send(api, "orders", lost)["results"][0]["problem"].keys() == {
+        "history.0.status",
+        "identities.phone",
+    }
+    nobody = send(api, "orders", order(identities={}))["results"][0]["problem"]["identities"]
+    assert nobody.startswith("must name somebody")
+
+
+def test_a_compressed_body_is_refused_by_its_name(api, session):
+    sent = gzip.compress(b'{"source": "mall", "orders": []}')
+    answer = api.post("/api/v1/orders:batch", data=sent, headers={"Content-Encoding": "gzip"})
+    assert answer.status_code == 415
+    assert "without Content-Encoding" in answer.json["detail"]
+    plain = api.post(
+        "/api/v1/orders:batch",
+        json={"source": "mall", "orders": [order()]},
+        headers={"Content-Encoding": "identity"},
+    )
+    assert plain.status_code == 200
 
 
 def test_the_newest_status_wins_by_its_own_time_and_all_are_kept(api, session):

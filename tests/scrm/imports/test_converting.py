@@ -51,6 +51,11 @@ def test_what_is_written_is_what_is_meant(cell, kind, value):
         (1.38e17, Kind.TEXT, "15 digits"),
         ("1.38E+10", Kind.TEXT, "shortened"),
         ("abc", Kind.AMOUNT, "1,234.50"),
+        ("1_000", Kind.AMOUNT, "1,234.50"),
+        ("1e99999999", Kind.AMOUNT, "1,234.50"),
+        ("1e999999999", Kind.INTEGER, "1,234.50"),  # held a worker for ever: so many digits
+        ("-1E999999999", Kind.NUMBER, "1,234.50"),
+        ("1e-999999999", Kind.NUMBER, "1,234.50"),
         ("2.5", Kind.INTEGER, "whole"),
         ("maybe", Kind.TRUTH, "是"),
         ("17.5.90", Kind.DAY, "date_format"),

@@ -72,6 +72,11 @@ def test_a_quotation_mark_that_is_not_closed_is_named_by_row() -> None:
         rows_of(b'a,b\n1,2\n3,"4\n5,6\n')
 
 
+def test_a_nul_far_down_is_named_by_its_row() -> None:
+    with pytest.raises(InvalidInput, match="row 20001 holds a NUL character"):
+        rows_of(b"abc,def\n" * 20_000 + b"a\0b,c\n")
+
+
 def test_numbers_of_xlsx_stay_what_people_see() -> None:
     def write(made) -> None:
         sheet = made.add_worksheet()
