@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from scrm.kernel.errors import InvalidInput
@@ -20,7 +21,9 @@ OVERLAP = 64  # a place may be cut by the end of a piece
 MOST_FILES = 10_000
 WORKBOOK = "xl/workbook.xml"
 PLACE = re.compile(rb"""\sr\s*=\s*["']([A-Z]{0,3})(\d{1,7})["']""")
-PLAIN_XML = (b"<", b"\xef\xbb\xbf", b"\r", b"\n", b" ", b"\t")
+ROW = re.compile(rb"<(?:\w+:)?row[\s/>]")
+LOOSE = re.compile(rb"<(?:\w+:)?c(?=[\s/>])(?![^<>]*\sr\s*=)[^<>]*>")
+OTHER_ENCODINGS = tuple("sheetData".encode(name) for name in ("utf-16-le", "utf-16-be"))
 
 
 def check_archive(file: BinaryIO, limits: Limits) -> None:
@@ -49,22 +52,47 @@ def _check(archive: zipfile.ZipFile, limits: Limits) -> None:
 
 
 def _check_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limits: Limits) -> None:
-    is_sheet = member.filename.startswith("xl/worksheets/") and member.filename.endswith(".xml")
-    rows, columns, tail = 0, 0, b""
+    """Every member: which of them are sheets is said inside the archive, and may be any."""
+    size, tail = Size(), b""
     with archive.open(member) as content:
         while piece := content.read(PIECE):
-            if not is_sheet:
-                continue
-            if not tail and not piece.startswith(PLAIN_XML):
+            if any(mark in tail + piece for mark in OTHER_ENCODINGS):
                 raise InvalidInput.field(
                     "file", "holds a sheet in another encoding than UTF-8; save it again"
                 )
-            places = set(PLACE.findall(tail + piece))
-            rows = max([rows, *(int(row) for _, row in places)])
-            columns = max([columns, *(column_number(name) for name in {name for name, _ in places})])
+            size.grow(tail, piece)
             tail = piece[-OVERLAP:]
-            if rows > limits.rows or columns > limits.columns or rows * columns > limits.cells:
+            if not size.fits(limits):
                 raise _too_large(limits)
+
+
+@dataclass
+class Size:
+    """How large a sheet becomes, by the places of its cells; cells without one follow one another in their row.
+
+    :param loose: cells without a place, each of which may stand in a column of its own
+    """
+
+    rows: int = 0
+    columns: int = 0
+    written: int = 0
+    loose: int = 0
+
+    def grow(self, tail: bytes, piece: bytes) -> None:
+        """Look at one more piece, and at the end of the one before it: a place may be cut in two."""
+        places = set(PLACE.findall(tail + piece))
+        self.rows = max([self.rows, *(int(row) for _, row in places)])
+        self.columns = max([self.columns, *(column_number(name) for name in {name for name, _ in places})])
+        self.written += len(ROW.findall(piece))
+        self.loose += len(LOOSE.findall(tail + piece))
+
+    def fits(self, limits: Limits) -> bool:
+        """Whether its rectangle is within the limits, whatever its loose cells make of it."""
+        if self.rows > limits.rows or self.columns > limits.columns:
+            return False
+        return (
+            max(self.rows, self.written if self.loose else 0) * max(self.columns, self.loose) <= limits.cells
+        )
 
 
 def column_number(name: bytes) -> int:

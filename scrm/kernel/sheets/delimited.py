@@ -41,10 +41,6 @@ def _rows(text: io.TextIOWrapper, limits: Limits) -> Iterator[list[Cell]]:
         for number, row in enumerate(reader, 1):
             if len(row) > limits.columns:
                 raise InvalidInput.field("file", f"row {number} has more than {limits.columns} columns")
-            if any("\0" in cell for cell in row):
-                raise InvalidInput.field(
-                    "file", f"row {number} holds a NUL character, as no text does; delete it"
-                )
             yield [unguarded(cell) if cell else None for cell in row]
     except csv.Error as error:
         raise InvalidInput.field(

@@ -36,6 +36,10 @@ def read_rows(
     for number, row in enumerate(rows, 1):
         if number > limits.rows:
             raise InvalidInput.field("file", f"has more than {limits.rows} rows; cut it in several")
+        if any(isinstance(cell, str) and "\0" in cell for cell in row):
+            raise InvalidInput.field(
+                "file", f"row {number} holds a NUL character, as no text does; delete it"
+            )
         yield row
 
 

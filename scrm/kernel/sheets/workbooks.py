@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from math import isfinite
 from typing import BinaryIO
 
 from python_calamine import (
@@ -40,7 +41,16 @@ def xlsx_rows(file: BinaryIO, sheet: str | None, limits: Limits) -> Iterator[lis
         name = sheet if sheet is not None else next(iter(names), None)
         if name is None or name not in book.sheet_names:
             raise InvalidInput.field("sheet", "must be one of " + ", ".join(names))
-        yield from _rows(book.get_sheet_by_name(name))
+        yield from _rows(_sheet(book, name))
+
+
+def _sheet(book: CalamineWorkbook, name: str) -> CalamineSheet:
+    try:
+        return book.get_sheet_by_name(name)
+    except CalamineError as error:
+        raise InvalidInput.field(
+            "file", f"holds a sheet that cannot be read: {error}; save it again"
+        ) from None
 
 
 def open_workbook(file: BinaryIO, limits: Limits) -> CalamineWorkbook:
@@ -66,8 +76,13 @@ def visible_sheets(book: CalamineWorkbook) -> list[str]:
 def _rows(sheet: CalamineSheet) -> Iterator[list[Cell]]:
     if sheet.start is None:
         return
-    for row in sheet.iter_rows():
-        yield [exact_cell(value) for value in row]
+    try:
+        for row in sheet.iter_rows():
+            yield [exact_cell(value) for value in row]
+    except OverflowError:
+        raise InvalidInput.field(
+            "file", "holds a duration of more than 999999999 days; format that column as a number"
+        ) from None
 
 
 def exact_cell(value: Raw) -> Cell:
@@ -79,7 +94,9 @@ def exact_cell(value: Raw) -> Cell:
     return None if value == "" else value
 
 
-def _exact_number(value: float) -> int | float | Decimal:
+def _exact_number(value: float) -> int | float | Decimal | str:
+    if not isfinite(value):
+        return str(value)
     if abs(value) >= TOO_LONG:
         return value
     return int(value) if value.is_integer() else Decimal(f"{value:.{EXACT_DIGITS}g}")

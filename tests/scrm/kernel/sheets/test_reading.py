@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -169,6 +170,73 @@ def test_an_archive_that_lies_about_its_size_is_refused() -> None:
     content[at : at + 4] = (10).to_bytes(4, "little")
     with pytest.raises(InvalidInput, match="no XLSX file"):
         rows_of(bytes(content))
+
+
+def one_text(made) -> None:
+    made.add_worksheet().write_string(0, 0, "a")
+
+
+def changed(content: bytes, change, member: str = "xl/worksheets/sheet1.xml", called: str = "") -> bytes:
+    """The same workbook with one of its files changed, or under another name."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(file, "w") as new:
+        for name in old.namelist():
+            here = name == member
+            new.writestr(called or name if here else name, change(old.read(name)) if here else old.read(name))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda xml: xml[: len(xml) // 2], "cannot be read"),
+        (lambda xml: xml.replace(b"<v>0</v>", b"<v>7</v>"), "cannot be read"),
+        (lambda xml: xml.decode().encode("utf-16"), "another encoding than UTF-8"),
+        (lambda xml: xml.replace(b'r="A1"', b'r="ZZZ1"'), "delete what lies outside"),
+        (lambda xml: xml.replace(b"</row>", b"</row>" + b"<row/>" * 4000 + b"<row>" + b"<c/>" * 4000 + b"</row>"), "delete what"),
+    ],
+)  # fmt: skip
+def test_a_damaged_sheet_is_refused_and_no_error_of_ours(change, told: str) -> None:
+    with pytest.raises(InvalidInput, match=told):
+        rows_of(changed(book(one_text), change))
+
+
+def test_a_sheet_under_any_name_is_looked_at_before_it_is_opened() -> None:
+    content = changed(
+        book(one_text), lambda xml: xml.replace(b'r="A1"', b'r="ZZ999999"'), called="xl/media/image1.png"
+    )
+    to = b"media/image1.png"
+    moved = changed(
+        content, lambda xml: xml.replace(b"worksheets/sheet1.xml", to), "xl/_rels/workbook.xml.rels"
+    )
+    with pytest.raises(InvalidInput, match="delete what lies outside"):
+        rows_of(moved)
+
+
+def test_cells_without_a_place_are_read_while_they_are_few() -> None:
+    def write(xml: bytes) -> bytes:
+        row = b"<row>" + b"<c><v>1</v></c>" * 3 + b"</row>"
+        return re.sub(b"<row.*</row>", row * 50, xml)
+
+    assert rows_of(changed(book(one_text), write)) == [[1, 1, 1]] * 50
+
+
+def test_what_no_cell_can_hold_is_refused_or_shown_as_it_is_written() -> None:
+    def number(made) -> None:
+        made.add_worksheet().write_number(0, 0, 7)
+
+    def span(made) -> None:
+        made.add_worksheet().write_number(0, 0, 1e9, made.add_format({"num_format": "[h]"}))
+
+    for text, read in [(b"1e999", "inf"), (b"nan", "nan"), (b"-1e999", "-inf")]:
+        content = changed(book(number), lambda xml, given=text: xml.replace(b">7<", b">" + given + b"<"))
+        assert [[str(cell).lower() for cell in row] for row in rows_of(content)] == [[read]]
+        assert isinstance(rows_of(content)[0][0], str)
+    nul = changed(book(one_text), lambda xml: xml.replace(b">a<", b">_x0000_<"), "xl/sharedStrings.xml")
+    with pytest.raises(InvalidInput, match="row 1 holds a NUL character"):
+        rows_of(nul)
+    with pytest.raises(InvalidInput, match="999999999 days"):
+        rows_of(book(span))
 
 
 def test_two_cells_in_far_corners_make_no_giant_rectangle() -> None:
