@@ -139,6 +139,17 @@ WHERE c.id = ANY(CAST(:ids AS bigint[])) GROUP BY c.id ORDER BY c.id
 """)
 
 
+def relations_end(after: int, count: int) -> int | None:
+    """Id of the last of the next ``count`` relations with ids over ``after``; None when there are none.
+
+    For work through all relations: a span of ids may hold hardly any, because numbers are left out wherever an insert
+    met a row that was there.
+    """
+    ahead = select(Follow.id).where(Follow.id > after).order_by(Follow.id).limit(count).subquery()
+    end: int | None = session().scalar(select(func.max(ahead.c.id)))
+    return end
+
+
 def customer_counts(userids: list[str]) -> dict[str, int]:
     """How many customers WeCom would list for each of these members, by userid, as far as we know."""
     rows = session().execute(

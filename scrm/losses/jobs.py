@@ -7,6 +7,7 @@ import time
 import structlog
 
 from config.queues import Queue
+from scrm.customers.queries import relations_end
 from scrm.kernel.crashpoints import reached
 from scrm.kernel.db import session, transaction
 from scrm.kernel.jobs import job, others_wait
@@ -44,15 +45,15 @@ def fill_losses(after: int = 0) -> None:
 
     :param after: follows up to this id were looked at by the run before
     """
-    until, filled, last = time.monotonic() + FILL_SECONDS, 0, work.last_follow_id()
-    while after < last:
-        relations = work.relations_behind(after, after + FOLLOWS)
+    until, filled = time.monotonic() + FILL_SECONDS, 0
+    while (end := relations_end(after, FOLLOWS)) is not None:
+        relations = work.relations_behind(after, end)
         session().rollback()
         for start in range(0, len(relations), CHUNK):
             with transaction():
                 work.lock_relations(relations[start : start + CHUNK])
                 reconsider(relations[start : start + CHUNK])
-        filled, after = filled + len(relations), after + FOLLOWS
+        filled, after = filled + len(relations), end
         if time.monotonic() > until:
             fill_losses.wake(after)
             break

@@ -13,6 +13,7 @@ from tags.models import Preference, Rule, Tag, TagGroup, TagHistory
 from tags.rules.service import saving
 from tags.service import Wish, assign, overrule
 from tags.sync.service.sightings import reconcile
+from tags.tagging.service.settling import settle_slice, want_settling
 from tests.tags.cases import timedelta
 from tests.tags.test_api import problem, send
 from tests.tags.test_rules import backfill, evaluate, make_rule, rename
@@ -168,6 +169,20 @@ def test_making_a_group_exclusive_settles_what_is_there_and_back(api, world, ses
     send(api, "patch", path, {"exclusive": False})
     jobs.settle_exclusive_groups.func()
     assert all(sorted(held(world, follow)) == sorted([gold.id, silver.id]) for follow in follows)
+
+
+def test_settling_takes_no_longer_where_numbers_were_left_out(world, session, monkeypatch):
+    far = world.follow(world.customer(name="vip"), world.staff(), id=10**12)
+    gold, silver = world.tag("gold"), world.tag("silver")
+    backfill(make_rule(VIP, gold, priority=2))
+    backfill(make_rule(VIP, silver, priority=1))
+    world.group.exclusive = True
+    with transaction():
+        want_settling([world.group.id])
+    for _ in range(3):
+        settle_slice()
+    assert held(world, far) == [gold.id]
+    assert settle_slice() == 0
 
 
 def test_another_priority_turns_the_order_round(world, session, level):

@@ -44,11 +44,6 @@ JOIN follows f USING (customer_id, staff_id) WHERE {_SHOWN_AGAIN} ORDER BY 1, 2
 """)  # noqa: S608  # names of this module's own constants
 
 
-def last_follow_id() -> int:
-    """The largest id of a relation; 0 when there is none."""
-    return int(session().scalar(text("SELECT max(id) FROM follows")) or 0)
-
-
 def relations_behind(after: int, until: int) -> list[Relation]:
     """Relations with ids over ``after`` up to ``until`` that say more of their losses than is worked out."""
     return _pairs(session().execute(_BEHIND, {"after": after, "until": until}).all())

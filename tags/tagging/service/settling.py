@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, exists, func, or_, select, update
 
-from scrm.customers.models import Follow
+from scrm.customers.queries import relations_end
 from scrm.kernel.db import session
 from scrm.kernel.events import publish
 from tags.arrays import is_one_of
@@ -17,7 +17,7 @@ from tags.service import STANDING, Move, after_wish, keep_one, move
 from tags.tagging.service.contests import every_exclusive_group, hold_relations
 from tags.tagging.service.rows import locked_columns
 
-WINDOW = 20_000  # ids of relations looked at in one transaction
+WINDOW = 20_000  # relations looked at in one transaction
 
 
 def settling_wanted() -> ColumnElement[bool]:
@@ -52,22 +52,26 @@ def want_settling(group_ids: Iterable[int]) -> None:
 
 
 def settle_slice(window: int = WINDOW) -> int:
-    """Settle the next relations of the oldest waiting group; returns how many ids were looked at, 0: nothing waits."""
+    """Settle the next ``window`` relations of the oldest waiting group; returns ``window``, 0: nothing waits."""
     waiting = select(TagGroup).where(TagGroup.settled_until.is_not(None)).order_by(TagGroup.id).limit(1)
     group = session().scalars(
         waiting.with_for_update(skip_locked=True).execution_options(populate_existing=True)
     ).one_or_none()  # fmt: skip
     if group is None:
         return 0
-    begin, end = group.settled_until or 0, (group.settled_until or 0) + window
-    if group.exclusive:
-        settle_contests(session().scalars(_crowded(group.id, begin, end)))
-    else:
-        _bring_back(group.id, begin, end)
-    last = session().scalar(select(func.max(Follow.id))) or 0
-    group.settled_until = end if end < last else None
+    begin = group.settled_until or 0
+    end = relations_end(begin, window)
+    if end is not None:
+        settle = _settle if group.exclusive else _bring_back
+        settle(group.id, begin, end)
+    group.settled_until = end
     session().flush()
     return window
+
+
+def _settle(group_id: int, begin: int, end: int) -> None:
+    """The group is exclusive: of several tags one stays."""
+    settle_contests(session().scalars(_crowded(group_id, begin, end)))
 
 
 def _crowded(group_id: int, begin: int, end: int) -> Any:

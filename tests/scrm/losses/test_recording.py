@@ -246,6 +246,17 @@ def test_a_fill_that_goes_on_after_a_kill_ends_with_the_same(people, session, mo
     assert facts() == whole
 
 
+def test_a_fill_costs_no_more_where_numbers_were_left_out(people, session):
+    record(left(1, who="wm1"))
+    whole = facts()
+    session.execute(text("SET LOCAL session_replication_role = replica"))  # nobody follows the number
+    session.execute(text("UPDATE follows SET id = id + 1000000000000"))
+    session.execute(text("SET LOCAL session_replication_role = origin"))
+    forget(session, at(0))
+    fill_losses()
+    assert facts() == whole
+
+
 def test_a_thousand_losses_cost_the_same_number_of_statements_as_ten(people):
     def statements(count, offset):
         found = []
