@@ -1,5 +1,7 @@
 """Syncs in the API and as a command: begin, list, report, confirm, cancel; who may; what to do about failures."""
 
+import re
+
 import orjson
 import pytest
 from click.testing import CliRunner
@@ -220,12 +222,12 @@ class TestCommand:
         with shifted(LATER):
             done = run()
             assert done.exit_code == 1
-            assert "scrm sync confirm 2" in done.output
-            assert run("confirm", "2").exit_code == 0
-            assert run("watch", "2").exit_code == 0
-        assert run_of(2).state == "done"
+            [waiting] = re.findall(r"scrm sync confirm (\d+)", done.output)
+            assert run("confirm", waiting).exit_code == 0
+            assert run("watch", waiting).exit_code == 0
+        assert run_of(int(waiting)).state == "done"
         assert "everything" in run("list").output
-        assert read_json(run("report", "2", "--json"))["confirmed_by"].startswith("cli:")
+        assert read_json(run("report", waiting, "--json"))["confirmed_by"].startswith("cli:")
 
     def test_a_dry_run_says_so(self, run, committed):
         done = run("--dry-run")
