@@ -10,10 +10,11 @@ from scrm.audiences.events import AudienceFilled, AudienceFillWanted, AudienceMe
 from scrm.audiences.jobs import fill_lists, remove_exports, write_exports
 from scrm.audiences.models import AudienceMember
 from scrm.audiences.queries.in_audience import KIND, LEAF, expanded, fact_of
-from scrm.audiences.queries.users import trees_naming_stage, trees_naming_trait
+from scrm.audiences.queries.users import trees_naming_stage, trees_naming_tags, trees_naming_trait
 from scrm.kernel.events import subscribe
 from scrm.portraits.registry import trait_users
 from scrm.value.registry import stage_users
+from tags.catalog.registry import tag_users
 from tags.rules.jobs import evaluate_rules
 from tags.rules.registry import contribute_leaf
 from tags.rules.service.marking import Fact, mark, mark_about
@@ -22,6 +23,7 @@ from tags.sets.registry import expand_leaf
 contribute_leaf(LEAF)
 trait_users(trees_naming_trait)
 stage_users(trees_naming_stage)
+tag_users(trees_naming_tags)
 expand_leaf(KIND, expanded, frozenset({AudienceMember.__tablename__}))
 
 

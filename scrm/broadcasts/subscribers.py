@@ -16,6 +16,7 @@ from scrm.broadcasts.events import (
 from scrm.broadcasts.queries.saved_audiences import (
     broadcasts_naming,
     broadcasts_naming_stage,
+    broadcasts_naming_tags,
     broadcasts_naming_trait,
 )
 from scrm.broadcasts.service.settlement import record_submissions
@@ -25,10 +26,12 @@ from scrm.portraits.registry import trait_users
 from scrm.portraits.service import Entry, EntryKind, add_entries
 from scrm.value.registry import stage_users
 from scrm.wecom.events import EffectSettled
+from tags.catalog.registry import tag_users
 
 audience_users(broadcasts_naming)
 trait_users(broadcasts_naming_trait)
 stage_users(broadcasts_naming_stage)
+tag_users(broadcasts_naming_tags)
 
 
 @subscribe(EffectSettled)

@@ -153,6 +153,40 @@ def test_a_tag_of_a_rule_cannot_be_deleted_under_it(api, world):
     assert f"rule {rule['id']}" in answer["detail"]
 
 
+def test_a_tag_that_a_condition_asks_for_is_not_deleted_under_it(api, world):
+    asked, free = world.tag(), world.tag()
+    leaf = {"kind": "has_tag", "tag_ids": [asked.id], "match": "none"}
+    group = {"kind": "has_tag", "tag_group_ids": [world.group.id]}
+    share = {"condition": leaf, "members": [{"staff_id": world.staff().id}]}
+    plan = {
+        "kind": "on_job",
+        "from_staff_id": world.staff().id,
+        "what": "customers",
+        "rule": {"shares": [share]},
+    }
+    message = {"name": "m", "kind": "customers", "text": "hi", "audience": {"condition": {"not": leaf}}}
+    made = [
+        send(api, "post", path, body, 201)["id"]
+        for path, body in (
+            ("/audiences", {"name": "a", "condition": {"all": [leaf]}}),
+            ("/audiences", {"name": "g", "condition": group}),
+            ("/transfers/plans", plan),
+            ("/broadcasts", message),
+        )
+    ]
+    said = send(api, "delete", f"/tags/{asked.id}", status=409)["detail"]
+    assert (
+        f"used by audience {made[0]} (a), transfer_plan {made[2]} (#{made[2]}), broadcast {made[3]} (m)"
+        in said
+    )
+    assert (
+        f"audience {made[1]} (g)"
+        in send(api, "delete", f"/tag-groups/{world.group.id}", status=409)["detail"]
+    )
+    send(api, "delete", f"/tags/{free.id}", status=202)
+    assert "there is no tag 987654" in send(api, "delete", "/tags/987654", status=404)["detail"]
+
+
 def test_the_same_idempotency_key_makes_one_group(api, world, session):
     body = {"name": "g", "tags": [{"name": "a"}]}
     first, again = (send(api, "post", "/tag-groups", body, 201, **{"Idempotency-Key": "k"}) for _ in range(2))

@@ -15,6 +15,7 @@ from scrm.kernel.permissions import Actor
 from scrm.portraits.registry import TraitUser
 from scrm.transfers.models import PlanState, TransferPlan
 from scrm.value.registry import StageUser
+from tags.catalog.registry import Named, TagUser
 from tags.models import Rule
 from tags.rules.queries.stage_users import names_stage
 from tags.rules.queries.trait_users import names_trait
@@ -73,6 +74,11 @@ def trees_naming_trait(trait_id: int) -> list[TraitUser]:
 def trees_naming_stage(keys: frozenset[str]) -> list[StageUser]:
     """The same of any of these stages of the lifecycle."""
     return [StageUser(*user) for user in _trees_that(lambda tree: names_stage(tree, keys))]
+
+
+def trees_naming_tags(named: Named) -> list[TagUser]:
+    """The same of any of these tags and groups of tags."""
+    return [TagUser(*user) for user in _trees_that(named.by)]
 
 
 def _trees_that(name_it: Callable[[object], bool]) -> Iterator[tuple[str, int, str]]:

@@ -15,6 +15,7 @@ from scrm.kernel.db import session
 from scrm.kernel.errors import InvalidInput
 from scrm.portraits.registry import TraitUser
 from scrm.value.registry import StageUser
+from tags.catalog.registry import Named, TagUser
 from tags.rules.compiler import compile_condition, validate_condition
 from tags.rules.migration import SCHEMA_VERSION
 from tags.rules.queries.stage_users import names_stage
@@ -77,6 +78,15 @@ def broadcasts_naming_stage(keys: frozenset[str]) -> list[StageUser]:
         StageUser("broadcast", row.id, row.name)
         for row in _unfrozen()
         if any(names_stage(tree, keys) for _, tree in _conditions(row.audience))
+    ]
+
+
+def broadcasts_naming_tags(named: Named) -> list[TagUser]:
+    """Broadcasts that are not frozen yet and name any of these tags and groups of tags."""
+    return [
+        TagUser("broadcast", row.id, row.name)
+        for row in _unfrozen()
+        if any(named.by(tree) for _, tree in _conditions(row.audience))
     ]
 
 

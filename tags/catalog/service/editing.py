@@ -18,6 +18,7 @@ from scrm.kernel.errors import Conflict, InvalidInput, NotFound
 from scrm.kernel.events import publish
 from scrm.kernel.locks import hold_in_transaction
 from scrm.wecom.effects import Intent, plan
+from tags.catalog.registry import Named, users_of
 from tags.catalog.service.refreshing import LOCK, bury_empty_groups
 from tags.events import TagsDeleted
 from tags.models import Push, Rule, RuleVersion, Tag, TagGroup
@@ -92,23 +93,23 @@ def edit_tag(tag_id: int, change: Mapping[str, Any]) -> Tag:
 def delete_tag(tag_id: int) -> Tag:
     """Delete a tag at WeCom; it stays until WeCom agreed. The last tag takes its group with it, unless that is local.
 
-    :raises Conflict: a rule uses it, or a change of it is on its way
+    :raises Conflict: a rule or a condition names it, or a change of it is on its way
     """
     hold_in_transaction(LOCK)
     tag = _changeable(Tag, tag_id)
-    _refuse_used([tag.id])
+    _refuse_used(Named([tag.id]))
     return plan_deletion(tag, {"tag_id": [tag.wecom_id]})
 
 
 def delete_group(group_id: int) -> TagGroup:
     """Delete a group with all its tags at WeCom; it stays until WeCom agreed.
 
-    :raises Conflict: a rule uses one of its tags, or a change of it is on its way
+    :raises Conflict: a rule or a condition names it or one of its tags, or a change of it is on its way
     """
     hold_in_transaction(LOCK)
     group = _changeable(TagGroup, group_id)
     tags = tags_of(group)
-    _refuse_used([tag.id for tag in tags])
+    _refuse_used(Named([tag.id for tag in tags], [group.id]))
     if group.wecom_id is None:
         for tag in tags:
             tag.deleted_at = utcnow()
@@ -120,7 +121,7 @@ def find_row(model: type[R], id_: int) -> R:
     """A tag or group that is not deleted; raises NotFound."""
     row = session().get(model, id_, populate_existing=True)
     if row is None or row.deleted_at is not None:
-        raise NotFound(f"there is no {subject(model, id_)}")
+        raise NotFound(f"there is no {'tag' if model is Tag else 'tag group'} {id_}")
     return row
 
 
@@ -210,9 +211,17 @@ def _refuse_taken_tags(group_id: int, names: Sequence[str], field: str) -> None:
         )
 
 
-def _refuse_used(tag_ids: Sequence[int]) -> None:
-    ids = cast(list(tag_ids), ARRAY(BigInteger))
-    facts = cast([f"tag:{id_}" for id_ in tag_ids], ARRAY(Text))
+def _refuse_used(named: Named) -> None:
+    told = [f"rule {id_}" for id_ in _rules_using(named)]
+    told += [f"{user.kind} {user.id} ({user.name})" for user in users_of(named)]
+    if told:
+        raise Conflict(f"used by {', '.join(told)}; take it out there first")
+
+
+def _rules_using(named: Named) -> Sequence[int]:
+    ids = cast(list(named.tag_ids), ARRAY(BigInteger))
+    read = [f"tag:{id_}" for id_ in named.tag_ids] + [f"tag_group:{id_}" for id_ in named.group_ids]
+    facts = cast(read, ARRAY(Text))
     using = (
         select(Rule.id)
         .join(RuleVersion, (RuleVersion.rule_id == Rule.id) & (RuleVersion.version == Rule.version))
@@ -226,8 +235,7 @@ def _refuse_used(tag_ids: Sequence[int]) -> None:
         )
         .order_by(Rule.id)
     )
-    if rules := session().scalars(using).all():
-        raise Conflict(f"used by rule {', '.join(map(str, rules))}; take it out there first")
+    return session().scalars(using).all()
 
 
 def _apply(row: Row, change: Mapping[str, Any]) -> None:
