@@ -1,12 +1,16 @@
 """Tags that go so many days after a rule set them."""
 
-from sqlalchemy import select
+from types import SimpleNamespace
 
-from scrm.kernel.clock import shifted
+from sqlalchemy import select, text
+
+from scrm.kernel.clock import shifted, utcnow
 from scrm.kernel.db import transaction
 from tags.models import AssignmentState as S
 from tags.models import TagHistory
 from tags.rules import jobs
+from tags.rules.costs import plan_of
+from tags.rules.service import expiring
 from tags.service import Wish, assign
 from tests.tags.cases import timedelta
 from tests.tags.test_api import send
@@ -32,6 +36,28 @@ def test_a_tag_goes_when_its_days_are_over_and_history_says_why(api, world, sess
         assert (line.change, line.by) == ("expired", "30 days after")
         shown = send(api, "get", f"/customers/{follow.customer_id}/tags")["tags"][0]
         assert (shown["expired"], shown["overruled"]) == (True, False)
+
+
+SPENT = """
+INSERT INTO staff (userid) VALUES ('many');
+INSERT INTO customers (external_userid) SELECT 'many' || n FROM generate_series(1, 3000) n;
+INSERT INTO follows (customer_id, staff_id, added_at)
+  SELECT c.id, s.id, now() FROM customers c, staff s WHERE s.userid = 'many' AND c.external_userid LIKE 'many%';
+INSERT INTO tag_assignments (customer_id, follow_id, tag_id, state, changed_at)
+  SELECT f.customer_id, f.id, (SELECT min(id) FROM tags), 'removed', now()
+  FROM follows f JOIN staff s ON s.id = f.staff_id WHERE s.userid = 'many';
+INSERT INTO tag_sources (assignment_id, source, since, spent_at)
+  SELECT id, 'rule:7', now() - interval '9 days', CASE WHEN id % 1000 > 0 THEN now() END FROM tag_assignments;
+ANALYZE tag_sources
+"""
+
+
+def test_tags_whose_days_are_over_are_found_without_a_look_at_those_that_went_before(world, session):
+    world.tag()
+    for statement in SPENT.split(";\n"):
+        session.execute(text(statement))
+    rule = SimpleNamespace(id=7, expire_after_days=1)
+    assert "ix_tag_sources_rule_since" in str(plan_of(expiring._over(rule, utcnow(), 2000)))
 
 
 def test_the_rule_sets_it_again_only_after_its_condition_held_anew(world):
