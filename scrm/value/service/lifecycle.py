@@ -27,15 +27,19 @@ def stage_people(person_ids: Sequence[int] | None = None) -> list[int]:
 
     Who became part of another person has no stage, and who is no more has no history either.
     """
-    corp, now = settings().corp, utcnow()
-    ordered = [{**stage, "place": place} for place, stage in enumerate(stages())]
-    values: dict[str, Any] = {
-        "today": in_zone(now, corp.zone).date(), "zone": corp.timezone, "now": now,
-        "stages": orjson.dumps(ordered).decode(),
-    }  # fmt: skip
+    values = stage_values() | {"now": utcnow()}
     if person_ids is not None:
         values["ids"] = sorted(person_ids)
     return sorted(session().scalars(text(_statement(person_ids is not None)), values))
+
+
+def stage_values() -> dict[str, Any]:
+    """Bind parameters of statements about stages: ``today``, ``zone`` and ``stages``."""
+    corp = settings().corp
+    ordered = [{**stage, "place": place} for place, stage in enumerate(stages())]
+    return {
+        "today": in_zone(utcnow(), corp.zone).date(), "zone": corp.timezone, "stages": orjson.dumps(ordered).decode(),
+    }  # fmt: skip
 
 
 @cache

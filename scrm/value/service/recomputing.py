@@ -16,6 +16,7 @@ from scrm.kernel.locks import hold_in_transaction
 from scrm.value.events import ValueChanged
 from scrm.value.models import ValueWanted
 from scrm.value.service.lifecycle import stage_people
+from scrm.value.service.restoring import restore_stages
 from scrm.value.service.rfm import score
 
 LOCK = "value"
@@ -37,6 +38,7 @@ def recompute_wanted(limit: int) -> int:
     hold_in_transaction(LOCK)
     taken = list(session().scalars(_TAKE, {"limit": limit}))
     if taken:
+        restore_stages(sorted(set(taken)))
         _recompute(sorted(set(taken)))
     return len(taken)
 
@@ -45,6 +47,7 @@ def recompute_everybody() -> None:
     """Work out everybody."""
     hold_in_transaction(LOCK)
     session().execute(text("UPDATE value_settings SET applied_at = changed_at"))
+    restore_stages(sorted(set(session().scalars(select(ValueWanted.person_id)))))
     _recompute(None)
 
 

@@ -147,6 +147,74 @@ def test_a_merge_and_its_undoing_move_stages(session, shop, run_value):
     assert stages(session) == {kept: "first_purchase", gone: "first_purchase"}
 
 
+def whole(session, *people):
+    """Stage, since when, and every dated change of these persons."""
+    found = text("""SELECT l.stage, l.since, (SELECT array_agg(ROW(from_stage, stage, at)::text ORDER BY h.id)
+      FROM lifecycle_history h WHERE h.person_id = l.person_id) FROM lifecycle l WHERE l.person_id = :person""")
+    return [[tuple(row) for row in session.execute(found, {"person": person})] for person in people]
+
+
+@pytest.mark.parametrize("everybody", [False, True])
+def test_an_undone_merge_leaves_stages_and_their_dates_as_they_were(session, shop, run_value, everybody):
+    kept, gone = shop.people(2)
+    shop.order(kept)
+    shop.order(gone)
+    with transaction():
+        recompute_everybody()
+    before = whole(session, kept, gone)
+    with shifted(timedelta(hours=1)), transaction():
+        merged = merge(kept, gone, "apikey:1")
+    with shifted(timedelta(hours=2)):
+        run_value()
+    assert history(session, kept) == [(None, "first_purchase"), ("first_purchase", "repeat")]
+    with shifted(timedelta(hours=3)), transaction():
+        unmerge(merged, "apikey:1")
+    for _ in range(2):
+        with shifted(timedelta(hours=4)):
+            if everybody:
+                with transaction():
+                    recompute_everybody()
+            run_value()
+        assert whole(session, kept, gone) == before
+
+
+def test_who_bought_more_during_an_undone_merge_moves_on_from_where_they_were(session, shop, run_value):
+    kept, gone = shop.people(2)
+    with transaction():
+        recompute_everybody()
+    with transaction():
+        merged = merge(kept, gone, "apikey:1")
+    shop.order(kept)
+    with transaction():
+        publish(OrdersChanged((kept,)))
+    run_value()
+    with transaction():
+        unmerge(merged, "apikey:1")
+    run_value()
+    assert stages(session) == {kept: "first_purchase", gone: "lead"}
+    assert history(session, kept) == [(None, "lead"), ("lead", "first_purchase")]
+    assert history(session, gone) == [(None, "lead")]
+
+
+def test_of_two_merges_the_one_that_stands_keeps_what_it_brought(session, shop, run_value):
+    kept, one, other = shop.people(3)
+    for person in (kept, one, other):
+        shop.order(person)
+    with transaction():
+        recompute_everybody()
+    with transaction():
+        undone = merge(kept, one, "apikey:1")
+    run_value()
+    with transaction():
+        merge(kept, other, "apikey:1")
+    run_value()
+    with transaction():
+        unmerge(undone, "apikey:1")
+    run_value()
+    assert stages(session) == {kept: "repeat", one: "first_purchase"}
+    assert history(session, kept) == [(None, "first_purchase"), ("first_purchase", "repeat")]
+
+
 def test_a_new_customer_is_a_lead_in_the_portrait_at_once(session, api, run_value):
     with transaction():
         customer = ensure_customers(["wm1"])["wm1"]
