@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import text
 
+from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.errors import InvalidInput, NotFound
 from scrm.kernel.events import publish
 from scrm.people.events import ConsentChanged
 from scrm.people.queries.consents import CHANNEL_PATTERN
+
+
+CLOCKS_DIFFER = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,15 @@ class Consent:
 def set_contactable(person_id: int, said: Consent) -> None:
     """Note what a person said about a channel; an older word never replaces a newer one.
 
-    :raises InvalidInput: no name of a channel
+    :raises InvalidInput: no name of a channel, or a word of the future, which would outlast what is said until then
     :raises NotFound: no such person
     """
     if not re.fullmatch(CHANNEL_PATTERN[1:-1], said.channel):
         raise InvalidInput.field("channel", "must be small letters, digits and _, such as sms")
+    if said.at > utcnow() + CLOCKS_DIFFER:
+        raise InvalidInput.field(
+            "at", "must not lie in the future: what the person says until then would not count"
+        )
     values = {"person": person_id, **asdict(said)}
     if (
         session().scalar(text("SELECT 1 FROM people WHERE id = :person AND merged_into IS NULL"), values)

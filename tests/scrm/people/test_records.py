@@ -123,6 +123,16 @@ def test_consents_are_kept_by_time(api, found):
     assert api.put(f"{address}/SMS!", json={"contactable": True}).status_code == 422
 
 
+def test_a_consent_of_the_future_is_refused_so_that_a_refusal_of_today_counts(api, found):
+    (person,) = found({"unionid": "a"})
+    address = f"/api/v1/people/{person}/consents/sms"
+    refused = api.put(address, json={"contactable": True, "at": "2199-01-01T00:00:00+08:00"})
+    assert (refused.status_code, list(refused.json["fields"])) == (422, ["at"])
+    assert api.put(address, json={"contactable": True}).status_code == 200
+    [said] = api.put(address, json={"contactable": False}).json["consents"]
+    assert said["contactable"] is False
+
+
 @pytest.mark.parametrize("kind", ["people", "events", "orders", "products"])
 def test_a_key_with_a_data_scope_writes_no_batches_about_others(session, api_with, kind):
     row = {"source": "crm", kind: [{"source_id": "1", "identities": {"phone": "13912345670"}}]}
