@@ -10,7 +10,13 @@ from scrm.audiences.events import AudienceFilled, AudienceFillWanted, AudienceMe
 from scrm.audiences.jobs import fill_lists, remove_exports, write_exports
 from scrm.audiences.models import AudienceMember
 from scrm.audiences.queries.in_audience import KIND, LEAF, expanded, fact_of
-from scrm.audiences.queries.users import trees_naming_stage, trees_naming_tags, trees_naming_trait
+from scrm.audiences.queries.users import (
+    trees_naming_properties,
+    trees_naming_stage,
+    trees_naming_tags,
+    trees_naming_trait,
+)
+from scrm.behaviour.registry import property_users
 from scrm.kernel.events import subscribe
 from scrm.portraits.registry import trait_users
 from scrm.value.registry import stage_users
@@ -23,6 +29,7 @@ from tags.sets.registry import expand_leaf
 contribute_leaf(LEAF)
 trait_users(trees_naming_trait)
 stage_users(trees_naming_stage)
+property_users(trees_naming_properties)
 tag_users(trees_naming_tags)
 expand_leaf(KIND, expanded, frozenset({AudienceMember.__tablename__}))
 

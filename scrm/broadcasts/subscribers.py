@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scrm.audiences.registry import audience_users
+from scrm.behaviour.registry import property_users
 from scrm.broadcasts import jobs
 from scrm.broadcasts.events import (
     BroadcastCancelled,
@@ -15,6 +16,7 @@ from scrm.broadcasts.events import (
 )
 from scrm.broadcasts.queries.saved_audiences import (
     broadcasts_naming,
+    broadcasts_naming_properties,
     broadcasts_naming_stage,
     broadcasts_naming_tags,
     broadcasts_naming_trait,
@@ -31,6 +33,7 @@ from tags.catalog.registry import tag_users
 audience_users(broadcasts_naming)
 trait_users(broadcasts_naming_trait)
 stage_users(broadcasts_naming_stage)
+property_users(broadcasts_naming_properties)
 tag_users(broadcasts_naming_tags)
 
 

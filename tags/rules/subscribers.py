@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from scrm.behaviour.events import BehaviourStored
+from scrm.behaviour.registry import property_users
 from scrm.commerce.events import OrdersChanged, ProductsChanged
 from scrm.commerce.queries import buyers_of
 from scrm.conversations.events import MessageLinked, MessageStored
@@ -22,10 +23,12 @@ from tags.events import RuleRunWanted, TagReasonsChanged, TagsChanged
 from tags.queries import groups_of_tags
 from tags.rules import jobs
 from tags.rules.leaves import EVERYTHING
+from tags.rules.queries.property_users import rules_naming_properties
 from tags.rules.queries.stage_users import rules_naming_stage
 from tags.rules.queries.trait_users import rules_naming_trait
 from tags.rules.service.marking import Fact, facts_read, mark, mark_people
 
+property_users(rules_naming_properties)
 trait_users(rules_naming_trait)
 stage_users(rules_naming_stage)
 

@@ -10,6 +10,7 @@ from sqlalchemy import func, literal, select
 from scrm.audiences.models import Audience
 from scrm.audiences.queries.in_audience import KIND, fact_of
 from scrm.audiences.registry import QUESTIONS, AudienceUser
+from scrm.behaviour.registry import PropertyUser
 from scrm.kernel.db import session
 from scrm.kernel.permissions import Actor
 from scrm.portraits.registry import TraitUser
@@ -17,6 +18,7 @@ from scrm.transfers.models import PlanState, TransferPlan
 from scrm.value.registry import StageUser
 from tags.catalog.registry import Named, TagUser
 from tags.models import Rule
+from tags.rules.queries.property_users import names_property
 from tags.rules.queries.stage_users import names_stage
 from tags.rules.queries.trait_users import names_trait
 from tags.rules.service.rereading import readers_of
@@ -79,6 +81,11 @@ def trees_naming_stage(keys: frozenset[str]) -> list[StageUser]:
 def trees_naming_tags(named: Named) -> list[TagUser]:
     """The same of any of these tags and groups of tags."""
     return [TagUser(*user) for user in _trees_that(named.by)]
+
+
+def trees_naming_properties(type_id: int, keys: frozenset[str]) -> list[PropertyUser]:
+    """The same of any of these properties of an event type."""
+    return [PropertyUser(*user) for user in _trees_that(lambda tree: names_property(tree, type_id, keys))]
 
 
 def _trees_that(name_it: Callable[[object], bool]) -> Iterator[tuple[str, int, str]]:

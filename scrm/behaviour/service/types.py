@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import exists, select
 
 from scrm.behaviour.models import BehaviourEvent, EventType
+from scrm.behaviour.registry import users_of
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
 from scrm.kernel.errors import Conflict, InvalidInput, NotFound
@@ -44,12 +45,13 @@ def create_event_type(data: dict[str, Any]) -> EventType:
 def change_event_type(type_id: int, data: dict[str, Any]) -> EventType:
     """Change names, properties, retention or where events show.
 
-    :raises Conflict: a property that events carry would become another type; conditions read it as what it is
+    :raises Conflict: a property that events carry would become another type, or one that conditions name would go
     """
     kind = event_type(type_id)
     if "properties" in data:
         _check_keys(data["properties"])
         _keep_types(kind, data["properties"])
+        _keep_named(kind, data["properties"])
     if "archived" in data:
         archived = data.pop("archived")
         kind.archived_at = (kind.archived_at or utcnow()) if archived else None
@@ -72,3 +74,14 @@ def _keep_types(kind: EventType, properties: list[dict[str, Any]]) -> None:
     turned = [one["key"] for one in properties if before.get(one["key"], one["type"]) != one["type"]]
     if turned and session().scalar(select(exists().where(BehaviourEvent.type_id == kind.id))):
         raise Conflict(f"events carry {', '.join(turned)} as they are; add a property of another key instead")
+
+
+def _keep_named(kind: EventType, properties: list[dict[str, Any]]) -> None:
+    gone = {one["key"] for one in kind.properties} - {one["key"] for one in properties}
+    if gone and (users := users_of(kind.id, frozenset(gone))):
+        told = ", ".join(f"{user.kind} {user.id} ({user.name})" for user in users)
+        keys = ", ".join(sorted(gone))
+        raise Conflict(
+            f"of the properties that would go ({keys}) some are used by {told}; change those first",
+            code="event-property-in-use",
+        )

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, and_, select
 from scrm.audiences.queries.in_audience import KIND
 from scrm.audiences.queries.users import named_in
 from scrm.audiences.registry import AudienceUser
+from scrm.behaviour.registry import PropertyUser
 from scrm.broadcasts.models import Broadcast, BroadcastState
 from scrm.kernel.db import session
 from scrm.kernel.errors import InvalidInput
@@ -18,6 +19,7 @@ from scrm.value.registry import StageUser
 from tags.catalog.registry import Named, TagUser
 from tags.rules.compiler import compile_condition, validate_condition
 from tags.rules.migration import SCHEMA_VERSION
+from tags.rules.queries.property_users import names_property
 from tags.rules.queries.stage_users import names_stage
 from tags.rules.queries.trait_users import names_trait
 
@@ -87,6 +89,15 @@ def broadcasts_naming_tags(named: Named) -> list[TagUser]:
         TagUser("broadcast", row.id, row.name)
         for row in _unfrozen()
         if any(named.by(tree) for _, tree in _conditions(row.audience))
+    ]
+
+
+def broadcasts_naming_properties(type_id: int, keys: frozenset[str]) -> list[PropertyUser]:
+    """Broadcasts that are not frozen yet and name any of these properties of an event type."""
+    return [
+        PropertyUser("broadcast", row.id, row.name)
+        for row in _unfrozen()
+        if any(names_property(tree, type_id, keys) for _, tree in _conditions(row.audience))
     ]
 
 

@@ -16,7 +16,6 @@ from scrm.kernel.events import publish
 from scrm.people.events import ConsentChanged
 from scrm.people.queries.consents import CHANNEL_PATTERN
 
-
 CLOCKS_DIFFER = timedelta(minutes=5)
 
 

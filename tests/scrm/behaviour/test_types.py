@@ -8,6 +8,7 @@ from sqlalchemy import text
 from scrm.behaviour import jobs
 from scrm.kernel.clock import shifted, utcnow
 from tests.scrm.behaviour.conftest import VIEWED
+from tests.tags.conftest import make_world
 
 URL = "/api/v1/event-types"
 
@@ -46,6 +47,30 @@ def test_an_archived_type_takes_no_more_events_and_can_come_back(api, send, even
     assert "archived" in send(event())["results"][0]["problem"]["type"]
     assert api.patch(url, json={"archived": False}).json["archived_at"] is None
     assert send(event())["created"] == 1
+
+
+def test_a_property_that_a_condition_asks_for_stays(api, session, viewed):
+    url, world = f"{URL}/{viewed['id']}", make_world()
+    first, *others = VIEWED["properties"]
+    step = {"event_type_id": viewed["id"]}
+    where = {**step, "where": [{"property": first["key"], "op": "is_present"}]}
+    asked = {"not": {"kind": "event", **where}}
+    follows = {"kind": "sequence", "first": step, "then": where, "within_hours": 1}
+    rule = {"name": "r", "condition": {"all": [asked]}, "add_tag_ids": [world.tag().id]}
+    message = {"name": "b", "kind": "customers", "text": "hi", "audience": {"condition": asked}}
+    made = [
+        api.post(f"/api/v1/{path}", json=body).json["id"]
+        for path, body in (
+            ("rules", rule),
+            ("audiences", {"name": "a", "condition": follows}),
+            ("broadcasts", message),
+        )
+    ]
+    refused = api.patch(url, json={"properties": others})
+    assert (refused.status_code, refused.json["code"]) == (409, "event-property-in-use")
+    for told in (f"rule {made[0]} (r)", f"audience {made[1]} (a)", f"broadcast {made[2]} (b)"):
+        assert told in refused.json["detail"]
+    assert api.patch(url, json={"properties": [first]}).status_code == 200, "nobody asks for the others"
 
 
 def test_a_property_that_events_carry_keeps_its_type(api, send, event, viewed):

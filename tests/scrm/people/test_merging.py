@@ -24,6 +24,7 @@ from sqlalchemy import (
 )  # fmt: skip
 
 from scrm.customers.service.wanting import ensure_customers
+from scrm.kernel.clock import utcnow
 from scrm.kernel.db import Base, db, transaction
 from scrm.kernel.db import session as current_session
 from scrm.kernel.errors import Conflict, InvalidInput, NotFound
@@ -142,7 +143,7 @@ def test_the_stricter_consent_wins_and_a_later_refusal_counts_for_both(found, ro
         merged = merge(a, b, "test")
     consent = "SELECT channel, contactable FROM person_consents WHERE person_id = :p ORDER BY channel"
     assert rows(consent, p=a) == [("sms", False)]
-    refuse(a, "wecom", at=datetime(2100, 1, 1, tzinfo=UTC))
+    refuse(a, "wecom", at=utcnow() + timedelta(minutes=1))
     with transaction():
         unmerge(merged, "test")
     assert rows(consent, p=a) == [("sms", True), ("wecom", False)]
