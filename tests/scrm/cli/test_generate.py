@@ -1,6 +1,6 @@
 """`scrm generate`: skewed, whole, the same for the same seed, and only into an empty database."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from sqlalchemy import func, select, text
@@ -12,9 +12,11 @@ from scrm.cli.company_data.size import Size
 from scrm.cli.exits import Problem
 from scrm.cli.supervision.folder import Folder
 from scrm.customers.events import ContactFact, ContactRecorded
+from scrm.kernel.clock import shifted, utcnow
 from scrm.kernel.db import Base, transaction
 from scrm.kernel.events import publish
 from scrm.portraits.service import match_person_entries
+from tags.catalog.service.refreshing import Listing, take_over
 from tags.events import AssignmentMoved
 from tests.conftest import empty_tables
 
@@ -57,6 +59,13 @@ ORPHANS = (
     "SELECT count(*) FROM order_lines WHERE product_id IS NULL",
     "SELECT count(*) FROM behaviour_events_default",
 )
+
+
+def test_a_wecom_that_knows_none_of_the_tags_takes_none_away(company):
+    for later in (timedelta(0), timedelta(days=1)):
+        with shifted(later), transaction():
+            take_over(Listing(utcnow(), whole=True))
+    assert rows(company, "SELECT count(*), count(deleted_at) FROM tags") == [(200, 0)]
 
 
 def test_counts_of_days_equal_a_recount_in_the_zone_of_the_corp(company):
