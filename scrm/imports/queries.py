@@ -12,6 +12,7 @@ from scrm.imports.service.packing import unpack, unpack_rows
 from scrm.imports.service.targets.registry import targets
 from scrm.kernel.db import session
 from scrm.kernel.errors import Conflict, NotFound
+from scrm.kernel.permissions import Actor
 from scrm.kernel.sheets.cells import Cell
 
 ERROR_COLUMN = "错误 Error"
@@ -81,8 +82,9 @@ def sample_rows(made: Import, kind: str) -> list[dict[str, Any]]:
     return found
 
 
-def target_list() -> list[dict[str, Any]]:
-    """Everything that can be imported, with the fields that columns can become."""
+def target_list(actor: Actor) -> list[dict[str, Any]]:
+    """Everything that can be imported, with the fields that columns can become, as far as an actor may see them."""
+    hidden = {one.name: one.hidden(actor) for one in targets()}
     return [
         {
             "name": one.name,
@@ -90,7 +92,9 @@ def target_list() -> list[dict[str, Any]]:
             "en": one.en,
             "permission": str(one.permission),
             "fields": [
-                {"path": f.path, "kind": str(f.kind), "zh": f.zh, "en": f.en} for f in one.fields({}).values()
+                {"path": f.path, "kind": str(f.kind), "zh": f.zh, "en": f.en}
+                for f in one.fields({}).values()
+                if f.path not in hidden[one.name]
             ],
         }
         for one in targets()

@@ -88,7 +88,7 @@ def list_imports(query: dict[str, Any]) -> Any:
 @blueprint.response(200, ImportTargetListOut)
 def list_targets() -> dict[str, Any]:
     """What can be imported, and what columns can become."""
-    return {"items": queries.target_list()}
+    return {"items": queries.target_list(current_actor())}
 
 
 @blueprint.route("/imports/<int:import_id>")
@@ -102,7 +102,7 @@ def show_import(import_id: int) -> dict[str, Any]:
 def _visible(import_id: int) -> Import:
     """An import shows people's data: to keys that could write it only."""
     made = queries.import_by_id(import_id)
-    states.check_may_write(made.target, current_actor())
+    states.check_may_see(made, current_actor())
     return made
 
 
@@ -113,7 +113,8 @@ def _visible(import_id: int) -> Import:
 def suggest_mapping(query: dict[str, str], import_id: int) -> dict[str, Any]:
     """What the columns likely mean, by their names (Chinese or English) and by what stands in them."""
     made = _visible(import_id)
-    return {"columns": suggest(target_of(made.target), made.columns, query)}
+    target = target_of(made.target)
+    return {"columns": suggest(target, made.columns, query, target.hidden(current_actor()))}
 
 
 @blueprint.route("/imports/<int:import_id>/mapping", methods=["PUT"])

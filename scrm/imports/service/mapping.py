@@ -23,6 +23,7 @@ from scrm.kernel.settings import settings
 from scrm.kernel.sheets.cells import Cell
 
 OPENID = "identity:openid:"
+NO_FIELD = "is no field of this target; GET /api/v1/imports/targets lists them"
 KEYS = ("source_id", "identity:")
 
 
@@ -114,11 +115,19 @@ def plan_of(target: Target, mapping: Mapping[str, Any], header: Sequence[str]) -
     return Plan(tuple(columns), constants)
 
 
+def named_paths(mapping: Mapping[str, Any]) -> list[str]:
+    """What a mapping writes: what its columns go to, then its constants."""
+    return [*(one["to"] for one in mapping.get("columns", ())), *mapping.get("constants", {})]
+
+
 def check_said(target: Target, plan: Plan, actor: Actor) -> None:
-    """What a mapping itself says, in place of cells, has to be the right of whoever writes it.
+    """What a mapping names and says itself, in place of cells, has to be the right of whoever writes it.
 
     :raises InvalidInput: naming each field
     """
+    hidden = target.hidden(actor) & {*(column.path for column in plan.columns), *plan.constants}
+    if hidden:
+        raise InvalidInput("the mapping does not fit", fields=dict.fromkeys(sorted(hidden), NO_FIELD))
     said: dict[str, list[Any]] = {path: [value] for path, value in plan.constants.items()}
     for column in plan.columns:
         for label in column.reading.labels:
@@ -140,7 +149,7 @@ def _problem(
     if one["column"] not in header:
         return f"the file has no column {one['column']}; it has " + ", ".join(header)
     if field is None:
-        return f"{one['to']} is no field of this target; GET /api/v1/imports/targets lists them"
+        return f"{one['to']} {NO_FIELD}"
     if not field.many and paths.count(one["to"]) > 1:
         return f"two columns go to {one['to']}; it has one value"
     return None
@@ -167,7 +176,7 @@ def _constants(
         field = _field(fields, path)
         try:
             if field is None:
-                raise ValueError("is no field of this target; GET /api/v1/imports/targets lists them")
+                raise ValueError(NO_FIELD)
             found[path] = convert(value, _reading(field, {}, mapping))
         except ValueError as problem:
             problems[f"constants.{path}"] = str(problem)

@@ -10,11 +10,11 @@ from sqlalchemy import select
 
 from scrm.imports.events import ImportWanted
 from scrm.imports.models import Import, ImportState
-from scrm.imports.service.mapping import check_said, checked_source, plan_of
+from scrm.imports.service.mapping import check_said, checked_source, named_paths, plan_of
 from scrm.imports.service.targets.registry import target_of
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import session
-from scrm.kernel.errors import Conflict, NotFound
+from scrm.kernel.errors import Conflict, Forbidden, NotFound
 from scrm.kernel.events import publish
 from scrm.kernel.permissions import Actor
 from scrm.kernel.settings import settings
@@ -33,8 +33,16 @@ def locked_import(import_id: int, actor: Actor) -> Import:
     found = session().scalars(statement.execution_options(populate_existing=True)).one_or_none()
     if found is None:
         raise NotFound(f"there is no import {import_id}")
-    check_may_write(found.target, actor)
+    check_may_see(found, actor)
     return found
+
+
+def check_may_see(made: Import, actor: Actor) -> None:
+    """Raises Forbidden unless the actor could write these records, and sees every field that the mapping names."""
+    check_may_write(made.target, actor)
+    hidden = target_of(made.target).hidden(actor)
+    if hidden.intersection(named_paths(made.mapping or {})):
+        raise Forbidden(f"import {made.id} writes fields that this key may not see")
 
 
 def check_may_write(target: str, actor: Actor) -> None:

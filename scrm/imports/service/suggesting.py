@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from scrm.imports.service.targets.registry import Target, TargetField
@@ -19,11 +19,17 @@ ENOUGH = 0.8  # of the samples have the shape
 
 
 def suggest(
-    target: Target, columns: Sequence[Mapping[str, Any]], constants: Mapping[str, Any]
+    target: Target,
+    columns: Sequence[Mapping[str, Any]],
+    constants: Mapping[str, Any],
+    hidden: Collection[str] = (),
 ) -> list[dict[str, str]]:
     """``{"column", "to"}`` of the columns that are recognised, each field once (identities that may be several, several
-    times)."""
-    fields = target.fields(constants)
+    times).
+
+    :param hidden: paths that are not suggested
+    """
+    fields = {path: one for path, one in target.fields(constants).items() if path not in hidden}
     names = _names(fields)
     taken: set[str] = set()
     found = []

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, Select, and_, exists, func, literal, not_, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Select,
+    and_,
+    case,
+    exists,
+    func,
+    literal,
+    not_,
+    select,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 
 from scrm.conversations.models import Direction, Message
 from scrm.customers.models import Customer, Follow, FollowStatus
@@ -212,10 +225,13 @@ def problem_counts(run_id: int) -> list[Any]:
     return list(session().execute(counted.group_by(*columns).order_by(*columns)))
 
 
-def item_list(run_id: int) -> Select[Any]:
-    """What a run would do, or did, value by value."""
+def item_list(run_id: int, hidden: Collection[str]) -> Select[Any]:
+    """What a run would do, or did, value by value.
+
+    :param hidden: fields of which the values are not shown
+    """
     shown = (CleaningItem.value_id, CleaningItem.person_id, CleaningItem.field, CleaningItem.problem)
-    before = CleaningItem.row["value"].label("before")
-    return select(*shown, before, CleaningItem.after, CleaningItem.applied).where(
-        CleaningItem.run_id == run_id
-    )
+    veiled, masked = CleaningItem.field.in_(hidden), literal("***", JSONB)
+    before = case((veiled, masked), else_=CleaningItem.row["value"]).label("before")
+    after = case((veiled & CleaningItem.after.is_not(None), masked), else_=CleaningItem.after).label("after")
+    return select(*shown, before, after, CleaningItem.applied).where(CleaningItem.run_id == run_id)

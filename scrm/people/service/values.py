@@ -101,6 +101,11 @@ def may(permissions: Iterable[str], actor: Actor) -> bool:
     return not wanted or bool(wanted & {str(held) for held in actor.permissions})
 
 
+def hidden_fields(actor: Actor) -> set[str]:
+    """Keys of the fields that an actor may not see; archived ones too."""
+    return {key for key, spec in field_specs(archived=True).items() if not may(spec.seen_with, actor)}
+
+
 def missing_files(said: Sequence[Said], specs: Mapping[str, FieldSpec], actor: Actor) -> list[Said]:
     """Those that name a file which is not in the media library, or which is hidden from the actor who says it.
 

@@ -13,6 +13,7 @@ from scrm.people.models import CleaningItem, CleaningRun, CleaningState
 from scrm.people.queries import quality
 from scrm.people.schemas.quality import CleaningItemOut, CleaningRunOut
 from scrm.people.service import cleaning
+from scrm.people.service.values import hidden_fields
 
 blueprint = api_blueprint("cleaning runs", "资料清理 cleaning runs")
 
@@ -52,10 +53,12 @@ def show_cleaning_run(run_id: int) -> dict[str, Any]:
 @blueprint.arguments(PageQuery, location="query")
 @blueprint.response(200, page_schema(CleaningItemOut))
 def list_cleaning_items(query: dict[str, Any], run_id: int) -> Any:
-    """The preview, value by value."""
-    _unlimited()
+    """The preview, value by value; values of fields that this key may not see are ``***``."""
+    actor = _unlimited()
     quality.run_by_id(run_id)
-    return paginate(quality.item_list(run_id), CleaningItem.value_id, query, descending=False)
+    return paginate(
+        quality.item_list(run_id, hidden_fields(actor)), CleaningItem.value_id, query, descending=False
+    )
 
 
 def _move(run_id: int, to: CleaningState) -> CleaningRun:

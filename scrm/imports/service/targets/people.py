@@ -28,7 +28,7 @@ from scrm.people.models import Person
 from scrm.people.queries.fields import FieldSpec, FieldType, field_specs
 from scrm.people.service.checking import checked
 from scrm.people.service.records import take_people
-from scrm.people.service.values import NO_FILE, Said, missing_files
+from scrm.people.service.values import NO_FILE, Said, hidden_fields, missing_files
 
 PREFIX = "field:"
 KINDS = {
@@ -62,6 +62,10 @@ class People(Target):
         """Identities, every field that is kept of people, and the record's own id and time."""
         own = {f"{PREFIX}{spec.key}": _field(spec) for spec in field_specs().values()}
         return {**{one.path: one for one in OWN}, **identity_fields(), **own}
+
+    def hidden(self, actor: Actor) -> set[str]:
+        """Fields of people that are shown to others only: a dry run says what stands in them."""
+        return {f"{PREFIX}{key}" for key in hidden_fields(actor)}
 
     def missing(self, paths: set[str], constants: Mapping[str, Any]) -> dict[str, str]:
         """Somebody must be named."""

@@ -77,6 +77,10 @@ class Target(Protocol):
     def fields(self, constants: Mapping[str, Any]) -> dict[str, TargetField]:
         """What columns can become, by path."""
 
+    def hidden(self, actor: Actor) -> set[str]:
+        """Paths of :meth:`fields` that an actor may not see, nor learn what stands there."""
+        return set()
+
     def missing(self, paths: set[str], constants: Mapping[str, Any]) -> dict[str, str]:
         """What a mapping lacks, by path."""
 
