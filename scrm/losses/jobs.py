@@ -17,7 +17,7 @@ from scrm.losses.service.recording import reconsider
 
 log = structlog.get_logger(__name__)
 RUN_SECONDS = 10.0
-FILL_SECONDS = 200.0  # below a job's time-out; the rest of a long fill follows at once
+FILL_SECONDS = 20.0  # all others of the queue wait meanwhile; the rest of a long fill follows in its turn
 FOLLOWS = 20_000  # looked at by one question
 CHUNK = 1_000  # worked out in one transaction
 
