@@ -15,9 +15,10 @@ from scrm.kernel.crashpoints import reached
 from scrm.kernel.settings import settings
 from tags.sets.queries.changes import Look, look
 from tags.sets.service import backing, store
+from tags.sets.service.following import is_followed
 from tags.sets.service.keeping import asked_within, brought_up, parts
 from tags.sets.service.memory import KeptSet, Memory, memory
-from tags.sets.service.watching import moves_with_time, sources_of
+from tags.sets.service.watching import moves_with_time
 
 SOON = 1_000  # so many changed customers are asked again at once, however fresh the set is
 MANY = 20_000  # with more, asking for the whole set is quicker
@@ -74,7 +75,7 @@ class _Question:
     def take(self, keys: Collection[str]) -> set[str]:
         """Find what memory and Redis have and bring it up to date; keys that must be asked as a whole are left."""
         held = self._held(keys)
-        kept = {key: each for key, each in held.items() if sources_of(key) is not None}
+        kept = {key: each for key, each in held.items() if is_followed(key)}
         now = utcnow()
         seen = look([each.snapshot for each in kept.values()], CHANGES)
         if seen.writing:

@@ -15,6 +15,7 @@ from datetime import datetime
 from pyroaring import BitMap64
 
 from scrm.kernel.db import session
+from scrm.kernel.snapshots import Snapshot
 from scrm.people.queries.fields import field_specs
 from tags.rules.fields import PERSON
 from tags.rules.service.bounds import bounded
@@ -28,6 +29,7 @@ from tags.sets.service.asking import (
     sql_set,
 )
 from tags.sets.service.domains import Domain, domain_of, domain_sets
+from tags.sets.service.following import BESIDE, Rows, customers_changed, rows_of
 from tags.sets.service.memory import KeptSet
 from tags.sets.service.watching import WATCHED, Reach, moves_with_time, sources_of, turned_by_time
 
@@ -89,21 +91,32 @@ class _Touched:
 
     def __init__(self, seen: Look) -> None:
         self._seen = seen
-        self._known: dict[tuple[str, frozenset[str]], BitMap64 | None] = {}
+        self._known: dict[tuple[str, frozenset[str], Rows | None], BitMap64 | None] = {}
 
     def customers(self, key: str, each: KeptSet, now: datetime) -> BitMap64 | None:
         """Who must be asked again for this leaf; None: everybody."""
-        sources = sources_of(key)
-        if sources is None or not self._seen.knows_since(each.snapshot):
+        sources, rows = sources_of(key), None
+        if sources is None:
+            sources, rows = BESIDE, rows_of(key)
+            if rows is None:
+                return None
+        if not self._seen.knows_since(each.snapshot):
             return None
-        place = (str(each.snapshot), sources)
+        place = (str(each.snapshot), sources, rows)
         if place not in self._known:
-            self._known[place] = _customers(self._seen.since(each.snapshot, sources))
+            self._known[place] = self._changed(each.snapshot, sources, rows)
         changed = self._known[place]
         if changed is None or not moves_with_time(key):
             return changed
         turned = turned_by_time(key, each.as_of, now)
         return changed if turned is None else changed | BitMap64(session().scalars(turned).all())
+
+    def _changed(self, since: Snapshot, sources: frozenset[str], rows: Rows | None) -> BitMap64 | None:
+        changed = _customers(self._seen.since(since, sources))
+        if rows is None or changed is None:
+            return changed
+        others = customers_changed(rows, since)
+        return None if others is None else changed | others
 
 
 def _customers(changes: Sequence[Change]) -> BitMap64 | None:

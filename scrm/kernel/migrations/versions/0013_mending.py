@@ -11,6 +11,8 @@ down_revision = '0012'
 branch_labels = None
 depends_on = None
 
+EMPTIED = ('behaviour_events', 'orders', 'order_lines')
+
 
 def upgrade():
     op.create_index('ix_orders_placed_at', 'orders', ['placed_at'], postgresql_where=sa.text('person_id IS NOT NULL'))
@@ -34,6 +36,7 @@ def upgrade():
     sa.Column('bits', sa.LargeBinary(), nullable=False),
     sa.PrimaryKeyConstraint('digest', name=op.f('pk_backed_sets'))
     )
+    _note_months_that_come_and_go()
     # Roaring bitmaps are compressed already.
     op.execute('ALTER TABLE backed_sets ALTER bits SET STORAGE EXTERNAL')
     _place_of_choosing()
@@ -66,7 +69,34 @@ def _tags_by_their_days(which):
     op.create_index('ix_tag_sources_rule_since', 'tag_sources', ['source', 'since'], postgresql_where=sa.text(which))
 
 
+def _note_months_that_come_and_go():
+    """A month that is taken out of the table, or put back, and a table that is emptied change no row, but what is answered."""
+    told = 'INSERT INTO column_changes (xid, source, months) SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint)'
+    months = "array_agg(CAST(timezone('UTC', begins_at) AS date))"
+    op.execute(f"""
+CREATE FUNCTION note_detached_months() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  {told}, table_name, {months} FROM changed WHERE table_name = 'behaviour_events' GROUP BY table_name;
+  RETURN NULL;
+END $$""")
+    for event, rows in (('INSERT', 'NEW'), ('DELETE', 'OLD')):
+        op.execute(f'CREATE TRIGGER columns_{event.lower()} AFTER {event} ON detached_months'
+                   f' REFERENCING {rows} TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION note_detached_months()')
+    op.execute(f"""
+CREATE FUNCTION note_emptied_tables() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  {told}, CASE TG_TABLE_NAME WHEN 'order_lines' THEN 'orders' ELSE TG_TABLE_NAME END, array_agg(CAST(month AS date))
+  FROM generate_series(DATE '1990-01-01', DATE '2100-01-01', INTERVAL '1 month') AS month;
+  RETURN NULL;
+END $$""")
+    for table in EMPTIED:
+        op.execute(f'CREATE TRIGGER columns_emptied AFTER TRUNCATE ON {table}'
+                   ' FOR EACH STATEMENT EXECUTE FUNCTION note_emptied_tables()')
+
+
 def downgrade():
+    op.execute('DROP FUNCTION note_emptied_tables() CASCADE')
+    op.execute('DROP FUNCTION note_detached_months() CASCADE')
     _tags_by_their_days("source LIKE 'rule:%%' AND spent_at IS NULL")
     _one_name_each()
     op.drop_column('fields', 'choosing_after')
