@@ -24,6 +24,7 @@ NAMES = (
     "timeline",
     "conditions",
     "sets",
+    "columns",
     "webhooks",
     "imports",
 )
