@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
-from marshmallow.validate import Length, OneOf
+from marshmallow.validate import Length, OneOf, Regexp
 
 from scrm.customers.models import FollowStatus
 from scrm.kernel.schemas import PageQuery, Schema, time_field
 
 REMARK_CHARS, DESCRIPTION_CHARS, COMPANY_CHARS = 20, 150, 20  # wecom-api.md section 4.2
 MOST_MOBILES, MOBILE_CHARS = 20, 32  # ours: WeCom names no limit
+MOBILE = r"\A(?=(?:[^0-9]*[0-9]){3})[0-9+() -]+\Z"  # ours too: WeCom takes any text
 
 
 class CustomerQuery(PageQuery):
@@ -68,7 +69,12 @@ class RemarkIn(Schema):
         validate=Length(max=COMPANY_CHARS), metadata={"description": "of WeChat users (type 1) only"}
     )
     remark_mobiles = fields.List(
-        fields.String(validate=Length(1, MOBILE_CHARS)),
+        fields.String(
+            validate=[
+                Length(1, MOBILE_CHARS),
+                Regexp(MOBILE, error="must be a phone number: digits, and + - ( ) or blanks between them"),
+            ]
+        ),
         validate=Length(max=MOST_MOBILES),
         metadata={"description": "replaces all that are there"},
     )

@@ -86,6 +86,13 @@ def test_a_remark_is_planned_and_becomes_a_fact_when_wecom_took_it(api, people, 
     assert session.get(Customer, people["wm1"]).refresh_wanted_at is not None
 
 
+@pytest.mark.parametrize("phone", ["abc", "1", "", "139\n", "１３９", "139x", "+-()"])
+def test_a_phone_of_a_remark_is_one(api, people, phone):
+    path = f"/api/v1/customers/{people['wm1']}/follows/{people['zs']}"
+    refused = api.patch(path, json={"remark_mobiles": ["+86 (21) 6888-0000", phone]})
+    assert refused.json["fields"].keys() == {"remark_mobiles.1"}
+
+
 def test_company_and_phones_of_a_remark_reach_wecom_and_can_be_cleared(api, people, session):
     path = f"/api/v1/customers/{people['wm1']}/follows/{people['zs']}"
     for sent, payload, kept in [
