@@ -208,6 +208,19 @@ def test_rules_and_their_reasons_hide_it_too(api, api_with, known, world):
     ]
 
 
+def test_fills_of_lists_hide_it_too(api, api_with, known, configure):
+    configure(audiences={"fill_at_once": 0})
+    listed = send(api, "post", "/audiences", {"kind": "static", "name": "l"}, 201)["id"]
+    path = f"/audiences/{listed}/members:fill"
+    fill = send(api, "post", path, {"condition": {"any": [SECRET, {"not": SECRET}]}}, 202)["fill"]
+    key = api_with("audiences:read", "audiences:write")
+    shown = send(key, "get", f"/audience-fills/{fill['id']}")
+    assert shown["condition"]["any"] == [{"kind": "***"}, {"not": {"kind": "***"}}]
+    stopped = send(key, "post", f"/audience-fills/{fill['id']}/cancel", {})
+    assert all(map(nowhere, (shown, stopped, send(key, "get", f"/audiences/{listed}/fills"))))
+    assert "x1" in json.dumps(send(api, "get", f"/audience-fills/{fill['id']}"))
+
+
 def test_an_archived_field_stays_hidden(api, api_with, known, secret):
     id_ = send(api, "post", "/audiences", {"kind": "tree", "name": "a", "condition": SECRET}, 201)["id"]
     send(api, "patch", "/fields/secret", {"archived": True})

@@ -12,7 +12,8 @@ from scrm.audiences.queries.audiences import audience_by_id
 from scrm.kernel.db import session
 from scrm.kernel.errors import NotFound
 from scrm.kernel.paging import paginate
-from scrm.kernel.permissions import Scope
+from scrm.kernel.permissions import Actor, Scope
+from tags.rules.queries.veiling import Reader
 
 OPEN = (FillState.QUEUED, FillState.FILLING)
 
@@ -30,11 +31,20 @@ def _visible_fills(scope: Scope) -> ColumnElement[bool]:
     return and_(AudienceFill.scope_staff_ids.is_not(None), AudienceFill.scope_staff_ids.bool_op("<@")(own))
 
 
-def fill_page(scope: Scope, audience_id: int, query: Mapping[str, Any]) -> dict[str, Any]:
-    """A page of a list's fills, newest first; raises NotFound when there is no such audience."""
+def fill_page(actor: Actor, audience_id: int, query: Mapping[str, Any]) -> dict[str, Any]:
+    """A page of a list's fills as an actor may read them, newest first; raises NotFound: there is no such audience."""
     audience_by_id(audience_id)
-    statement = select(AudienceFill).where(AudienceFill.audience_id == audience_id, _visible_fills(scope))
-    return paginate(statement, AudienceFill.id, query)
+    visible = AudienceFill.audience_id == audience_id, _visible_fills(actor.scope)
+    page = paginate(select(AudienceFill).where(*visible), AudienceFill.id, query)
+    reader = Reader(actor)
+    return {**page, "items": [fill_shown(reader, each) for each in page["items"]]}
+
+
+def fill_shown(reader: Reader, fill: AudienceFill) -> dict[str, Any]:
+    """A fill with its condition as a reader gets it."""
+    told = [column.key for column in AudienceFill.__table__.columns if column.key != "members"]  # megabytes
+    columns = {key: getattr(fill, key) for key in told}
+    return {**columns, "condition": reader.condition(fill.condition)}
 
 
 def fill_by_id(scope: Scope, fill_id: int, *, lock: bool = False) -> AudienceFill:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from scrm.audiences.models import AudienceFill
 from scrm.audiences.queries import fills
 from scrm.audiences.queries.in_audience import KIND
 from scrm.audiences.queries.users import refuse_limited
@@ -13,7 +12,7 @@ from scrm.audiences.service import filling
 from scrm.kernel.db import transaction
 from scrm.kernel.http import PageQuery, api_blueprint, idempotent, page_schema
 from scrm.kernel.permissions import Permission, current_actor, needs
-from tags.rules.queries.veiling import refuse_unreadable
+from tags.rules.queries.veiling import Reader, refuse_unreadable
 
 blueprint = api_blueprint(
     "audience fills", "人群名单的填充 audience fills: copies onto lists and how far they are"
@@ -47,22 +46,24 @@ def fill_audience(data: dict[str, Any], audience_id: int) -> tuple[dict[str, Any
 @blueprint.response(200, page_schema(AudienceFillOut))
 def list_fills(query: dict[str, Any], audience_id: int) -> dict[str, Any]:
     """Fills of a list within this key's data scope, newest first."""
-    return fills.fill_page(current_actor().scope, audience_id, query)
+    return fills.fill_page(current_actor(), audience_id, query)
 
 
 @blueprint.route("/audience-fills/<int:fill_id>")
 @needs(Permission.AUDIENCES_READ)
 @blueprint.response(200, AudienceFillOut)
-def get_fill(fill_id: int) -> AudienceFill:
+def get_fill(fill_id: int) -> dict[str, Any]:
     """How far a fill is."""
-    return fills.fill_by_id(current_actor().scope, fill_id)
+    actor = current_actor()
+    return fills.fill_shown(Reader(actor), fills.fill_by_id(actor.scope, fill_id))
 
 
 @blueprint.route("/audience-fills/<int:fill_id>/cancel", methods=["POST"])
 @needs(Permission.AUDIENCES_WRITE)
 @blueprint.response(200, AudienceFillOut)
-def cancel_fill(fill_id: int) -> AudienceFill:
+def cancel_fill(fill_id: int) -> dict[str, Any]:
     """Stop; who is on the list by then stays on it."""
-    scope = current_actor().scope
+    actor = current_actor()
     with transaction():
-        return filling.cancel_fill(fills.fill_by_id(scope, fill_id, lock=True))
+        stopped = filling.cancel_fill(fills.fill_by_id(actor.scope, fill_id, lock=True))
+        return fills.fill_shown(Reader(actor), stopped)

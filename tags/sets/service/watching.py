@@ -29,7 +29,7 @@ class Reach(StrEnum):
     ANYBODY = "anybody"  # nobody in particular: the whole set is asked anew
 
 
-# Tables whose changes are noted by triggers (migration 0005); ``customers`` itself notes who came and went.
+# Tables whose changes are noted by triggers (migrations 0005, 0014); ``customers`` itself notes who came and went.
 WATCHED = {
     "customers": Reach.CUSTOMERS, OWN_FIELDS: Reach.CUSTOMERS, "follows": Reach.CUSTOMERS,
     "tag_assignments": Reach.CUSTOMERS, "group_stays": Reach.CUSTOMERS, "audience_members": Reach.CUSTOMERS, "customer_people": Reach.CUSTOMERS,
