@@ -94,6 +94,14 @@ def _choose_format(
         cursor.format = Format.BINARY
 
 
+@listens_for(Engine, "connect")
+def _speak_utc(connection: Any, record: Any) -> None:
+    """Times come back in UTC, and days that SQL cuts off them are UTC's, whatever zone the server was set up in."""
+    connection.autocommit = True
+    connection.execute("SET TIME ZONE 'UTC'")
+    connection.autocommit = False
+
+
 @contextmanager
 def transaction() -> Iterator[Session]:
     """One unit of work: run the body, deliver its events, commit, then wake jobs; on error nothing happened.

@@ -62,6 +62,23 @@ def test_connections_that_live_are_kept(pooled: list[int]) -> None:
             assert pid_of(connection) in pooled
 
 
+def test_times_are_utc_whatever_zone_the_database_was_made_in(pooled: list[int]) -> None:
+    with db.engine.begin() as connection:
+        name = connection.scalar(text("SELECT current_database()"))
+        connection.execute(text(f"ALTER DATABASE {name} SET timezone = 'America/New_York'"))
+    db.engine.dispose()
+    try:
+        with db.engine.connect() as connection:
+            at = connection.scalar(text("SELECT timestamptz '2026-03-01 23:30:00+00'"))
+            day = connection.scalar(
+                text("SELECT CAST(CAST(timestamptz '2026-03-02 01:00:00+00' AS date) AS text)")
+            )
+        assert (at.isoformat(), day) == ("2026-03-01T23:30:00+00:00", "2026-03-02")
+    finally:
+        with db.engine.begin() as connection:
+            connection.execute(text(f"ALTER DATABASE {name} RESET timezone"))
+
+
 @pytest.mark.fault
 @pytest.mark.enable_socket
 def test_no_request_fails_once_postgres_is_back() -> None:
