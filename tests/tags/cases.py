@@ -12,13 +12,20 @@ from scrm.acquisition_links.models import AcquisitionLink, LinkArrival
 from scrm.conversations.models import Channel, Direction, Message
 from scrm.group_entry.models import GroupCode
 from scrm.groups.models import CustomerGroup, GroupStay
-from scrm.kernel.clock import utcnow
+from scrm.kernel.clock import shifted, utcnow
 from scrm.people.models import CustomField, PersonField
 from scrm.staff.models import Department, StaffDepartment
 from tags.models import AssignmentState, TagAssignment, TagSource
 from tests.tags import cases_of_audiences, cases_of_people
 from tests.tags.cases_of_people import person_of
 from tests.tags.conftest import add, numbers
+
+BEGAN = utcnow()
+
+
+def when_put_together():
+    """The clock stands where it stood when the cases were read: a run may go on into the next day."""
+    return shifted(BEGAN - utcnow())
 
 
 def code(state="c1"):

@@ -1,6 +1,6 @@
 """What is read from WeCom: links made elsewhere, figures by day, the quota with its levels and forecast."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 from sqlalchemy import select, text
@@ -115,7 +115,10 @@ def test_figures_are_read_by_day_and_again_until_the_day_is_over(company, api, c
     committed.expire_all()
     assert committed.scalars(select(LinkDay)).one().clicks == 3
     calls = sum(sandbox.log_counts()[f"{FOLDER}/statistic"].values())
-    with shifted(timedelta(days=2)):
+    noon = datetime.combine(
+        today + timedelta(days=2), time(12), current().corp.zone
+    )  # hours after the day before
+    with shifted(noon - utcnow()):
         jobs.read_statistics()
         jobs.read_statistics()
     counts = sum(sandbox.log_counts()[f"{FOLDER}/statistic"].values())

@@ -12,7 +12,7 @@ from tags.columns.service.asking import ask
 from tags.rules.compiler import versioned
 from tags.sets.service.normal_form import set_leaf
 from tests.profiles import examples, seeded
-from tests.tags.cases import CASES
+from tests.tags.cases import CASES, when_put_together
 from tests.tags.columns.copying import copy_all, whole_set
 from tests.tags.condition_trees import LEAVES
 from tests.tags.condition_truth import holds
@@ -73,22 +73,23 @@ def test_the_copy_agrees_with_the_reference(session, world_of, number):
 
 def test_the_copy_says_of_every_case_what_the_case_says(session, world, columns):
     """Cases of :mod:`tests.tags.cases`; it answers all but a few."""
-    made = []
-    for kind in ("event", "order", "sequence"):
-        for name, args, make, told in CASES[kind]:
-            customer = world.customer()
-            leaf = {"kind": kind, **args, **(make(world, customer, world.staff()) or {})}
-            made.append((f"{kind}: {name}", customer.id, leaf, told))
-    session.flush()
-    copy_all()
-    everybody, left = set(session.scalars(select(Customer.id))), set()
-    for name, customer_id, leaf, told in made:
-        answer = ask(versioned(leaf), utcnow())
-        if answer is None:
-            left.add(name)
-        else:
-            ids = everybody - set(answer.ids) if answer.but else set(answer.ids)
-            assert (customer_id in ids) is told, name
+    with when_put_together():
+        made = []
+        for kind in ("event", "order", "sequence"):
+            for name, args, make, told in CASES[kind]:
+                customer = world.customer()
+                leaf = {"kind": kind, **args, **(make(world, customer, world.staff()) or {})}
+                made.append((f"{kind}: {name}", customer.id, leaf, told))
+        session.flush()
+        copy_all()
+        everybody, left = set(session.scalars(select(Customer.id))), set()
+        for name, customer_id, leaf, told in made:
+            answer = ask(versioned(leaf), utcnow())
+            if answer is None:
+                left.add(name)
+            else:
+                ids = everybody - set(answer.ids) if answer.but else set(answer.ids)
+                assert (customer_id in ids) is told, name
     assert left == LEFT_TO_POSTGRESQL
 
 
