@@ -32,6 +32,9 @@ TOTALS = {
     "broadcasts": "SELECT count(*) FROM broadcasts",
     "losses, 24 h": "SELECT count(*) FROM losses WHERE lost_at > :day_ago",
 }
+ESTIMATED_FROM = (
+    2_000_000  # counting more, on every look of the page, would keep PostgreSQL busy with nothing else
+)
 STATES = {
     "inbox": "SELECT state, count(*) AS n, extract(epoch FROM now() - min(received_at))::float AS age"
     " FROM callback_inbox GROUP BY state",
@@ -83,12 +86,21 @@ def overview() -> dict[str, Any]:
     """Everything on the overview page, as plain values (ages and latencies in seconds)."""
     limits = _limits()
     return {
-        "totals": {name: session().scalar(text(question), limits) for name, question in TOTALS.items()},
+        "totals": {name: _total(question, limits) for name, question in TOTALS.items()},
         "states": {name: state_counts(name) for name in STATES},
         "queues": queue_depths(),
         "welcome": welcome_figures(),
         "errors": [dict(row) for row in session().execute(text(ERRORS), limits).mappings()],
     }
+
+
+def _total(question: str, limits: dict[str, datetime]) -> int:
+    """How many rows there are; of more than :data:`ESTIMATED_FROM` what the planner believes, mostly right to 1 in 100."""
+    told: Any = session().scalar(
+        text("EXPLAIN (FORMAT JSON) " + question.replace("count(*)", "1", 1)), limits
+    )
+    believed = int(told[0]["Plan"]["Plan Rows"])
+    return believed if believed > ESTIMATED_FROM else session().scalar(text(question), limits) or 0
 
 
 def welcome_figures() -> dict[str, Any]:

@@ -7,10 +7,11 @@ from openapi_spec_validator import validate
 from rq import Queue as RqQueue
 from rq.serializers import JSONSerializer
 from sqlalchemy import text
+from sqlalchemy.event import listen
 
 from scrm.kernel.clock import shifted, utcnow
 from scrm.kernel.db import transaction
-from scrm.web.queries import overview, queue_depths
+from scrm.web.queries import TOTALS, overview, queue_depths
 from scrm.web.signin import new_signin_link
 
 OPEN_ENDPOINTS = {
@@ -34,6 +35,18 @@ def test_every_view_declares_its_permission_or_is_public_on_purpose(app):
         and rule.endpoint not in OPEN_ENDPOINTS
     ]
     assert undeclared == []
+
+
+def test_the_overview_does_not_count_what_is_very_much(session, monkeypatch):
+    monkeypatch.setattr("scrm.web.queries.ESTIMATED_FROM", 1000)
+    many = "INSERT INTO customers (external_userid) SELECT 'wm' || n FROM generate_series(1, 3000) n"
+    for statement in (many, "ANALYZE customers"):
+        session.execute(text(statement))
+    asked = []
+    listen(session.connection(), "before_cursor_execute", lambda *args: asked.append(args[2]))
+    assert overview()["totals"]["customers"] == 3000
+    assert TOTALS["customers"] not in asked
+    assert TOTALS["broadcasts"] in asked
 
 
 def test_the_overview_tells_a_stranger_how_to_sign_in(session, app):
