@@ -12,8 +12,9 @@ from scrm.kernel.models import DetachedMonth
 from tags.columns.models import ColumnBase, ColumnChange
 from tags.columns.queries import changes
 from tags.columns.service.asking import ask
+from tags.columns.service.doubting import MARK
 from tags.columns.service.reading import TooLong, reader
-from tags.columns.service.shelf import Source, write_copy
+from tags.columns.service.shelf import Source, folder, write_copy
 from tags.rules.compiler import versioned
 from tags.sets.service.normal_form import set_leaf
 from tests.tags.cases_of_people import person_of
@@ -200,6 +201,7 @@ def test_a_question_that_needs_more_memory_than_there_is_goes_to_postgresql(sess
     more = viewed.leaf(measure="days", op="gte", value=1)
     assert asked({**more, "value": 2}) is None
     assert by_leaf({**more, "value": 2}) == set()
+    assert list(folder().glob(f"*{MARK}")) == [], "no file is to blame"
 
 
 def test_a_spoiled_file_spoils_no_other(viewed, columns, tmp_path):
