@@ -7,6 +7,11 @@ import json
 import re
 from pathlib import Path
 
+from sqlalchemy import select
+
+from scrm.cli.imports.command import import_group
+from scrm.imports.models import Import
+
 PAGE = Path(__file__).parents[3] / "docs" / "imports.md"
 
 
@@ -75,3 +80,18 @@ def test_who_may_import_is_asked(session, api_with, imports):
         )
     id_ = imports.upload("people", io.BytesIO(content), "a.csv")["id"]
     assert api_with("imports:read", staff_ids=[1]).get(f"/api/v1/imports/{id_}").status_code == 403
+
+
+def test_the_commands_of_the_guide_name_the_imports_that_they_make(run_here, session, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "people.csv").write_text(example("people.csv"), "utf-8")
+    made: list[int] = []
+    codes = []
+    for line in re.findall(r"^\$ scrm import (.*)$", PAGE.read_text("utf-8"), re.MULTILINE):
+        words = [str(made[int(word) - 1]) if word.isdecimal() else word for word in line.split()]
+        code, _, said = run_here(import_group, *words)
+        codes.append(code)
+        made = list(session.scalars(select(Import.id).order_by(Import.id)))
+        assert "can be undone" not in said
+    assert codes == [1, 1, 0, 0]  # one row is wrong; nothing is left to be said of the undo
+    assert session.get(Import, made[1]).state == "undone"
