@@ -7,7 +7,7 @@ from typing import Any
 
 from scrm.broadcasts.models import Broadcast
 from scrm.broadcasts.queries import broadcasts as queries
-from scrm.broadcasts.queries.visibility import broadcast_for
+from scrm.broadcasts.queries.visibility import broadcast_for, broadcast_shown
 from scrm.broadcasts.schemas import (
     BroadcastIn,
     BroadcastItemOut,
@@ -45,29 +45,32 @@ def list_broadcasts(query: dict[str, Any]) -> dict[str, Any]:
 @idempotent
 @blueprint.arguments(BroadcastIn)
 @blueprint.response(201, BroadcastOut)
-def create_broadcast(data: dict[str, Any]) -> Broadcast:
+def create_broadcast(data: dict[str, Any]) -> dict[str, Any]:
     """Make a draft, or with ``send_at`` a scheduled broadcast."""
     _refuse_unreadable(data)
-    return drafts.create_broadcast(data, current_actor())
+    actor = current_actor()
+    return broadcast_shown(actor, drafts.create_broadcast(data, actor))
 
 
 @blueprint.route("/broadcasts/<int:broadcast_id>")
 @needs(Permission.BROADCASTS_READ)
 @blueprint.response(200, BroadcastOut)
-def get_broadcast(broadcast_id: int) -> Broadcast:
+def get_broadcast(broadcast_id: int) -> dict[str, Any]:
     """Show one broadcast."""
-    return broadcast_for(broadcast_id, current_actor().scope)
+    actor = current_actor()
+    return broadcast_shown(actor, broadcast_for(broadcast_id, actor.scope))
 
 
 @blueprint.route("/broadcasts/<int:broadcast_id>", methods=["PATCH"])
 @needs(Permission.BROADCASTS_SEND)
 @blueprint.arguments(BroadcastPatch)
 @blueprint.response(200, BroadcastOut)
-def edit_broadcast(data: dict[str, Any], broadcast_id: int) -> Broadcast:
+def edit_broadcast(data: dict[str, Any], broadcast_id: int) -> dict[str, Any]:
     """Change a broadcast that has not started."""
     with transaction():
         _refuse_unreadable(data)
-        return drafts.edit_broadcast(broadcast_id, data, current_actor().scope)
+        actor = current_actor()
+        return broadcast_shown(actor, drafts.edit_broadcast(broadcast_id, data, actor.scope))
 
 
 @blueprint.route("/broadcasts/<int:broadcast_id>", methods=["DELETE"])
@@ -100,16 +103,17 @@ def get_results(query: dict[str, Any], broadcast_id: int) -> dict[str, Any]:
 @needs(Permission.BROADCASTS_SEND)
 @blueprint.arguments(ScheduleIn)
 @blueprint.response(200, BroadcastOut)
-def schedule_broadcast(data: dict[str, Any], broadcast_id: int) -> Broadcast:
+def schedule_broadcast(data: dict[str, Any], broadcast_id: int) -> dict[str, Any]:
     """Give it the time at which it starts by itself."""
     with transaction():
-        return drafts.schedule_broadcast(broadcast_id, data["send_at"], current_actor().scope)
+        actor = current_actor()
+        return broadcast_shown(actor, drafts.schedule_broadcast(broadcast_id, data["send_at"], actor.scope))
 
 
 @blueprint.route("/broadcasts/<int:broadcast_id>/start", methods=["POST"])
 @needs(Permission.BROADCASTS_SEND)
 @blueprint.response(200, BroadcastOut)
-def start_broadcast(broadcast_id: int) -> Broadcast:
+def start_broadcast(broadcast_id: int) -> dict[str, Any]:
     """Start now."""
     return _changed(states.start_broadcast, broadcast_id)
 
@@ -117,7 +121,7 @@ def start_broadcast(broadcast_id: int) -> Broadcast:
 @blueprint.route("/broadcasts/<int:broadcast_id>/pause", methods=["POST"])
 @needs(Permission.BROADCASTS_SEND)
 @blueprint.response(200, BroadcastOut)
-def pause_broadcast(broadcast_id: int) -> Broadcast:
+def pause_broadcast(broadcast_id: int) -> dict[str, Any]:
     """Hand no further task to WeCom."""
     return _changed(stopping.pause_broadcast, broadcast_id)
 
@@ -125,7 +129,7 @@ def pause_broadcast(broadcast_id: int) -> Broadcast:
 @blueprint.route("/broadcasts/<int:broadcast_id>/resume", methods=["POST"])
 @needs(Permission.BROADCASTS_SEND)
 @blueprint.response(200, BroadcastOut)
-def resume_broadcast(broadcast_id: int) -> Broadcast:
+def resume_broadcast(broadcast_id: int) -> dict[str, Any]:
     """Go on after a pause."""
     return _changed(states.resume_broadcast, broadcast_id)
 
@@ -133,7 +137,7 @@ def resume_broadcast(broadcast_id: int) -> Broadcast:
 @blueprint.route("/broadcasts/<int:broadcast_id>/cancel", methods=["POST"])
 @needs(Permission.BROADCASTS_SEND)
 @blueprint.response(200, BroadcastOut)
-def cancel_broadcast(broadcast_id: int) -> Broadcast:
+def cancel_broadcast(broadcast_id: int) -> dict[str, Any]:
     """Stop for good, here and at WeCom; what members sent already stays sent and is still counted."""
     return _changed(stopping.cancel_broadcast, broadcast_id)
 
@@ -154,9 +158,9 @@ def _refuse_unreadable(data: dict[str, Any]) -> None:
         refuse_unreadable(current_actor(), condition, "audience.condition")
 
 
-def _changed(change: Callable[[int, Scope], Broadcast], broadcast_id: int) -> Broadcast:
+def _changed(change: Callable[[int, Scope], Broadcast], broadcast_id: int) -> dict[str, Any]:
     """The broadcast after the change and everything that reacts to it."""
-    scope = current_actor().scope
+    actor = current_actor()
     with transaction():
-        change(broadcast_id, scope)
-    return broadcast_for(broadcast_id, scope)
+        change(broadcast_id, actor.scope)
+    return broadcast_shown(actor, broadcast_for(broadcast_id, actor.scope))

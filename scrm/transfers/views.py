@@ -15,7 +15,7 @@ from scrm.transfers.queries.visibility import plan_for
 from scrm.transfers.schemas import items as item_schemas
 from scrm.transfers.schemas import plans as plan_schemas
 from scrm.transfers.service import activation, defaults, pairs, plans, redistributing
-from tags.rules.queries.veiling import refuse_unreadable
+from tags.rules.queries.veiling import Reader, refuse_unreadable
 
 blueprint = api_blueprint(
     "transfers", "在职继承 on-job and 离职继承 resigned transfers of customers and groups"
@@ -28,7 +28,9 @@ blueprint = api_blueprint(
 @blueprint.response(200, page_schema(plan_schemas.TransferPlanOut))
 def list_plans(query: dict[str, Any]) -> dict[str, Any]:
     """List plans with their totals, newest first."""
-    return queries.plan_page(current_actor().scope, query)
+    actor = current_actor()
+    page, reader = queries.plan_page(actor.scope, query), Reader(actor)
+    return {**page, "items": [queries.plan_shown(reader, plan) for plan in page["items"]]}
 
 
 @blueprint.route("/transfers/plans", methods=["POST"])
@@ -36,26 +38,26 @@ def list_plans(query: dict[str, Any]) -> dict[str, Any]:
 @idempotent
 @blueprint.arguments(plan_schemas.TransferPlanIn)
 @blueprint.response(201, plan_schemas.TransferPlanOut)
-def create_plan(data: dict[str, Any]) -> TransferPlan:
+def create_plan(data: dict[str, Any]) -> dict[str, Any]:
     """Make a draft."""
     actor = current_actor()
     _refuse_unreadable(data)
-    return queries.plan_detail(plans.create_plan(data, actor).id, actor.scope)
+    return _shown(plans.create_plan(data, actor).id)
 
 
 @blueprint.route("/transfers/plans/<int:plan_id>")
 @needs(Permission.TRANSFERS_READ)
 @blueprint.response(200, plan_schemas.TransferPlanOut)
-def get_plan(plan_id: int) -> TransferPlan:
+def get_plan(plan_id: int) -> dict[str, Any]:
     """Show one plan."""
-    return queries.plan_detail(plan_id, current_actor().scope)
+    return _shown(plan_id)
 
 
 @blueprint.route("/transfers/plans/<int:plan_id>", methods=["PATCH"])
 @needs(Permission.TRANSFERS_WRITE)
 @blueprint.arguments(plan_schemas.TransferPlanPatch)
 @blueprint.response(200, plan_schemas.TransferPlanOut)
-def edit_plan(data: dict[str, Any], plan_id: int) -> TransferPlan:
+def edit_plan(data: dict[str, Any], plan_id: int) -> dict[str, Any]:
     """Change a draft, or of a plan under way what was not asked yet."""
     _refuse_unreadable(data)
     return _changed(lambda id_, scope: plans.edit_plan(id_, data, scope), plan_id)
@@ -93,7 +95,7 @@ def import_pairs(data: dict[str, Any], plan_id: int) -> pairs.Imported:
 @blueprint.route("/transfers/plans/<int:plan_id>/activate", methods=["POST"])
 @needs(Permission.TRANSFERS_WRITE)
 @blueprint.response(200, plan_schemas.TransferPlanOut)
-def activate_plan(plan_id: int) -> TransferPlan:
+def activate_plan(plan_id: int) -> dict[str, Any]:
     """Fix who goes to whom and begin to ask WeCom."""
     return _changed(activation.activate_plan, plan_id)
 
@@ -101,7 +103,7 @@ def activate_plan(plan_id: int) -> TransferPlan:
 @blueprint.route("/transfers/plans/<int:plan_id>/pause", methods=["POST"])
 @needs(Permission.TRANSFERS_WRITE)
 @blueprint.response(200, plan_schemas.TransferPlanOut)
-def pause_plan(plan_id: int) -> TransferPlan:
+def pause_plan(plan_id: int) -> dict[str, Any]:
     """Ask for nothing further; what WeCom has taken on goes on."""
     return _changed(activation.pause_plan, plan_id)
 
@@ -109,7 +111,7 @@ def pause_plan(plan_id: int) -> TransferPlan:
 @blueprint.route("/transfers/plans/<int:plan_id>/resume", methods=["POST"])
 @needs(Permission.TRANSFERS_WRITE)
 @blueprint.response(200, plan_schemas.TransferPlanOut)
-def resume_plan(plan_id: int) -> TransferPlan:
+def resume_plan(plan_id: int) -> dict[str, Any]:
     """Go on after a pause."""
     return _changed(activation.resume_plan, plan_id)
 
@@ -117,7 +119,7 @@ def resume_plan(plan_id: int) -> TransferPlan:
 @blueprint.route("/transfers/plans/<int:plan_id>/cancel", methods=["POST"])
 @needs(Permission.TRANSFERS_WRITE)
 @blueprint.response(200, plan_schemas.TransferPlanOut)
-def cancel_plan(plan_id: int) -> TransferPlan:
+def cancel_plan(plan_id: int) -> dict[str, Any]:
     """Cancel what was not asked for; WeCom cannot take back the rest, which is followed to its end."""
     return _changed(activation.cancel_plan, plan_id)
 
@@ -214,9 +216,13 @@ def _refuse_unreadable(data: dict[str, Any]) -> None:
             refuse_unreadable(current_actor(), share["condition"], f"rule.shares.{number}.condition")
 
 
-def _changed(change: Callable[[int, Scope], TransferPlan], plan_id: int) -> TransferPlan:
+def _changed(change: Callable[[int, Scope], TransferPlan], plan_id: int) -> dict[str, Any]:
     """The plan after the change and everything that reacts to it."""
-    scope = current_actor().scope
     with transaction():
-        change(plan_id, scope)
-    return queries.plan_detail(plan_id, scope)
+        change(plan_id, current_actor().scope)
+    return _shown(plan_id)
+
+
+def _shown(plan_id: int) -> dict[str, Any]:
+    actor = current_actor()
+    return queries.plan_shown(Reader(actor), queries.plan_detail(plan_id, actor.scope))

@@ -221,6 +221,23 @@ def test_fills_of_lists_hide_it_too(api, api_with, known, configure):
     assert "x1" in json.dumps(send(api, "get", f"/audience-fills/{fill['id']}"))
 
 
+def test_plans_and_broadcasts_hide_it_too(api, api_with, known, world):
+    made = {
+        path: send(api, "post", path, body, 201)["id"]
+        for path, body, _ in places(world, {"all": [NAMED, SECRET]})
+        if path in ("/broadcasts", "/transfers/plans")
+    }
+    key = api_with("broadcasts:read", "transfers:read", "transfers:write")
+    hidden = [NAMED, {"kind": "***"}]
+    message = send(key, "get", f"/broadcasts/{made['/broadcasts']}")
+    assert message["audience"]["condition"]["all"] == hidden
+    plan = send(key, "get", f"/transfers/plans/{made['/transfers/plans']}")
+    assert plan["rule"]["shares"][0]["condition"]["all"] == hidden
+    assert (plan["what"], plan["totals"]) == ("customers", {})
+    assert all(map(nowhere, (message, plan, send(key, "get", "/transfers/plans"))))
+    assert "x1" in json.dumps(send(api, "get", f"/broadcasts/{made['/broadcasts']}"))
+
+
 def test_an_archived_field_stays_hidden(api, api_with, known, secret):
     id_ = send(api, "post", "/audiences", {"kind": "tree", "name": "a", "condition": SECRET}, 201)["id"]
     send(api, "patch", "/fields/secret", {"archived": True})

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import ColumnElement, and_, select, true
 
 from scrm.broadcasts.models import Broadcast
 from scrm.broadcasts.queries.bulk import bigints
 from scrm.kernel.db import session
 from scrm.kernel.errors import NotFound
-from scrm.kernel.permissions import Scope
+from scrm.kernel.permissions import Actor, Scope
+from tags.rules.queries.veiling import Reader
 
 
 def visible(scope: Scope) -> ColumnElement[bool]:
@@ -28,3 +31,12 @@ def broadcast_for(broadcast_id: int, scope: Scope, *, lock: bool = False) -> Bro
     if found is None:
         raise NotFound(f"there is no broadcast {broadcast_id}")
     return found
+
+
+def broadcast_shown(actor: Actor, broadcast: Broadcast) -> dict[str, Any]:
+    """A broadcast as an actor may read it: of its condition nothing that the actor could not ask."""
+    columns = {column.key: getattr(broadcast, column.key) for column in Broadcast.__table__.columns}
+    condition = broadcast.audience.get("condition")
+    if not condition:
+        return columns
+    return {**columns, "audience": {**broadcast.audience, "condition": Reader(actor).condition(condition)}}

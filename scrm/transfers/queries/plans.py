@@ -27,6 +27,7 @@ from scrm.transfers.queries.distribution import distributed
 from scrm.transfers.queries.receivers import slots, unable_receivers
 from scrm.transfers.queries.visibility import plan_for, visible
 from tags.arrays import is_one_of
+from tags.rules.queries.veiling import Reader
 
 A_CALL, GROUPS_A_DAY = 100, 300  # wecom-api.md section 4.12
 
@@ -47,6 +48,19 @@ def plan_detail(plan_id: int, scope: Scope) -> TransferPlan:
     plan = plan_for(plan_id, scope)
     _attach([plan])
     return plan
+
+
+def plan_shown(reader: Reader, plan: TransferPlan) -> dict[str, Any]:
+    """A plan of :func:`plan_detail` or :func:`plan_page` without what the reader may not ask in its shares' conditions."""
+    columns = {column.key: getattr(plan, column.key) for column in TransferPlan.__table__.columns}
+    told = {name: getattr(plan, name) for name in ("matter", "totals", "from_userid")}
+    if not plan.rule or "shares" not in plan.rule:
+        return {**columns, **told}
+    shares = [
+        {**share, "condition": reader.condition(share["condition"])} if share.get("condition") else share
+        for share in plan.rule["shares"]
+    ]
+    return {**columns, **told, "rule": {**plan.rule, "shares": shares}}
 
 
 def _attach(plans: Sequence[TransferPlan]) -> None:
