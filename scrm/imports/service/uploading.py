@@ -51,7 +51,8 @@ def keep_upload(upload: Upload, made_by: str) -> Import:
     """
     target_of(upload.target)
     is_workbook(upload.file, upload.filename)
-    name = upload.filename.replace("\\", "/").rsplit("/", 1)[-1].strip()[-NAME_CHARS:]
+    name = upload.filename.replace("\\", "/").rsplit("/", 1)[-1]
+    name = "".join(letter for letter in name if letter.isprintable()).strip()[-NAME_CHARS:]
     made = Import(
         target=upload.target, filename=name or "table", sheet=upload.sheet, header_row=upload.header_row,
         state=ImportState.READING, sha256="", size=0, made_by=made_by, cursor=0,

@@ -33,6 +33,18 @@ def test_a_large_file_is_read_by_the_job(imports, monkeypatch):
     assert made["columns"][0] == {"name": "手机", "filled": 3, "samples": [f"139{n:08}" for n in (1, 2, 3)]}
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("a\0b\u200b.csv", "ab.csv"),
+        ("../../etc/客户.csv", "客户.csv"),
+        ("\0", "table"),
+    ],
+)
+def test_a_file_is_kept_under_the_printable_part_of_its_own_name(imports, given, kept):
+    assert imports.upload("people", csv_file(["手机"], [["13912345678"]]), given)["filename"] == kept
+
+
 def test_titles_above_the_header_and_empty_rows_are_passed_over(imports):
     text = "客户名单,\n,\n手机,\n\n13912345678,王芳\n,\n13912345679,李雷\n"
     made = imports.upload("people", io.BytesIO(text.encode()), header_row="3")
