@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -86,7 +87,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop the stores."""
+    """Stop the stores, and let what a corp populated in this process froze be collected: DuckDB counts what is left."""
+    gc.unfreeze()
     if not hasattr(config, "workerinput"):
         _stack.close()
 

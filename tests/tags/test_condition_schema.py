@@ -83,6 +83,16 @@ def test_the_schema_is_a_schema_and_knows_every_leaf():
         assert not VALIDATOR.is_valid({"kind": kind, "nonsense": 1})
 
 
+@pytest.mark.parametrize(
+    ("named", "valid"),
+    [({}, False), ({"tag_ids": None}, False), ({"tag_ids": [1]}, True), ({"tag_group_ids": [2]}, True),
+     ({"tag_ids": None, "tag_group_ids": [2]}, True), ({"tag_ids": [1], "tag_group_ids": [2]}, False)],
+)  # fmt: skip
+def test_tags_or_groups_of_tags_are_named_and_not_both(named, valid):
+    assert (ours({"kind": "has_tag", **named}) is None) is valid
+    assert VALIDATOR.is_valid({"kind": "has_tag", **named}) is valid
+
+
 @examples(25)
 @given(tree=trees)
 def test_valid_trees_are_valid_by_the_schema(tree):

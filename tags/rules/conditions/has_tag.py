@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Select, and_, exists, not_, or_, select
 from scrm.kernel.db import session
 from scrm.kernel.schemas import Schema
 from tags.models import Tag, TagAssignment, TagSource
+from tags.rules.condition_shapes import field_schema, shape_of
 from tags.rules.holdings import HELD, Held, has_assignment, holds_assignment, tags_of_groups
 from tags.rules.leaf_values import tags_value
 from tags.rules.leaves import Args, Language, Leaf, Names, ids_field, listed
@@ -149,6 +150,16 @@ def _how(args: Args, language: Language) -> str:
     )
 
 
+def _variants() -> list[dict[str, Any]]:
+    ways = "tag_ids", "tag_group_ids"
+    shared = shape_of(HasTag, without=ways)["properties"]
+    ids = field_schema(ids_field())
+    return [
+        {"properties": {**shared, way: ids, other: {"type": "null"}}, "required": [way]}
+        for way, other in (ways, ways[::-1])
+    ]
+
+
 LEAF = Leaf(
     kind="has_tag",
     schema=HasTag,
@@ -158,6 +169,7 @@ LEAF = Leaf(
     refers={"tag_ids": "tags", "tag_group_ids": "tag_groups"},
     expires=_expires,
     over_all=_over_all,
+    variants=_variants,
     value=tags_value,
     own_value=tags_value,
 )
