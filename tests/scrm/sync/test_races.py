@@ -93,7 +93,7 @@ def test_a_customer_who_left_one_way_stays_so(corp, committed):
 def test_a_half_relation_that_became_full_unheard_is_full_and_one_that_ended_unheard_stays_half(
     corp, committed
 ):
-    """WeCom shows nothing of half relations (84061), so that their end cannot be seen; see ADR 10."""
+    """WeCom shows nothing of half relations (84061), so that their end cannot be seen; see ADR 16."""
     sync(**PEOPLE)
     (_, userid), *_ = sorted(relations(committed))
     full, ended = (p["external_userid"] for p in corp.add(userid, count=2))
