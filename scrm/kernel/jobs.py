@@ -158,12 +158,11 @@ def bind(app: Flask) -> None:
 
 
 def _note_finished(name: str) -> None:
-    """Remember that a daily job got to its end, so that the clock does not wake it again today."""
+    """Remember that a daily job got to its end, and not of a turn only: the clock does not wake it again today."""
     if name in DAILY:
+        at_its_end = (ScheduleRun.name == name, ScheduleRun.place == 0)
         with transaction():
-            session().execute(
-                update(ScheduleRun).where(ScheduleRun.name == name).values(finished_at=utcnow())
-            )
+            session().execute(update(ScheduleRun).where(*at_its_end).values(finished_at=utcnow()))
 
 
 def perform(name: str, *args: Argument) -> None:

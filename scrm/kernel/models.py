@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from scrm.kernel.db import CreatedAt, Id, Model
@@ -47,6 +48,7 @@ class ScheduleRun(Model):
     name: Mapped[str] = mapped_column(primary_key=True)
     woken_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]  # earlier than woken_at: the wake-up was lost or the job failed
+    place: Mapped[int] = mapped_column(default=0, server_default=text("0"))  # scrm.kernel.turns
 
 
 class SigninLink(Model):

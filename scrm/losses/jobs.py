@@ -11,6 +11,7 @@ from scrm.customers.queries import relations_end
 from scrm.kernel.crashpoints import reached
 from scrm.kernel.db import session, transaction
 from scrm.kernel.jobs import job, others_wait
+from scrm.kernel.turns import keep_place, place_of
 from scrm.losses.queries import work
 from scrm.losses.service.judging import BATCH, judge_losses
 from scrm.losses.service.recording import reconsider
@@ -38,14 +39,12 @@ def tell_losses() -> None:
 
 
 @job(Queue.BACKGROUND)
-def fill_losses(after: int = 0) -> None:
+def fill_losses() -> None:
     """Losses and returns that only the relations themselves know: from before there were losses, and from syncs.
 
     What is worked out already is not looked for again, so the job may run twice or be killed anywhere.
-
-    :param after: follows up to this id were looked at by the run before
     """
-    until, filled = time.monotonic() + FILL_SECONDS, 0
+    until, filled, after = time.monotonic() + FILL_SECONDS, 0, place_of(fill_losses)
     while (end := relations_end(after, FOLLOWS)) is not None:
         relations = work.relations_behind(after, end)
         session().rollback()
@@ -55,6 +54,10 @@ def fill_losses(after: int = 0) -> None:
                 reconsider(relations[start : start + CHUNK])
         filled, after = filled + len(relations), end
         if time.monotonic() > until:
-            fill_losses.wake(after)
+            fill_losses.wake()
             break
+    else:
+        after = 0
+    with transaction():
+        keep_place(fill_losses, after)
     log.info("losses compared with relations", worked_out=filled)

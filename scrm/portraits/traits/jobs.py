@@ -9,6 +9,7 @@ from sqlalchemy import select
 from config.queues import Queue
 from scrm.kernel.db import session, transaction
 from scrm.kernel.jobs import job, others_wait
+from scrm.kernel.turns import keep_place, place_of
 from scrm.portraits.models import Trait
 from scrm.portraits.traits.service import computing
 
@@ -34,22 +35,25 @@ def compute_wanted() -> None:
             return
 
 
-@job(Queue.BACKGROUND)
-def compute_trait(trait_id: int) -> None:
-    """Work out one trait for everybody."""
-    with transaction():
-        computing.compute_for_everybody(trait_id)
-
-
 @job(Queue.BACKGROUND, due=lambda: bool(computing.unapplied()))
 def apply_definitions() -> None:
     """Work out new and changed traits."""
     for trait_id in computing.unapplied():
-        compute_trait(trait_id)
+        with transaction():
+            computing.compute_for_everybody(trait_id)
 
 
 @job(Queue.BACKGROUND)
 def compute_everything() -> None:
     """A day has passed: windows moved on."""
-    for trait_id in session().scalars(select(Trait.id).order_by(Trait.id)).all():
-        compute_trait.wake(trait_id)
+    until = time.monotonic() + RUN_SECONDS
+    behind = select(Trait.id).where(Trait.id > place_of(compute_everything)).order_by(Trait.id)
+    for trait_id in session().scalars(behind).all():
+        with transaction():
+            computing.compute_for_everybody(trait_id)
+            keep_place(compute_everything, trait_id)
+        if time.monotonic() > until:
+            compute_everything.wake()
+            return
+    with transaction():
+        keep_place(compute_everything, 0)

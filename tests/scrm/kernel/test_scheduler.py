@@ -21,11 +21,12 @@ from config.schedule import Daily, Every
 from scrm.kernel import jobs
 from scrm.kernel.beats import who
 from scrm.kernel.clock import shifted, utcnow
-from scrm.kernel.db import db
+from scrm.kernel.db import db, transaction
 from scrm.kernel.jobs import JOBS, Job
 from scrm.kernel.locks import leader
 from scrm.kernel.models import ScheduleRun
 from scrm.kernel.scheduler import DAILY_AGAIN, LOCK, Scheduler, latest_moment
+from scrm.kernel.turns import keep_place, place_of
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
@@ -210,6 +211,21 @@ def test_a_finished_daily_job_is_noted_by_the_worker(
     run = run_of(committed)
     assert run is not None
     assert run.finished_at is not None
+
+
+def test_a_turn_of_a_daily_job_is_no_finished_day(
+    app: Flask, committed: Session, redis: Redis, made: dict[str, Work], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "DAILY", frozenset({"t.b"}))
+    Scheduler(app, [Daily("t.b", "03:00")]).tick()
+    for place, finished in ((7, False), (0, True)):
+        with transaction():
+            keep_place(JOBS["t.b"], place)
+        assert place_of(JOBS["t.b"]) == place
+        jobs.perform("t.b")
+        run = run_of(committed)
+        assert run is not None
+        assert (run.finished_at is not None) is finished
 
 
 def test_while_redis_is_away_a_daily_job_does_not_count_as_woken(

@@ -16,6 +16,7 @@ from scrm.conversations.service.messages import NewMessage, store_messages
 from scrm.kernel.clock import utcnow
 from scrm.kernel.db import db, transaction
 from scrm.kernel.events import publish
+from scrm.kernel.turns import place_of
 from scrm.losses.jobs import fill_losses
 from scrm.losses.models import RelationFact
 from scrm.staff.events import StaffMerged
@@ -244,6 +245,25 @@ def test_a_fill_that_goes_on_after_a_kill_ends_with_the_same(people, session, mo
     monkeypatch.setattr("scrm.losses.jobs.CHUNK", 2)
     fill_losses()
     assert facts() == whole
+
+
+def test_a_fill_goes_on_where_its_last_turn_ended_although_the_next_was_lost(
+    people, session, redis, monkeypatch
+):
+    record(*(left(number, who=f"wm{number}") for number in range(1, 5)))
+    whole = facts()
+    forget(session, at(0))
+    monkeypatch.setattr("scrm.losses.jobs.FOLLOWS", 1)
+    monkeypatch.setattr("scrm.losses.jobs.FILL_SECONDS", 0)
+    found, places = [], []
+    for _ in range(5):
+        fill_losses()
+        redis.flushdb()
+        found.append(len(facts()))
+        places.append(place_of(fill_losses))
+    assert found == [1, 2, 3, 4, 4]
+    assert facts() == whole
+    assert places[3:] == [max(places), 0]
 
 
 def test_a_fill_costs_no_more_where_numbers_were_left_out(people, session):

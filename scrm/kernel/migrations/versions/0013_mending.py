@@ -41,6 +41,7 @@ def upgrade():
     op.execute('ALTER TABLE backed_sets ALTER bits SET STORAGE EXTERNAL')
     _place_of_choosing()
     _names_of_files()
+    op.add_column('schedule_runs', sa.Column('place', sa.BigInteger(), server_default=sa.text('0'), nullable=False))
     _tags_by_their_days("source LIKE 'rule:%' AND spent_at IS NULL")
 
 
@@ -95,6 +96,7 @@ END $$""")
 
 
 def downgrade():
+    op.drop_column('schedule_runs', 'place')
     op.execute('DROP FUNCTION note_emptied_tables() CASCADE')
     op.execute('DROP FUNCTION note_detached_months() CASCADE')
     _tags_by_their_days("source LIKE 'rule:%%' AND spent_at IS NULL")

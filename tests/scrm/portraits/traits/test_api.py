@@ -10,6 +10,7 @@ from scrm.customers.service.wanting import ensure_customers
 from scrm.kernel.clock import shifted, utcnow
 from scrm.kernel.db import transaction
 from scrm.kernel.events import subscribe
+from scrm.kernel.turns import place_of
 from scrm.people.service.merging import merge, unmerge
 from scrm.portraits.events import TraitsChanged
 from scrm.portraits.traits import jobs
@@ -74,8 +75,23 @@ def test_a_trait_is_worked_out_and_follows_orders_products_and_time(api, make, b
     jobs.compute_wanted()
     assert values(api, category) == ["tea"]
     with shifted(timedelta(days=3)):
-        jobs.compute_trait(spent)
+        jobs.compute_everything()
         assert values(api, spent) == ["10.5"]
+
+
+def test_the_nights_work_on_traits_goes_on_behind_the_last_one_after_a_lost_turn(
+    api, make, buy, redis, monkeypatch
+):
+    buy(1, days=29)
+    traits = [make(key, SPENT).json["id"] for key in ("a", "b")]
+    jobs.apply_definitions()
+    monkeypatch.setattr(jobs, "RUN_SECONDS", 0)
+    with shifted(timedelta(days=3)):
+        for left in ([[], ["10"]], [[], []], [[], []]):
+            jobs.compute_everything()
+            assert [values(api, one) for one in traits] == left
+            redis.flushdb()  # the turn that follows is lost with its wake-up
+    assert place_of(jobs.compute_everything) == 0
 
 
 def test_a_changed_definition_is_worked_out_anew(api, make, buy):
