@@ -35,7 +35,10 @@ def back_sets() -> None:
     """Write the sets of Redis into PostgreSQL too, so that nobody waits long after Redis was emptied."""
     with transaction():
         ensure_base()
-    if _in_slices(_read(backing.aged), backing.back):
+    unfinished = _in_slices(_read(backing.aged), backing.back)
+    with transaction():
+        backing.make_room()
+    if unfinished:
         back_sets.wake()
 
 

@@ -20,7 +20,7 @@ from scrm.kernel.snapshots import Snapshot
 from tags.columns.queries.base import BASE
 from tags.sets.models import BackedSet
 from tags.sets.service import store
-from tags.sets.service.memory import KeptSet
+from tags.sets.service.memory import OVERHEAD, KeptSet
 from tags.sets.service.watching import sources_of
 
 EVERY = timedelta(minutes=10)
@@ -52,18 +52,24 @@ WHERE s.digest = ANY(:digests) AND s.base = {OURS}
 
 def aged() -> list[str]:
     """Keys of the sets in Redis of which PostgreSQL has none, or one of ten minutes ago, the most recently used first."""
-    room, found = MOST_BYTES, []
-    for each in store.shelved():
-        room -= each.bytes
-        if room < 0:
-            break
-        found.append(each)
+    found = _chosen()
     moments = {row.digest: row.as_of for row in session().execute(_MOMENTS)}
     old = utcnow() - EVERY
     newer = [
         each for each in found if (at := moments.get(each.digest)) is None or (at <= old and at < each.as_of)
     ]
     return [each.key for each in newer if sources_of(each.key) is not None]
+
+
+def _chosen() -> list[store.Shelved]:
+    """The most recently used sets of Redis, as many as there is room for."""
+    room, found = MOST_BYTES, []
+    for each in store.shelved():
+        room -= each.bytes
+        if room < 0:
+            break
+        found.append(each)
+    return found
 
 
 _MOMENTS = text(f"SELECT s.digest, s.as_of FROM backed_sets s, column_base WHERE s.base = {OURS}")  # noqa: S608  # a constant
@@ -90,6 +96,19 @@ ON CONFLICT (digest) DO UPDATE SET key = excluded.key, base = excluded.base, sna
   as_of = excluded.as_of, mark = excluded.mark, bits = CASE WHEN s.mark = excluded.mark THEN s.bits ELSE excluded.bits END
 WHERE s.as_of < excluded.as_of OR s.base <> excluded.base
 """)  # noqa: S608  # a constant
+
+
+def make_room() -> None:
+    """Drop what there is no room for: of the sets that nobody wanted lately the oldest."""
+    values = {"chosen": [each.digest for each in _chosen()], "most": MOST_BYTES, "overhead": OVERHEAD}
+    session().execute(_MAKE_ROOM, values)
+
+
+_MAKE_ROOM = text("""
+DELETE FROM backed_sets WHERE digest IN (SELECT digest FROM (
+  SELECT digest, sum(octet_length(bits) + :overhead) OVER (ORDER BY digest = ANY(:chosen) DESC, as_of DESC, digest) AS until
+  FROM backed_sets) AS held WHERE until > :most)
+""").bindparams(bindparam("chosen", type_=ARRAY(Text)))
 
 
 def forget(keys: Collection[str] | None = None) -> None:

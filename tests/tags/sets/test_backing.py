@@ -155,3 +155,22 @@ def test_no_more_is_kept_than_there_is_room_for(held, monkeypatch):
     monkeypatch.setattr(backing, "MOST_BYTES", sum(each.bytes for each in store.shelved()) - 1)
     jobs.back_sets()
     assert len(backed()) == 1
+
+
+def test_sets_that_nobody_wants_any_more_make_room_for_others(held, committed, monkeypatch):
+    """Redis holds others every hour; those of before must not pile up until they are hours old."""
+    tag, follows = held
+    count(tag)
+    jobs.back_sets()
+    first = backed()
+    empty_redis()
+    with transaction():
+        other = make_world().tag()
+        hold(session().merge(follows[0]), other)
+    count(other)
+    monkeypatch.setattr(backing, "MOST_BYTES", sum(each.bytes for each in store.shelved()))
+    with shifted(LATER):
+        jobs.back_sets()
+    left = backed().keys()
+    assert left == {each.key for each in store.shelved()} != first.keys()
+    assert not jobs.back_sets.due()
