@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from psycopg.errors import LockNotAvailable
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import delete, select, text
 from sqlalchemy.exc import DBAPIError
 
 from scrm.kernel.clock import utcnow
@@ -158,10 +158,15 @@ def unsettled_months() -> list[tuple[str, date]]:
 
 
 def note_settled(table: str, month: date) -> None:
-    """The figures kept beside the table no longer hold this month."""
-    begins = datetime(month.year, month.month, 1, tzinfo=UTC)
-    session().execute(
-        update(DetachedMonth)
-        .where(DetachedMonth.table_name == table, DetachedMonth.begins_at == begins)
-        .values(settled_at=utcnow())
-    )
+    """The figures kept beside the table no longer hold this month.
+
+    The row is written anew and not changed: so what was answered from these figures is noted as old (migration 0013).
+    """
+    found = session().get(DetachedMonth, (table, datetime(month.year, month.month, 1, tzinfo=UTC)))
+    if found is None:
+        return
+    said = {name: getattr(found, name) for name in ("table_name", "begins_at", "ends_at", "detached_at")}
+    session().delete(found)
+    session().flush()
+    session().add(DetachedMonth(**said, settled_at=utcnow()))
+    session().flush()

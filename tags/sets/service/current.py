@@ -70,7 +70,7 @@ class _Question:
         self._shelf = shelf
         self._stale = stale
         self._found: dict[str, KeptSet] = {}
-        self._moments: set[str] = set()
+        self._moments: set[tuple[str, datetime]] = set()
 
     def take(self, keys: Collection[str]) -> set[str]:
         """Find what memory and Redis have and bring it up to date; keys that must be asked as a whole are left."""
@@ -83,10 +83,10 @@ class _Question:
         if seen.cut and any(now - each.as_of > self._stale for each in kept.values()):
             now = utcnow()
             seen = look([each.snapshot for each in kept.values()])
-        self._moments.add(str(seen.snapshot))
+        self._moments.add((str(seen.snapshot), now))
         self._bring_up(kept, seen, now)
         for key in held.keys() - self._found.keys():
-            if now - held[key].as_of <= self._stale:
+            if abs(now - held[key].as_of) <= self._stale:  # somebody's clock may be ahead
                 self._found[key] = held[key]
         metrics.SETS_USED.labels("kept").inc(len(self._found.keys() & set(keys)))
         return set(keys) - self._found.keys()
@@ -130,7 +130,7 @@ class _Question:
             reached("sets_asked")
             self._keep(made)
             store.save(made)
-        self._moments.add(str(seen.snapshot))
+        self._moments.add((str(seen.snapshot), now))
         metrics.SETS_USED.labels("asked").inc(len(keys))
         metrics.SETS_ASK_SECONDS.observe(time.monotonic() - started)
 
@@ -138,5 +138,11 @@ class _Question:
         """What was found."""
         sets = {key: self._found[key] for key in keys}
         as_of = min((each.as_of for each in sets.values()), default=utcnow())
-        exact = all(str(each.snapshot) in self._moments for each in sets.values())
+        exact = all(self._is_of_now(key, each) for key, each in sets.items())
         return Current({key: each.bits for key, each in sets.items()}, as_of, exact)
+
+    def _is_of_now(self, key: str, each: KeptSet) -> bool:
+        """Nothing was written since its snapshot; nor did it grow old meanwhile, if the clock can change it."""
+        if moves_with_time(key):
+            return (str(each.snapshot), each.as_of) in self._moments
+        return str(each.snapshot) in {snapshot for snapshot, _ in self._moments}

@@ -108,7 +108,9 @@ class _Touched:
         changed = self._known[place]
         if changed is None or not moves_with_time(key):
             return changed
-        turned = turned_by_time(key, each.as_of, now)
+        turned = turned_by_time(
+            key, *sorted((each.as_of, now))
+        )  # by a clock that is ahead, it may be of the future
         return changed if turned is None else changed | BitMap64(session().scalars(turned).all())
 
     def _changed(self, since: Snapshot, sources: frozenset[str], rows: Rows | None) -> BitMap64 | None:

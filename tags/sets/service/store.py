@@ -63,8 +63,8 @@ class Shelved:
 
 
 def digest_of(key: str) -> str:
-    """The name of a set in Redis."""
-    return hashlib.blake2s(key.encode(), digest_size=12).hexdigest()
+    """The name of a set in Redis; of another zone's days it is another set."""
+    return hashlib.blake2s(f"{settings().corp.timezone} {key}".encode(), digest_size=12).hexdigest()
 
 
 def _place(digest: str) -> str:

@@ -4,20 +4,27 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from sqlalchemy import event as sql_event
+from sqlalchemy import insert as insert_
 from sqlalchemy import select, text
 
+from scrm.behaviour.models import EventDay
+from scrm.cli.partitions import _settle
 from scrm.customers.models import Customer
 from scrm.kernel.clock import shifted, utcnow
 from scrm.kernel.db import db, transaction
 from scrm.kernel.detaching import attach_month, detach_month, newest_detachable
 from scrm.kernel.partitions import make_months, month_after
 from scrm.kernel.permissions import Scope
+from scrm.kernel.settings import EXTENSION
+from scrm.people.models import PersonConsent
 from scrm.people.service.merging import merge
 from tags.columns.service import noting
 from tags.columns.service.shelf import Source
 from tags.rules.compiler import compile_condition, versioned
+from tags.sets.service import upkeep
 from tags.sets.service.counting import members_of_tree
 from tags.sets.service.following import Rows, rows_of
+from tags.sets.service.memory import memory
 from tags.sets.service.normal_form import set_leaf
 from tests.settling import settle
 from tests.tags.columns.facts import event, order
@@ -170,6 +177,25 @@ def test_a_month_that_leaves_the_table_or_comes_back_changes_what_is_counted(peo
             run(f"DROP TABLE {name}")
 
 
+def test_what_is_counted_while_a_month_is_being_detached_does_not_stay(people, committed):
+    """Its days are taken off the counts of days later, in another transaction."""
+    month, leaf = month_after(newest_detachable(), -101), {**DID, "measure": "days", "op": "gte", "value": 1}
+    with transaction():
+        made = make_months(committed.connection(), [month])
+    try:
+        run(insert(73, datetime(month.year, month.month, 5, tzinfo=UTC)))
+        run(insert_(EventDay).values(type_id=1, person_id=73, day=month.replace(day=5), count=1))
+        with transaction():
+            detach_month("behaviour_events", month)
+        assert set(counted(leaf).ids) == {people[71], people[72], people[73]}
+        _settle()
+        with shifted(timedelta(seconds=61)):
+            assert set(counted(leaf).ids) == {people[71], people[72]}
+    finally:
+        for name in made:
+            run(f"DROP TABLE {name}")
+
+
 def test_changes_that_are_forgotten_make_a_set_old(people):
     first = counted(DID)
     run(insert(73, MAY))
@@ -207,3 +233,43 @@ def test_rolling_windows_are_never_older_than_they_may_be(people):
     assert set(counted(leaf).ids) == {people[73]}
     with shifted(timedelta(seconds=111)):
         assert set(counted(leaf).ids) == set()
+
+
+def test_an_answer_of_some_seconds_ago_is_not_of_this_moment_where_the_clock_counts(people):
+    leaf = {**DID, "window": {"last_hours": 24}}
+    run(insert(73, utcnow() - timedelta(hours=24) + timedelta(seconds=30)))
+    first = counted(leaf)
+    assert (set(first.ids), first.exact) == ({people[73]}, True)
+    with shifted(timedelta(seconds=50)):
+        second, other = counted(leaf), counted(DID)
+    assert (second.exact, second.as_of, other.exact) == (False, first.as_of, True), (
+        "nothing was written since"
+    )
+
+
+AGREED = {"kind": "consent", "channel": "sms", "state": "given", "since": {"last_hours": 24}}
+
+
+@pytest.mark.parametrize("leaf", [{**DID, "window": {"last_hours": 24}}, AGREED], ids=["asked anew", "kept"])
+def test_sets_of_a_clock_that_was_ahead_are_not_believed(people, leaf):
+    at = utcnow() - timedelta(hours=23, minutes=30)
+    run(insert(73, at))
+    run(insert_(PersonConsent).values(person_id=73, channel="sms", contactable=True, at=at, source="t"))
+    with shifted(timedelta(hours=1)):
+        assert set(counted(leaf).ids) == set()
+    with transaction():
+        upkeep.keep([set_leaf(leaf).key])
+    memory().clear()
+    assert set(counted(leaf).ids) == {people[73]}
+
+
+def test_days_of_another_zone_are_other_sets(people, app, monkeypatch):
+    """The settings are read when a process starts; Redis and PostgreSQL outlive it."""
+    run("UPDATE behaviour_events SET at = '2026-05-03T20:00Z' WHERE person_id = 71")
+    leaf = {**DID, "window": {"from": "2026-05-03", "to": "2026-05-03"}}
+    assert set(counted(leaf).ids) == set(), "the next day in Shanghai"
+    told = app.extensions[EXTENSION]
+    corp = told.corp.model_copy(update={"timezone": "UTC"})
+    monkeypatch.setitem(app.extensions, EXTENSION, told.model_copy(update={"corp": corp}))
+    memory().clear()
+    assert set(counted(leaf).ids) == {people[71]}
