@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
+from xml.parsers import expat
 
 from scrm.kernel.errors import InvalidInput
 from scrm.kernel.sheets.limits import MEGABYTE, Limits
@@ -21,8 +23,8 @@ OVERLAP = 64  # a place may be cut by the end of a piece
 MOST_FILES = 10_000
 WORKBOOK = "xl/workbook.xml"
 PLACE = re.compile(rb"""\sr\s*=\s*["']([A-Z]{0,3})(\d{1,7})["']""")
-ROW = re.compile(rb"<(?:\w+:)?row[\s/>]")
-LOOSE = re.compile(rb"<(?:\w+:)?c(?=[\s/>])(?![^<>]*\sr\s*=)[^<>]*>")
+ATTRIBUTE = rb"""\s+[\w:.-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*')"""
+LOOSE = re.compile(rb"<(?:\w+:)?c(?=[\s/>])(?!(?:" + ATTRIBUTE + rb")*?\s+r\s*=)")
 OTHER_ENCODINGS = tuple("sheetData".encode(name) for name in ("utf-16-le", "utf-16-be"))
 
 
@@ -64,35 +66,80 @@ def _check_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limits: Lim
             tail = piece[-OVERLAP:]
             if not size.fits(limits):
                 raise _too_large(limits)
+    if size.loose and size.is_sheet:
+        _check_loose(archive, member, size, limits)
 
 
 @dataclass
 class Size:
-    """How large a sheet becomes, by the places of its cells; cells without one follow one another in their row.
+    """How large a sheet becomes, by the places of its cells.
 
-    :param loose: cells without a place, each of which may stand in a column of its own
+    :param loose: whether there are cells without a place, which follow one another in their row
     """
 
     rows: int = 0
     columns: int = 0
-    written: int = 0
-    loose: int = 0
+    loose: bool = False
+    is_sheet: bool = False
 
     def grow(self, tail: bytes, piece: bytes) -> None:
         """Look at one more piece, and at the end of the one before it: a place may be cut in two."""
         places = set(PLACE.findall(tail + piece))
         self.rows = max([self.rows, *(int(row) for _, row in places)])
         self.columns = max([self.columns, *(column_number(name) for name in {name for name, _ in places})])
-        self.written += len(ROW.findall(piece))
-        self.loose += len(LOOSE.findall(tail + piece))
+        self.loose = self.loose or LOOSE.search(tail + piece) is not None
+        self.is_sheet = self.is_sheet or b"sheetData" in tail + piece
 
     def fits(self, limits: Limits) -> bool:
-        """Whether its rectangle is within the limits, whatever its loose cells make of it."""
+        """Whether its rectangle is within the limits."""
         if self.rows > limits.rows or self.columns > limits.columns:
             return False
-        return (
-            max(self.rows, self.written if self.loose else 0) * max(self.columns, self.loose) <= limits.cells
-        )
+        return self.rows * self.columns <= limits.cells
+
+
+def _check_loose(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: Size, limits: Limits) -> None:
+    """Where cells have no place only their order says how large the sheet becomes: it is read as what it is."""
+    order, parser = Order(), expat.ParserCreate(namespace_separator=" ")
+    parser.StartElementHandler, parser.EndElementHandler = order.begin, order.end
+    try:
+        with archive.open(member) as content:
+            while piece := content.read(PIECE):
+                parser.Parse(piece)
+                if max(size.rows, order.rows) * (size.columns + order.widest) > limits.cells:
+                    raise _too_large(limits)
+    except expat.ExpatError as error:
+        raise InvalidInput.field(
+            "file", f"holds a sheet that cannot be read: {error}; save it again"
+        ) from None
+
+
+@dataclass
+class Order:
+    """Rows, and cells of the widest of them, as they follow one another; what stands inside a cell is none of them."""
+
+    rows: int = 0
+    widest: int = 0
+    _in_row: int = 0
+    _depth: int = 0
+    _cell: int = 0
+
+    def begin(self, name: str, _attributes: Mapping[str, str]) -> None:
+        """An element begins."""
+        self._depth += 1
+        kind = name.rpartition(" ")[2]
+        if self._cell or kind not in ("row", "c"):
+            return
+        if kind == "row":
+            self.rows, self._in_row = self.rows + 1, 0
+        else:
+            self._in_row, self._cell = self._in_row + 1, self._depth
+            self.widest = max(self.widest, self._in_row)
+
+    def end(self, _name: str) -> None:
+        """An element is over."""
+        if self._depth == self._cell:
+            self._cell = 0
+        self._depth -= 1
 
 
 def column_number(name: bytes) -> int:
