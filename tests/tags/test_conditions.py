@@ -51,12 +51,12 @@ def test_leaf(session, world, kind, name, args, make, holds):
         assert (customer.id in customers(session, leaf)) is holds
         assert (customer.id in customers(session, {"not": leaf})) is not holds, "true or false, never NULL"
         assert (bystander.id in customers(session, leaf)) is holds_of_nobody(leaf)
-    everybody = compile_condition(leaf, everybody=True)
-    assert (customer.id in set(session.scalars(select(Customer.id).where(everybody)))) is holds
-    told = explain(leaf, customer.id)
-    assert told["holds"] is holds
-    assert told["words"] == words(leaf, "zh")
-    assert words(leaf, "en").isprintable()
+        everybody = compile_condition(leaf, everybody=True)
+        assert (customer.id in set(session.scalars(select(Customer.id).where(everybody)))) is holds
+        told = explain(leaf, customer.id)
+        assert told["holds"] is holds
+        assert told["words"] == words(leaf, "zh")
+        assert words(leaf, "en").isprintable()
 
 
 @pytest.mark.parametrize(("kind", "args", "path"), ALL_WRONG, ids=[f"{c[0]}: {c[2]}" for c in ALL_WRONG])

@@ -85,15 +85,16 @@ def write_xlsx(
     with xlsxwriter.Workbook(file, OPTIONS) as book:
         formats = {kind: book.add_format({"num_format": given}) for kind, given in FORMATS.items()}
         bold = book.add_format({"bold": True})
-        at, sheet = SHEET_ROWS, None
+        at, sheet = (
+            1,
+            _sheet(book, columns, bold),
+        )  # before any row: of a sheet without cells a file would be left
         for row in rows:
             if at == SHEET_ROWS:
                 at, sheet = 1, _sheet(book, columns, bold)
             for column, cell in enumerate(row):
                 _write_cell(sheet, at, column, _xlsx_cell(cell, zone), formats)
             at += 1
-        if sheet is None:
-            _sheet(book, columns, bold)
 
 
 def _sheet(book: Any, columns: Sequence[str], bold: Any) -> Any:

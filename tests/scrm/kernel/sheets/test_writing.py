@@ -133,3 +133,15 @@ def test_writing_needs_no_memory_for_the_rows() -> None:
     tracemalloc.stop()
     assert size > 2_500_000
     assert peak < 1_000_000
+
+
+@pytest.mark.parametrize("before", [[], [["a"]]])
+def test_rows_that_cannot_be_read_leave_no_files_behind(tmp_path, monkeypatch, before):
+    def rows():
+        yield from before
+        raise LookupError
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(LookupError):
+        write_xlsx(rows(), ["name"], io.BytesIO())
+    assert list(tmp_path.iterdir()) == []
