@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import Select, select
@@ -12,6 +12,7 @@ from scrm.imports.service.packing import unpack, unpack_rows
 from scrm.imports.service.targets.registry import targets
 from scrm.kernel.db import session
 from scrm.kernel.errors import Conflict, NotFound
+from scrm.kernel.paging import paginate
 from scrm.kernel.permissions import Actor
 from scrm.kernel.sheets.cells import Cell
 
@@ -38,9 +39,22 @@ def import_list(query: Mapping[str, Any]) -> Select[Any]:
     return statement
 
 
-def template_list() -> Select[Any]:
-    """Kept mappings."""
-    return select(ImportTemplate)
+def template_page(actor: Actor, query: Mapping[str, Any]) -> dict[str, Any]:
+    """A page of kept mappings, newest first, without the fields that an actor may not see."""
+    page = paginate(select(ImportTemplate), ImportTemplate.id, query)
+    hidden = {one.name: one.hidden(actor) for one in targets()}
+    return {**page, "items": [_template_shown(kept, hidden[kept.target]) for kept in page["items"]]}
+
+
+def _template_shown(kept: ImportTemplate, hidden: Collection[str]) -> dict[str, Any]:
+    columns = {column.key: getattr(kept, column.key) for column in ImportTemplate.__table__.columns}
+    mapping = dict(kept.mapping)
+    mapping["columns"] = [one for one in mapping.get("columns", ()) if one["to"] not in hidden]
+    if "constants" in mapping:
+        mapping["constants"] = {
+            path: value for path, value in mapping["constants"].items() if path not in hidden
+        }
+    return {**columns, "mapping": mapping}
 
 
 def same_file(made: Import) -> int | None:

@@ -227,9 +227,9 @@ def _errors_xlsx(made: Import) -> Iterator[bytes]:
 @needs(Permission.IMPORTS_READ)
 @blueprint.arguments(PageQuery, location="query")
 @blueprint.response(200, page_schema(ImportTemplateOut))
-def list_templates(query: dict[str, Any]) -> Any:
-    """Kept mappings, newest first."""
-    return paginate(queries.template_list(), ImportTemplate.id, query)
+def list_templates(query: dict[str, Any]) -> dict[str, Any]:
+    """Kept mappings, newest first, without fields that this key may not see."""
+    return queries.template_page(current_actor(), query)
 
 
 @blueprint.route("/imports/templates", methods=["POST"])

@@ -59,6 +59,22 @@ def test_an_import_that_writes_such_a_field_is_closed_to_keys_that_may_not_see_i
     weak.map(made["id"], {"会员号": "identity:member_no"}, status=403)
 
 
+def test_a_kept_mapping_is_listed_without_such_fields(secret, api_with):
+    weak, strong = Imports(api_with(*LOADER)), Imports(api_with(*LOADER, "people:merge"))
+    made = strong.upload("people", given())
+    work_until_rest(made["id"])
+    strong.map(made["id"], {"会员号": "identity:member_no"}, constants={"field:secret": "丙"})
+    strong.post("/templates", {"import_id": made["id"], "name": "constant"}, status=(201,))
+    strong.map(made["id"], COLUMNS)
+    strong.post("/templates", {"import_id": made["id"], "name": "column"}, status=(201,))
+    for kept in weak.get("/templates")["items"]:
+        assert [one["to"] for one in kept["mapping"]["columns"]] == ["identity:member_no"]
+        assert not kept["mapping"].get("constants")
+    column, constant = (kept["mapping"] for kept in strong.get("/templates")["items"])
+    assert [one["to"] for one in column["columns"]] == list(COLUMNS.values())
+    assert constant["constants"] == {"field:secret": "丙"}
+
+
 def test_cleaning_shows_no_value_of_a_field_that_the_key_may_not_see(secret, api, api_with):
     assert api.patch(
         "/api/v1/fields/secret", json={"limits": {"pattern": "[A-Z]+"}, "seen_with": ["orders:read"]}
