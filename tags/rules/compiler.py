@@ -156,6 +156,14 @@ def words(tree: Mapping[str, Any], language: Language = "zh", hidden: Collection
     return _words(node, _Sentence(language, reference_names(node), hidden))
 
 
+def sentence(node: Node, names: Names, hidden: Collection[str] = ()) -> dict[str, str]:
+    """A condition in both languages; see :func:`words`.
+
+    :param names: those of its :func:`tags.rules.references.reference_names`, and of others perhaps
+    """
+    return {language: _words(node, _Sentence(language, names, hidden)) for language in JOINTS}
+
+
 def leaf_words(node: Node, hidden: Collection[str] = ()) -> dict[str, dict[str, str]]:
     """Every leaf of a condition in both languages, by path; see :func:`words`."""
     names = reference_names(node)

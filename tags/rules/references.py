@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,11 +71,13 @@ def _ids(args: Mapping[str, Any], argument: str) -> Iterator[tuple[str, int]]:
         yield from ((f"{argument}.{i}", id_) for i, id_ in enumerate(value or ()))
 
 
-def reference_names(node: Node) -> Names:
-    """(table, id) → name of every row that the tree refers to and that exists; one query a table."""
+def reference_names(*nodes: Node) -> Names:
+    """(table, id) → name of every row that the trees refer to and that exists; one query a table."""
     ids = defaultdict(set)
-    for table_name, id_ in references(node):
-        ids[table_name].add(id_)
+    for node in nodes:
+        for table_name, id_ in references(node):
+            ids[table_name].add(id_)
+    leaves = [leaf for node in nodes for _, leaf in node.leaves()]
     found: dict[tuple[str, int | str], str] = {}
     for table_name, wanted in ids.items():
         for row in _rows(table_name, sorted(wanted)):
@@ -83,7 +85,7 @@ def reference_names(node: Node) -> Names:
             found[f"{table_name}/zh", row.id] = row.zh or f"#{row.id}"
             found[f"{table_name}/en", row.id] = row.en or f"#{row.id}"
             found |= _property_names(row) if table_name == "event_types" else {}
-    return found | _field_names(node) | _stage_names(node)
+    return found | _field_names(leaves) | _stage_names(leaves)
 
 
 def _rows(table_name: str, ids: list[int]) -> Any:
@@ -107,9 +109,9 @@ def _property_names(row: Any) -> dict[tuple[str, int | str], str]:
     }
 
 
-def _field_names(node: Node) -> dict[tuple[str, int | str], str]:
-    """Names of the fields of people that the tree looks at, and of their choices."""
-    asked = [each.args.get("field") for _, each in node.leaves()]
+def _field_names(leaves: Iterable[Node]) -> dict[tuple[str, int | str], str]:
+    """Names of the fields of people that leaves look at, and of their choices."""
+    asked = [each.args.get("field") for each in leaves]
     keys = {person_key(name)[0] for name in asked if isinstance(name, str) and name.startswith(PERSON)}
     if not keys:
         return {}
@@ -123,9 +125,9 @@ def _field_names(node: Node) -> dict[tuple[str, int | str], str]:
     return found
 
 
-def _stage_names(node: Node) -> dict[tuple[str, int | str], str]:
-    """Names of the stages of the lifecycle, when the tree asks for any."""
-    if not any("stages" in each.args for _, each in node.leaves()):
+def _stage_names(leaves: Iterable[Node]) -> dict[tuple[str, int | str], str]:
+    """Names of the stages of the lifecycle, when a leaf asks for any."""
+    if not any("stages" in each.args for each in leaves):
         return {}
     return {
         (f"stages/{language}", stage["key"]): stage[f"name_{language}"]

@@ -2,9 +2,10 @@
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.event import listen
 
 from scrm.customers.models import Customer
-from scrm.kernel.db import transaction
+from scrm.kernel.db import session, transaction
 from tags.catalog.service.settling import settle_catalog
 from tags.models import Tag, TagGroup
 from tags.rules import jobs
@@ -395,3 +396,33 @@ def test_a_backfill_is_followed_and_undone_through_the_api(api, world, session):
 
 def test_the_condition_schema_is_served(api):
     assert "has_tag" in send(api, "get", "/rules/condition-schema")["$defs"]
+
+
+def test_a_page_of_rules_and_audiences_asks_no_more_for_more_of_them(api, world):
+    """What their conditions name is looked up for the whole page."""
+    asked = []
+
+    def make(count):
+        for _ in range(count):
+            tree = {"all": [{"kind": "has_tag", "tag_ids": [world.tag().id]}, {"kind": "follow"}]}
+            send(
+                api, "post", "/rules", {"name": "r", "condition": tree, "add_tag_ids": [world.tag().id]}, 201
+            )
+            body = {"kind": "tree", "name": f"a{world.tag().id}", "condition": tree}
+            send(api, "post", "/audiences", body, 201)
+
+    def statements(path):
+        asked.clear()
+        answer = send(api, "get", path)
+        return len(asked), answer
+
+    listen(session().connection(), "before_cursor_execute", lambda *args: asked.append(args[2]))
+    make(1)
+    few = [statements(path)[0] for path in ("/rules", "/audiences")]
+    make(5)
+    for path, before in zip(("/rules", "/audiences"), few, strict=True):
+        number, answer = statements(path)
+        assert (number, len(answer["items"])) == (before, 6)
+        assert all(
+            "标签" in each["words"]["zh"] and "#" not in each["words"]["zh"] for each in answer["items"]
+        )

@@ -35,7 +35,7 @@ def audience_page(actor: Actor, query: Mapping[str, Any]) -> dict[str, Any]:
         statement = statement.where(Audience.name.icontains(q, autoescape=True))
     page = paginate(statement, Audience.id, query)
     looks = _last_looks([each.id for each in page["items"]]) if actor.scope.everyone else {}
-    reader = Reader(actor)
+    reader = Reader(actor, [each.condition for each in page["items"] if each.condition])
     items = [{**shown(reader, each), "last_look": looks.get(each.id)} for each in page["items"]]
     return {**page, "items": items}
 
@@ -60,7 +60,9 @@ def audience_by_id(audience_id: int) -> Audience:
 
 def audience_detail(actor: Actor, audience_id: int) -> dict[str, Any]:
     """One audience as an actor may read it, with everything unfinished that uses it."""
-    return {**shown(Reader(actor), audience_by_id(audience_id)), "used_by": users_of(audience_id)}
+    found = audience_by_id(audience_id)
+    reader = Reader(actor, [found.condition] if found.condition else [])
+    return {**shown(reader, found), "used_by": users_of(audience_id)}
 
 
 def audience_changes(actor: Actor, audience_id: int, query: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,7 +73,8 @@ def audience_changes(actor: Actor, audience_id: int, query: Mapping[str, Any]) -
     if session().get(Audience, audience_id) is None:
         raise NotFound(f"there is no audience {audience_id}")
     page = paginate(select(AudienceChange).filter_by(audience_id=audience_id), AudienceChange.id, query)
-    reader = Reader(actor)
+    trees = [tree for each in page["items"] for tree in each.changes.get("condition") or () if tree]
+    reader = Reader(actor, trees)
     items = [_change_shown(actor.scope, reader, each) for each in page["items"]]
     return {**page, "items": items}
 

@@ -30,13 +30,14 @@ def rule_page(actor: Actor, query: Mapping[str, Any]) -> dict[str, Any]:
     if state := query.get("state"):
         statement = statement.where(Rule.state == state)
     page = paginate(statement, Rule.id, query)
-    reader = Reader(actor)
+    reader = Reader(actor, [row["condition"] for row in page["items"]])
     return {**page, "items": with_conflicts([_shown(reader, row) for row in page["items"]])}
 
 
 def rule_detail(actor: Actor, rule_id: int) -> dict[str, Any]:
     """One rule with its newest version, as an actor may read it; raises NotFound."""
-    return with_conflicts([_shown(Reader(actor), _rule(rule_id))])[0]
+    row = _rule(rule_id)
+    return with_conflicts([_shown(Reader(actor, [row["condition"]]), row)])[0]
 
 
 def _rule(rule_id: int) -> dict[str, Any]:
@@ -53,7 +54,8 @@ def rule_versions(actor: Actor, rule_id: int) -> list[dict[str, Any]]:
     """
     _rule(rule_id)
     found = select(RuleVersion).filter_by(rule_id=rule_id).order_by(RuleVersion.version)
-    return with_changes(session().scalars(found).all(), Reader(actor))[::-1]
+    versions = session().scalars(found).all()
+    return with_changes(versions, Reader(actor, [each.condition for each in versions]))[::-1]
 
 
 def condition_at(rule_id: int, version: int) -> dict[str, Any]:

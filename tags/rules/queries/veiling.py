@@ -7,7 +7,8 @@ saved, a reader is told who belongs, but of a leaf that the reader could not ask
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from scrm.kernel.clock import utcnow
@@ -16,8 +17,9 @@ from scrm.kernel.permissions import Actor, Permission
 from scrm.people.queries.fields import FieldSpec, field_specs
 from scrm.people.queries.people import MASKED_TYPES, masked
 from tags.rules.comparisons import PRESENCE
-from tags.rules.compiler import words
+from tags.rules.compiler import sentence
 from tags.rules.leaf_values import own_value
+from tags.rules.references import reference_names
 from tags.rules.tree import Node, parse_tree
 
 PERSON = "person"
@@ -47,9 +49,13 @@ def refuse_unreadable(actor: Actor, tree: Mapping[str, Any], path: str = "condit
 
 
 class Reader:
-    """What an actor may read of fields; looked up once for as many conditions as are shown."""
+    """What an actor may read of fields; looked up once for as many conditions as are shown.
 
-    def __init__(self, actor: Actor) -> None:
+    :param trees: conditions of which sentences are told: what they name is looked up for all of them at once
+    """
+
+    def __init__(self, actor: Actor, trees: Iterable[Mapping[str, Any]] = ()) -> None:
+        self._names = reference_names(*_readable(trees))
         self._held = {str(permission) for permission in actor.permissions}
         self._specs = field_specs(archived=True)
 
@@ -87,9 +93,9 @@ class Reader:
         return self._specs.get(key) if owner == PERSON else None
 
     def sentence(self, tree: Mapping[str, Any]) -> Told:
-        """A condition in both languages, without what the actor may not ask; raises InvalidInput."""
-        hidden = self.hidden(tree)
-        return {"zh": words(tree, "zh", hidden), "en": words(tree, "en", hidden)}
+        """One of the conditions given, in both languages, without what the actor may not ask; raises InvalidInput."""
+        node = parse_tree(tree)
+        return sentence(node, self._names, self.hidden(node))
 
     def condition(self, tree: Mapping[str, Any]) -> dict[str, Any]:
         """A condition with ``{"kind": "***"}`` in place of the leaves that the actor may not ask.
@@ -107,6 +113,12 @@ class Reader:
         """Facts that rules read, without the fields that the actor does not see."""
         fields = [(fact, fact.removeprefix(FIELD_FACT)) for fact in facts]
         return [fact for fact, key in fields if fact == key or not self.out_of_sight(f"{PERSON}.{key}")]
+
+
+def _readable(trees: Iterable[Mapping[str, Any]]) -> Iterator[Node]:
+    for tree in trees:
+        with suppress(ScrmError):
+            yield parse_tree(tree)
 
 
 def _without(raw: Mapping[str, Any], hidden: frozenset[str], path: str) -> dict[str, Any]:
