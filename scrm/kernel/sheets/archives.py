@@ -105,7 +105,8 @@ def _check_loose(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: Size, 
         with archive.open(member) as content:
             while piece := content.read(PIECE):
                 parser.Parse(piece)
-                if max(size.rows, order.rows) * (size.columns + order.widest) > limits.cells:
+                cells = max(size.rows, order.rows) * (size.columns + order.widest)
+                if order.widest > limits.columns or order.rows > limits.rows or cells > limits.cells:
                     raise _too_large(limits)
     except expat.ExpatError as error:
         raise InvalidInput.field(

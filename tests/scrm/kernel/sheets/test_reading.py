@@ -199,6 +199,7 @@ def many(xml: bytes, cell: bytes) -> bytes:
         (lambda xml: xml.decode().encode("utf-16"), "another encoding than UTF-8"),
         (lambda xml: xml.replace(b'r="A1"', b'r="ZZZ1"'), "delete what lies outside"),
         (lambda xml: many(xml, b"<c/>"), "delete what"),
+        (lambda xml: xml.replace(b"</row>", b"</row><row>" + b"<c/>" * 201 + b"</row>"), "delete what"),
         (lambda xml: many(xml, b"<c/><!--<row >-->"), "delete what"),
         (lambda xml: many(xml, b"<c s=\" r='A1'\"/>"), "delete what"),
         (lambda xml: many(xml, b"<c><is><row/></is></c>"), "delete what"),
