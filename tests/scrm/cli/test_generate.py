@@ -145,7 +145,8 @@ STRUCTURE = (
     """SELECT CAST(CAST(conrelid AS regclass) AS text), conname, pg_get_constraintdef(oid) FROM pg_constraint
     WHERE contype IN ('p', 'u', 'f', 'c') AND connamespace = CAST('public' AS regnamespace)
       AND NOT (SELECT relispartition FROM pg_class c WHERE c.oid = conrelid) ORDER BY 1, 2""",
-    """SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND NOT
+    # PostgreSQL writes a condition it has read once more with its casts in other places.
+    r"""SELECT tablename, indexname, regexp_replace(indexdef, '::(character varying|text)(\[\])?|[()]| ONLY', '', 'g') FROM pg_indexes WHERE schemaname = 'public' AND NOT
       (SELECT relispartition FROM pg_class c WHERE c.oid = CAST(quote_ident(schemaname) || '.' || quote_ident(tablename) AS regclass)) ORDER BY 1, 2""",
     """SELECT table_name, column_name FROM information_schema.columns
     WHERE table_schema = 'public' AND is_nullable = 'NO' AND table_name !~ '_[0-9]{4}_[0-9]{2}$' ORDER BY 1, 2""",
