@@ -54,10 +54,11 @@ def fill_losses() -> None:
                 reconsider(relations[start : start + CHUNK])
         filled, after = filled + len(relations), end
         if time.monotonic() > until:
-            fill_losses.wake()
             break
     else:
         after = 0
     with transaction():
         keep_place(fill_losses, after)
+        if after:
+            fill_losses.wake()  # with the place, so that another worker does not begin where this turn did
     log.info("losses compared with relations", worked_out=filled)
