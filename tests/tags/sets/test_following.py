@@ -1,8 +1,10 @@
 """Counts of conditions on events and orders are of this moment where nothing, or little, happened since."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from pyroaring import BitMap64
 from sqlalchemy import event as sql_event
 from sqlalchemy import insert as insert_
 from sqlalchemy import select, text
@@ -11,7 +13,7 @@ from scrm.behaviour.models import EventDay
 from scrm.cli.partitions import _settle
 from scrm.customers.models import Customer
 from scrm.kernel.clock import shifted, utcnow
-from scrm.kernel.db import db, transaction
+from scrm.kernel.db import db, session, transaction
 from scrm.kernel.detaching import attach_month, detach_month, newest_detachable
 from scrm.kernel.partitions import make_months, month_after
 from scrm.kernel.permissions import Scope
@@ -21,7 +23,8 @@ from scrm.people.service.merging import merge
 from tags.columns.service import noting
 from tags.columns.service.shelf import Source
 from tags.rules.compiler import compile_condition, versioned
-from tags.sets.service import upkeep
+from tags.sets import jobs
+from tags.sets.service import store, upkeep
 from tags.sets.service.counting import members_of_tree
 from tags.sets.service.following import Rows, rows_of
 from tags.sets.service.memory import memory
@@ -273,3 +276,29 @@ def test_days_of_another_zone_are_other_sets(people, app, monkeypatch):
     monkeypatch.setitem(app.extensions, EXTENSION, told.model_copy(update={"corp": corp}))
     memory().clear()
     assert set(counted(leaf).ids) == {people[71]}
+
+
+def test_sets_that_are_followed_are_compared_with_sql_too(people):
+    counted(DID)
+    key = set_leaf(DID).key
+    assert key in upkeep.some_keys(99)
+    with transaction():
+        (held,) = store.load([key]).values()
+        store.replace({key: replace(held, bits=held.bits - BitMap64([people[71]]))})
+    memory().clear()
+    with transaction():
+        session().connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        assert upkeep.compare([key]) == 1
+    assert set(counted(DID).ids) == by_sql(DID)
+
+
+def test_a_set_that_takes_too_long_to_be_compared_keeps_no_other_waiting(people, app, monkeypatch):
+    counted(DID)
+    told = app.extensions[EXTENSION]
+    rules = told.rules.model_copy(update={"look_seconds": 0.05})
+    monkeypatch.setitem(app.extensions, EXTENSION, told.model_copy(update={"rules": rules}))
+    with db.engine.connect() as other:
+        other.execute(text("LOCK TABLE behaviour_events IN ACCESS EXCLUSIVE MODE"))
+        jobs.check_sets()
+        other.rollback()
+    assert set(counted(DID).ids) == by_sql(DID)
