@@ -99,7 +99,7 @@ class Size:
 
 def _check_loose(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: Size, limits: Limits) -> None:
     """Where cells have no place only their order says how large the sheet becomes: it is read as what it is."""
-    order, parser = Order(), expat.ParserCreate(namespace_separator=" ")
+    order, parser = Order(), expat.ParserCreate("UTF-8", namespace_separator=" ")
     parser.StartElementHandler, parser.EndElementHandler = order.begin, order.end
     try:
         with archive.open(member) as content:

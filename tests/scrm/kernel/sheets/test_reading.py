@@ -231,6 +231,14 @@ def test_a_sheet_whose_cells_have_no_place_is_read_as_any_other() -> None:
     assert rows_of(changed(book(one_text), write)) == [[1, 1, 1]] * 30_000
 
 
+@pytest.mark.parametrize("named", [b"no-such-encoding", b"GBK"])
+def test_a_sheet_that_names_another_encoding_is_read_as_utf_8(named: bytes) -> None:
+    def write(xml: bytes) -> bytes:
+        return re.sub(b"<row.*</row>", b"<row><c><v>1</v></c></row>", xml.replace(b"UTF-8", named))
+
+    assert rows_of(changed(book(one_text), write)) == [[1]]
+
+
 def test_what_no_cell_can_hold_is_refused_or_shown_as_it_is_written() -> None:
     def number(made) -> None:
         made.add_worksheet().write_number(0, 0, 7)
