@@ -84,11 +84,13 @@ class Size:
 
     def grow(self, tail: bytes, piece: bytes) -> None:
         """Look at one more piece, and at the end of the one before it: a place may be cut in two."""
-        places = set(PLACE.findall(tail + piece))
+        seen = tail + piece
+        places = set(PLACE.findall(seen))
         self.rows = max([self.rows, *(int(row) for _, row in places)])
         self.columns = max([self.columns, *(column_number(name) for name in {name for name, _ in places})])
-        self.loose = self.loose or LOOSE.search(tail + piece) is not None
-        self.is_sheet = self.is_sheet or b"sheetData" in tail + piece
+        whole = seen.rfind(b"<")  # the place of the last cell may come with the next piece
+        self.loose = self.loose or LOOSE.search(seen, 0, max(whole, 0)) is not None
+        self.is_sheet = self.is_sheet or b"sheetData" in seen
 
     def fits(self, limits: Limits) -> bool:
         """Whether its rectangle is within the limits."""

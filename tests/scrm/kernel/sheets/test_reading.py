@@ -12,6 +12,7 @@ import pytest
 import xlsxwriter
 
 from scrm.kernel.errors import InvalidInput
+from scrm.kernel.sheets.archives import check_archive
 from scrm.kernel.sheets.limits import Limits
 from scrm.kernel.sheets.reading import read_rows, sheet_names
 
@@ -229,6 +230,18 @@ def test_a_sheet_whose_cells_have_no_place_is_read_as_any_other() -> None:
         return re.sub(b"<row.*</row>", row * 30_000, xml)  # 1.3 MB: several pieces
 
     assert rows_of(changed(book(one_text), write)) == [[1, 1, 1]] * 30_000
+
+
+def test_a_sheet_as_large_as_the_limit_is_no_larger_for_being_looked_at_in_pieces() -> None:
+    def write(made) -> None:
+        sheet = made.add_worksheet()
+        for row in range(20_000):
+            sheet.write_row(row, 0, range(6))
+
+    content = book(write)
+    check_archive(io.BytesIO(content), Limits(cells=120_000))
+    with pytest.raises(InvalidInput, match="delete what"):
+        check_archive(io.BytesIO(content), Limits(cells=119_999))
 
 
 @pytest.mark.parametrize("named", [b"no-such-encoding", b"GBK"])
