@@ -66,11 +66,11 @@ WITH missed AS MATERIALIZED (
     ON k.source = c.source AND k.month = m.month
   WHERE c.xid >= :xmin AND NOT pg_visible_in_snapshot(CAST(CAST(c.xid AS text) AS xid8), COALESCE(k.snapshot, s.since))
   LIMIT :most_changes)
-SELECT CAST(pg_current_snapshot() AS text) AS snapshot, {BASE} AS base, b.below,
+SELECT CAST(pg_current_snapshot() AS text) AS snapshot, {BASE} AS base, column_base.below,
   ARRAY(SELECT begins_at FROM detached_months WHERE table_name = :events) AS detached,
   few.listed, ARRAY(SELECT DISTINCT person FROM missed, unnest(person_ids) AS person WHERE few.listed LIMIT :most_persons)
     AS person_ids
-FROM column_base b CROSS JOIN (
+FROM column_base CROSS JOIN (
   SELECT count(*) < :most_changes AND bool_and(person_ids IS NOT NULL) IS NOT FALSE
     AND COALESCE(sum(cardinality(person_ids)), 0) <= :most_listed AS listed FROM missed) AS few
 """).bindparams(  # noqa: S608  # a constant

@@ -28,9 +28,6 @@ MOST_BYTES = 256 * 1024 * 1024  # of all together
 OLD = 2  # times [sets] kept_minutes: changes since then are forgotten
 
 
-OURS = BASE.replace("(key", "(column_base.key")
-
-
 def load(keys: Collection[str]) -> dict[str, KeptSet]:
     """Those of these sets that PostgreSQL has of this database, as old as they are."""
     if not keys:
@@ -46,7 +43,7 @@ def load(keys: Collection[str]) -> dict[str, KeptSet]:
 
 _LOAD = text(f"""
 SELECT s.key, s.snapshot, s.as_of, s.bits FROM backed_sets s, column_base
-WHERE s.digest = ANY(:digests) AND s.base = {OURS}
+WHERE s.digest = ANY(:digests) AND s.base = {BASE}
 """).bindparams(bindparam("digests", type_=ARRAY(Text)))  # noqa: S608  # a constant
 
 
@@ -72,7 +69,7 @@ def _chosen() -> list[store.Shelved]:
     return found
 
 
-_MOMENTS = text(f"SELECT s.digest, s.as_of FROM backed_sets s, column_base WHERE s.base = {OURS}")  # noqa: S608  # a constant
+_MOMENTS = text(f"SELECT s.digest, s.as_of FROM backed_sets s, column_base WHERE s.base = {BASE}")  # noqa: S608  # a constant
 
 
 def back(keys: Sequence[str]) -> None:
@@ -91,7 +88,7 @@ def _row(key: str, each: KeptSet) -> Mapping[str, object]:
 
 _BACK = text(f"""
 INSERT INTO backed_sets AS s (digest, key, base, snapshot, as_of, bits, mark)
-SELECT :digest, :key, {OURS}, :snapshot, :as_of, :bits, :mark FROM column_base
+SELECT :digest, :key, {BASE}, :snapshot, :as_of, :bits, :mark FROM column_base
 ON CONFLICT (digest) DO UPDATE SET key = excluded.key, base = excluded.base, snapshot = excluded.snapshot,
   as_of = excluded.as_of, mark = excluded.mark, bits = CASE WHEN s.mark = excluded.mark THEN s.bits ELSE excluded.bits END
 WHERE s.as_of < excluded.as_of OR s.base <> excluded.base
