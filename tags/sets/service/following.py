@@ -32,6 +32,10 @@ TABLES = {
     "behaviour_events": Source.EVENTS, "event_days": Source.EVENTS,
     "orders": Source.ORDERS, "order_lines": Source.ORDERS,
 }  # fmt: skip
+EMPTIED = (
+    date(1990, 1, 1),
+    date(2100, 1, 1),
+)  # the first and last month that are noted of a table that is emptied
 LONG = timedelta(days=366 * 11)  # no window is as long
 DIALECT: Any = postgresql.dialect()  # type: ignore[no-untyped-call]
 
@@ -87,7 +91,8 @@ def _months(key: str) -> tuple[date, date]:
         return date.min, date.max
     begin, end = edges(args["window"], utcnow())
     after = timedelta(hours=args.get("within_hours", 0))
-    return months((begin, end + after if end else None))
+    first, last = months((begin, end + after if end else None))
+    return min(first, EMPTIED[1]), max(last, EMPTIED[0])
 
 
 def customers_changed(rows: Rows, since: Snapshot) -> BitMap64 | None:

@@ -134,6 +134,16 @@ def test_what_was_counted_before_is_of_this_moment(people, what):
     assert not wrong
 
 
+@pytest.mark.parametrize("year", [1985, 2101])
+def test_a_table_that_is_emptied_has_no_rows_of_any_year(people, year):
+    leaf = {**DID, "window": {"from": f"{year}-01-01", "to": f"{year}-12-31"}}
+    run(insert(73, datetime(year, 5, 5, tzinfo=UTC)))
+    assert set(counted(leaf).ids) == {people[73]}
+    run("TRUNCATE behaviour_events CASCADE")
+    with shifted(timedelta(seconds=61)):
+        assert set(counted(leaf).ids) == set()
+
+
 def test_a_set_of_unlisted_changes_says_how_old_it_is(people):
     first = counted(DID)
     run(HAPPENINGS["so many do something that they are not listed"])
